@@ -1,0 +1,1 @@
+"""Cartwright's services: each folder is one, `chassis` is how any of them runs, `pb` is generated from protos/."""

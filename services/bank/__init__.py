@@ -1,0 +1,1 @@
+"""The simulated payment provider, with a ledger of its own."""

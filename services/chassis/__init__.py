@@ -1,0 +1,1 @@
+"""How any service runs: settings, logs, metrics, gRPC, HTTP, PostgreSQL and Kafka. It knows no service and no proto."""

@@ -1,0 +1,64 @@
+"""JSON log lines on standard output, each with the service, its role and the request it belongs to."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from services.chassis import call
+
+Logger = structlog.typing.FilteringBoundLogger
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def set_up(service: str, role: str, level: str) -> Logger:
+    """Configure logging for this process and give its logger; ValueError for an unknown level."""
+    if level.lower() not in _LEVELS:
+        raise ValueError(f"LOG_LEVEL: must be one of {', '.join(_LEVELS)} (got {level!r})")
+    threshold = _LEVELS[level.lower()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            _add_request,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=_encode),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.BytesLoggerFactory(file=sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+    # The libraries' own lines: rarely of use, and never without ours beside them.
+    logging.basicConfig(level=logging.ERROR, stream=sys.stdout, format='{"level":"error","logger":"%(name)s"}')
+    logging.getLogger().handlers = [_Forward(service, role)]
+    logger: Logger = structlog.get_logger().bind(service=service, role=role)
+    return logger
+
+
+def _add_request(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the request under way on the line."""
+    now = call.current()
+    if now.request_id:
+        event.setdefault("request_id", now.request_id)
+    return event
+
+
+def _encode(event: Any, **_: object) -> bytes:
+    """Encode a log line; what JSON does not know is shown as text."""
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+class _Forward(logging.Handler):
+    """Hands the libraries' log records on as JSON lines."""
+
+    def __init__(self, service: str, role: str) -> None:
+        super().__init__(logging.ERROR)
+        self._log = structlog.get_logger().bind(service=service, role=role)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.error(record.getMessage(), logger=record.name)

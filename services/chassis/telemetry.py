@@ -1,0 +1,55 @@
+"""Prometheus metrics: one registry per process, and the instruments that every process has."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# From a cached read to the checkout's deadline of 4.8 s.
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The registry of one process. Bind label values once, at the start: a bound child costs a third of a lookup."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        self.served = self.histogram(
+            "cartwright_request_seconds", "Requests answered by this process.", ("method", "code")
+        )
+        self.called = self.histogram(
+            "cartwright_call_seconds", "Calls to other parts, by how they ended.", ("dependency", "method", "outcome")
+        )
+        self.retries = self.counter("cartwright_retries_total", "Calls sent again.", ("dependency",))
+        self.retries_denied = self.counter(
+            "cartwright_retries_denied_total", "Calls not sent again: the retry budget was spent.", ("dependency",)
+        )
+        self.breaker_open = self.gauge(
+            "cartwright_breaker_open", "1 while a dependency's circuit breaker refuses calls.", ("dependency",)
+        )
+        self.breaker_opened = self.counter(
+            "cartwright_breaker_opened_total", "How often a circuit breaker opened.", ("dependency",)
+        )
+
+    def counter(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Counter:
+        """Make a counter; its name ends in _total."""
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def gauge(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
+        """Make a gauge."""
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def histogram(
+        self,
+        name: str,
+        documentation: str,
+        labels: tuple[str, ...] = (),
+        buckets: tuple[float, ...] = LATENCY_BUCKETS,
+    ) -> Histogram:
+        """Make a histogram, by default of seconds."""
+        return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)
+
+    def page(self) -> bytes:
+        """Give the metrics page."""
+        return generate_latest(self.registry)

@@ -1,0 +1,1 @@
+"""The saga that makes one purchase out of one intention."""

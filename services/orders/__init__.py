@@ -1,0 +1,1 @@
+"""Orders, made from the events of completed checkouts."""

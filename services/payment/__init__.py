@@ -1,0 +1,1 @@
+"""One payment per checkout, driven to an outcome at the payment provider."""

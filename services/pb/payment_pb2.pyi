@@ -1,0 +1,80 @@
+from services.pb import call_pb2 as _call_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PaymentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PAYMENT_STATE_UNSPECIFIED: _ClassVar[PaymentState]
+    INTENT: _ClassVar[PaymentState]
+    CAPTURED: _ClassVar[PaymentState]
+    DECLINED: _ClassVar[PaymentState]
+    CANCELLED: _ClassVar[PaymentState]
+PAYMENT_STATE_UNSPECIFIED: PaymentState
+INTENT: PaymentState
+CAPTURED: PaymentState
+DECLINED: PaymentState
+CANCELLED: PaymentState
+
+class Charge(_message.Message):
+    __slots__ = ("call", "checkout_id", "user_id", "amount_minor", "currency")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    call: _call_pb2.Call
+    checkout_id: str
+    user_id: int
+    amount_minor: int
+    currency: str
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., user_id: _Optional[int] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
+
+class ChargeRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Charge]
+    def __init__(self, items: _Optional[_Iterable[_Union[Charge, _Mapping]]] = ...) -> None: ...
+
+class CancelPayment(_message.Message):
+    __slots__ = ("call", "checkout_id")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    call: _call_pb2.Call
+    checkout_id: str
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[CancelPayment]
+    def __init__(self, items: _Optional[_Iterable[_Union[CancelPayment, _Mapping]]] = ...) -> None: ...
+
+class Payment(_message.Message):
+    __slots__ = ("checkout_id", "state", "provider_ref")
+    CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_REF_FIELD_NUMBER: _ClassVar[int]
+    checkout_id: str
+    state: PaymentState
+    provider_ref: str
+    def __init__(self, checkout_id: _Optional[str] = ..., state: _Optional[_Union[PaymentState, str]] = ..., provider_ref: _Optional[str] = ...) -> None: ...
+
+class PaymentResult(_message.Message):
+    __slots__ = ("payment", "refusal")
+    PAYMENT_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    payment: Payment
+    refusal: _call_pb2.Refusal
+    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
+
+class PaymentsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[PaymentResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[PaymentResult, _Mapping]]] = ...) -> None: ...
