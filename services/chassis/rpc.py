@@ -143,7 +143,9 @@ class Server:
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's") from error
+            raise OSError(
+                f"cannot listen on {address}: the port is taken or the address is not this machine's"
+            ) from error
         await self._server.start()
         for name in ("", *services):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -189,7 +191,9 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc, type-arg]  # gen
         started = time.perf_counter()
         metadata = dict(context.invocation_metadata() or ())
         now = call.incoming(
-            str(metadata.get("x-request-id", "")), str(metadata.get("traceparent", "")), seconds=context.time_remaining()
+            str(metadata.get("x-request-id", "")),
+            str(metadata.get("traceparent", "")),
+            seconds=context.time_remaining(),
         )
         code, details, reply = grpc.StatusCode.OK, "", None
         with call.within(now):
@@ -226,4 +230,3 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc, type-arg]  # gen
         took = time.perf_counter() - started
         self._metrics.served.labels(method.rpartition("/")[2], code.name).observe(took)
         self._log.info("rpc", method=method, code=code.name, ms=round(took * 1000, 2))
-

@@ -1,0 +1,106 @@
+"""Outgoing calls: the time that is left goes along, a breaker stands before each dependency, faults come back typed."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import grpc
+
+from services.chassis import call
+from services.chassis.faults import fault_in, fault_of
+from services.chassis.postgres import forbid_in_transaction
+from services.chassis.resilience import CircuitBreaker
+from services.chassis.rpc import MAX_MESSAGE_BYTES
+from services.chassis.telemetry import Metrics
+from services.errors import Fault, Transient, Unavailable
+
+V = TypeVar("V")
+
+LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class Endpoint:
+    """One remote service: its channel, its breaker and its metrics."""
+
+    def __init__(self, name: str, address: str, metrics: Metrics) -> None:
+        self.name = name
+        self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self.breaker = CircuitBreaker(name, metrics)
+        self._called = metrics.called
+
+    async def __aenter__(self) -> "Endpoint":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.channel.close()
+
+    async def send(self, method: Callable[..., Awaitable[Any]], request: Any, *, timeout: float) -> Any:
+        """Call a stub's `method` within `timeout` seconds and the request's own deadline.
+
+        Unavailable: it was not sent, or shed unseen. OutcomeUnknown: no answer came. Other faults: as the service said.
+        """
+        forbid_in_transaction(self.name)
+        left = call.current().remaining()
+        seconds = timeout if left is None else min(timeout, left)
+        if seconds < LEAST_USEFUL_SECONDS:
+            raise Unavailable("there is no time left for this request")
+        self.breaker.admit()
+        started = time.perf_counter()
+        outcome = "cancelled"
+        ok = False
+        now = call.current()
+        metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
+        try:
+            reply = await method(request, timeout=seconds, metadata=metadata)
+            ok, outcome = True, "ok"
+        except grpc.RpcError as error:
+            fault = fault_of(error, self.name)
+            ok = not isinstance(fault, Transient)
+            outcome = type(fault).__name__
+            raise fault from error
+        else:
+            return reply
+        finally:
+            self.breaker.record(ok=ok)
+            name = getattr(method, "_method", b"?")
+            label = name.decode().rpartition("/")[2] if isinstance(name, bytes) else str(name)
+            self._called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
+
+    async def ready(self) -> str:
+        """Say `ok`, or what is wrong, for a readiness page; it does not call the service."""
+        if self.breaker.is_open:
+            return "failing"
+        state = self.channel.get_state(try_to_connect=True)
+        return "unreachable" if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else "ok"
+
+
+def stamp(message: Any) -> None:
+    """Fill the `Call` of an outgoing item from the request under way."""
+    now = call.current()
+    left = now.remaining()
+    message.request_id = now.request_id
+    message.traceparent = now.traceparent
+    message.timeout_ms = 0 if left is None else max(1, int(left * 1000))
+
+
+def outcomes(results: Iterable[Any], value: Callable[[Any], V], *, expected: int) -> Sequence[V | Fault]:
+    """Read the results of a batch: `value(result)` of each, or the fault that its refusal stands for.
+
+    A reply with another number of results than was asked for raises Unavailable: nothing in it can be trusted.
+    """
+    read = [
+        fault_in(result.refusal) if result.WhichOneof("outcome") == "refusal" else value(result) for result in results
+    ]
+    if len(read) != expected:
+        raise Unavailable(f"{expected} results were expected, {len(read)} came")
+    return read

@@ -1,0 +1,111 @@
+"""Forward-only SQL migrations: NNNN_what.sql, applied once each, in order, under a lock, with their checksums kept.
+
+A migration runs with the search path on its schema. It must be safe while the version before it still runs.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class BadMigration(Exception):
+    """A migration has another name or text than it must; nothing of it was applied."""
+
+
+def role_of(schema: str) -> str:
+    """Give the role that the service of `schema` acts as."""
+    return f"cartwright_{schema}"
+
+
+async def migrate(url: str, *, schema: str, folder: Path) -> list[str]:
+    """Make database, role and schema where they are missing, apply what is new in `folder`, and give its names.
+
+    `url` needs the rights to do so; the role made here has none but those that the migrations grant it.
+    """
+    if not _IDENTIFIER.fullmatch(schema):
+        raise BadMigration(f"{schema!r} is no schema name")
+    files = sorted(folder.glob("*.sql"))
+    if wrong := [file.name for file in files if not _NAME.fullmatch(file.name)]:
+        raise BadMigration(f"not NNNN_what.sql: {', '.join(wrong)}")
+    connection = await _connect(url)
+    try:
+        # One lock for all schemas: roles and the database's settings are shared.
+        await connection.execute("SELECT pg_advisory_lock(hashtext('cartwright migrations'))")
+        await _prepare(connection, schema)
+        return await _apply(connection, schema, files)
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        return await asyncpg.connect(url, timeout=10)
+    except asyncpg.InvalidCatalogNameError:
+        parts = urlsplit(url)
+        maintenance = await asyncpg.connect(urlunsplit(parts._replace(path="/postgres")), timeout=10)
+        try:
+            await maintenance.execute(f'CREATE DATABASE "{parts.path.lstrip("/")}"')
+        except asyncpg.DuplicateDatabaseError:
+            pass  # another service's migration was faster
+        except asyncpg.UniqueViolationError:
+            pass  # the same race, seen one step earlier
+        finally:
+            await maintenance.close()
+        return await asyncpg.connect(url, timeout=10)
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> None:
+    role = role_of(schema)
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        await connection.execute(f"CREATE ROLE {role} NOLOGIN")
+    await connection.execute(f"GRANT {role} TO CURRENT_USER")
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+    await connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations ("
+        " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    await _join_search_path(connection, schema)
+
+
+async def _join_search_path(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> None:
+    """Put the schema on the database's search path, so that people can query tables by their bare names."""
+    settings = await connection.fetchval(
+        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+        " WHERE d.datname = current_database() AND s.setrole = 0"
+    )
+    path = next((s.removeprefix("search_path=") for s in settings or () if s.startswith("search_path=")), "public")
+    schemas = [part.strip().strip('"') for part in path.split(",")]
+    if schema not in schemas:
+        listed = ", ".join((*schemas, schema))
+        database = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(f"ALTER DATABASE {database} SET search_path = {listed}")
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", schema: str, files: list[Path]) -> list[str]:
+    rows = await connection.fetch(f"SELECT name, checksum FROM {schema}.schema_migrations")  # noqa: S608 - checked above
+    known = {row["name"]: row["checksum"] for row in rows}
+    applied = []
+    for file in files:
+        text = file.read_text()
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        if file.name in known:
+            if known[file.name] != checksum:
+                raise BadMigration(f"{schema}/{file.name} was changed after it had been applied; add a new one instead")
+            continue
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL search_path = {schema}")
+            await connection.execute(text)
+            await connection.execute(
+                f"INSERT INTO {schema}.schema_migrations (name, checksum) VALUES ($1, $2)",  # noqa: S608 - checked above
+                file.name,
+                checksum,
+            )
+        applied.append(file.name)
+    return applied

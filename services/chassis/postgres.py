@@ -1,0 +1,167 @@
+"""PostgreSQL for any service: a pool under the service's own role, short transactions, and errors that say what happened.
+
+An error on COMMIT means "unknown", never "no". A connection whose statement timed out or was cancelled is closed, not
+returned to the pool, so that nobody reads another's reply.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Any, Self
+
+import asyncpg
+
+from services.chassis import call
+from services.errors import OutcomeUnknown, Unavailable
+
+Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Row = asyncpg.Record
+
+ACQUIRE_SECONDS = 1.0
+STATEMENT_SECONDS = 2.0
+_SETTINGS = {
+    "statement_timeout": "2s",
+    "lock_timeout": "1s",
+    "idle_in_transaction_session_timeout": "5s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "1s",
+    "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",
+}
+# The server says these before or instead of doing the work: the transaction is rolled back.
+_NOT_DONE = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientResourcesError,  # no disk, no memory, too many connections
+    asyncpg.CannotConnectNowError,
+)
+_CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    OSError,
+    TimeoutError,
+)
+
+_in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
+
+
+def forbid_in_transaction(what: str) -> None:
+    """Refuse to call `what` while a transaction is open: locks would be held for as long as the network likes."""
+    if _in_transaction.get():
+        raise AssertionError(f"{what} is called inside a database transaction")
+
+
+def _seconds(most: float) -> float:
+    left = call.current().remaining()
+    if left is None:
+        return most
+    if left <= 0:
+        raise Unavailable("there is no time left for this request")
+    return min(most, left)
+
+
+class Postgres:
+    """A pool of connections that act as one role."""
+
+    def __init__(self, url: str, *, role: str, schema: str, size: int = 10) -> None:
+        """Take the database's URL, the role to act as, the schema that unqualified names mean, and the pool's size."""
+        self._url = url
+        self._size = size
+        self._settings = _SETTINGS | {"role": role, "search_path": schema, "application_name": role}
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,  # a service starts while its database is away
+            max_size=self._size,
+            command_timeout=STATEMENT_SECONDS + 1,
+            server_settings=self._settings,
+            timeout=2,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 5)
+            except TimeoutError:
+                self._pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if self._pool is None:
+            raise AssertionError("the pool is not open")
+        try:
+            connection = await self._pool.acquire(timeout=_seconds(ACQUIRE_SECONDS))
+        except (*_CONNECTION_LOST, *_NOT_DONE) as error:
+            raise Unavailable("the database is unavailable") from error
+        healthy = False
+        try:
+            yield connection
+            healthy = True
+        except asyncpg.PostgresError as error:
+            healthy = not isinstance(error, asyncpg.PostgresConnectionError)
+            raise
+        finally:
+            if not healthy:
+                connection.terminate()
+            await self._pool.release(connection)
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """Run one statement in a transaction of its own and give its rows.
+
+        Unavailable: it did not take effect. OutcomeUnknown: the connection was lost, it may have.
+        """
+        async with self._connection() as connection:
+            with _translated(lost=OutcomeUnknown):
+                return await connection.fetch(sql, *args, timeout=_seconds(STATEMENT_SECONDS))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Run a READ COMMITTED transaction; no call to another part may be made inside.
+
+        Unavailable: it was rolled back. OutcomeUnknown: the reply to COMMIT was lost.
+        """
+        async with self._connection() as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            with _translated(lost=Unavailable):
+                await transaction.start()
+            token = _in_transaction.set(True)
+            try:
+                with _translated(lost=Unavailable):
+                    yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            finally:
+                _in_transaction.reset(token)
+            with _translated(lost=OutcomeUnknown):
+                await transaction.commit()
+
+    async def ready(self) -> str:
+        """Say `ok`, or what is wrong, for a readiness page."""
+        try:
+            await self.fetch("SELECT 1")
+        except (Unavailable, OutcomeUnknown) as fault:
+            return str(fault)
+        return "ok"
+
+
+@contextmanager
+def _translated(*, lost: type[Unavailable | OutcomeUnknown]) -> Iterator[None]:
+    """Turn the driver's errors into faults; `lost` is what a lost connection means here."""
+    try:
+        yield
+    except _NOT_DONE as error:
+        raise Unavailable("the database is busy; try again") from error
+    except _CONNECTION_LOST as error:
+        raise lost("the connection to the database was lost") from error

@@ -1,0 +1,159 @@
+"""How a process starts, serves, works and stops: roles, signals, the drain.
+
+A main module names its roles and calls `run`; a role is a coroutine over a Runtime that wires the parts and then calls
+`serve` (gRPC), `serve_http` or `work` (a loop).
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+import uvloop
+from aiohttp import web as aiohttp_web
+
+from services.chassis import web
+from services.chassis.env import BadSettings, Settings, process_environment
+from services.chassis.logs import Logger, set_up
+from services.chassis.rpc import Register, Server
+from services.chassis.telemetry import Metrics
+from services.errors import Transient
+
+RunOnce = Callable[[], Awaitable[int]]
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+
+
+class Runtime:
+    """What a role gets: the environment, a logger, metrics, readiness, and the sign to stop."""
+
+    def __init__(self, service: str, role: str, env: Mapping[str, str]) -> None:
+        self.service = service
+        self.role = role
+        self.env = env
+        self.log: Logger = structlog.get_logger()
+        self.metrics = Metrics()
+        self.readiness = web.Readiness()
+        self.stopping = asyncio.Event()
+
+    def on_signal(self) -> None:
+        """Begin to stop; asked a second time, stop at once."""
+        if self.stopping.is_set():
+            sys.exit(EXIT_FAILED)
+        self.stopping.set()
+
+    async def serve(self, settings: Settings, services: dict[str, Register], checks: Mapping[str, web.Check]) -> None:
+        """Serve gRPC (full service name → what registers it) until the process is told to stop, then drain."""
+        server = Server(self.log, self.metrics, reflect=settings.grpc_reflection)
+        pages = await self._pages(settings, checks)
+        try:
+            port = await server.start(f"{settings.listen_host}:{settings.grpc_port}", services)
+            await self._until_stopped(settings, grpc_port=port)
+            await server.drain()
+            await asyncio.sleep(settings.drain_delay)
+            await server.stop(settings.drain_timeout)
+        finally:
+            await pages.cleanup()
+        self.log.info("stopped")
+
+    async def serve_http(
+        self, settings: Settings, app: aiohttp_web.Application, checks: Mapping[str, web.Check]
+    ) -> None:
+        """Serve `app` with the health pages beside its own routes, until the process is told to stop, then drain."""
+        app.add_routes(web.health_routes(self.readiness, self.metrics))
+        self.readiness.checks.update(checks)
+        runner = await web.start(app, settings.listen_host, settings.http_port, drain=settings.drain_timeout)
+        try:
+            await self._until_stopped(settings, http_port=settings.http_port)
+            await asyncio.sleep(settings.drain_delay)
+        finally:
+            await runner.cleanup()
+        self.log.info("stopped")
+
+    async def work(
+        self,
+        settings: Settings,
+        loop: Callable[[asyncio.Event], Awaitable[None]],
+        checks: Mapping[str, web.Check],
+    ) -> None:
+        """Run a worker's `loop`, which ends soon after the event is set. A loop that fails ends the process."""
+        pages = await self._pages(settings, checks)
+        try:
+            self.readiness.state = "serving"
+            self.log.info("working")
+            await loop(self.stopping)
+        finally:
+            self.readiness.state = "draining"
+            await pages.cleanup()
+        self.log.info("stopped")
+
+    async def _pages(self, settings: Settings, checks: Mapping[str, web.Check]) -> aiohttp_web.AppRunner:
+        app = aiohttp_web.Application()
+        app.add_routes(web.health_routes(self.readiness, self.metrics))
+        self.readiness.checks.update(checks)
+        return await web.start(app, settings.listen_host, settings.http_port, drain=1)
+
+    async def _until_stopped(self, settings: Settings, **ports: int) -> None:
+        self.readiness.state = "serving"
+        self.log.info("serving", host=settings.listen_host, **ports)
+        await self.stopping.wait()
+        self.readiness.state = "draining"
+        self.log.info("draining")
+
+
+Role = Callable[[Runtime], Awaitable[None]]
+
+
+def run(service: str, roles: Mapping[str, Role], arguments: Sequence[str] | None = None) -> None:
+    """Run the role that the command line names (the first of `roles` without one), and exit with its code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    role = given[0] if given else next(iter(roles))
+    if len(given) > 1 or role not in roles:
+        sys.exit(_complain(service, f"roles are: {', '.join(roles)} (got {' '.join(given)!r})"))
+    env = process_environment()
+    runtime = Runtime(service, role, env)
+    try:
+        runtime.log = set_up(service, role, env.get("LOG_LEVEL") or "info")
+        uvloop.run(_with_signals(runtime, roles[role]))
+    except (BadSettings, ValueError) as error:
+        sys.exit(_complain(service, str(error)))
+    except OSError as error:
+        sys.exit(_complain(service, str(error), code=EXIT_FAILED))
+
+
+async def _with_signals(runtime: Runtime, role: Role) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runtime.on_signal)
+    await role(runtime)
+
+
+def _complain(service: str, what: str, *, code: int = EXIT_USAGE) -> int:
+    for line in what.splitlines():
+        sys.stderr.write(f"{service}: {line}\n")
+    return code
+
+
+async def repeat(run_once: RunOnce, stopping: asyncio.Event, log: Logger, *, least: float, most: float) -> None:
+    """Call `run_once` until told to stop. It returns how much it did: while that is nothing, or a part is away, the
+    pause between calls doubles from `least` to `most` seconds.
+    """
+    pause = least
+    while not stopping.is_set():
+        try:
+            done = await run_once()
+        except Transient as fault:
+            log.warning("will try again", error=str(fault))
+            done = 0
+        pause = least if done else min(most, pause * 2)
+        if not done:
+            await wait(stopping, pause)
+
+
+async def wait(stopping: asyncio.Event, seconds: float) -> None:
+    """Wait that long, or until told to stop."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,62 @@
+"""The health, readiness and metrics pages of every process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from aiohttp import web
+
+from services.chassis.telemetry import CONTENT_TYPE, Metrics
+
+Check = Callable[[], Awaitable[str]]
+CHECK_SECONDS = 0.5
+
+
+class Readiness:
+    """Whether this process serves, and how its dependencies are; a dependency that is down does not take it out."""
+
+    def __init__(self) -> None:
+        self.state = "starting"
+        self.checks: dict[str, Check] = {}
+
+    async def report(self) -> tuple[int, dict[str, object]]:
+        """Give the HTTP status and the body: 200 while serving, 503 while starting or draining."""
+        states = await asyncio.gather(*(self._ask(check) for check in self.checks.values()))
+        body = {"status": self.state, "dependencies": dict(zip(self.checks, states, strict=True))}
+        return (200 if self.state == "serving" else 503), body
+
+    @staticmethod
+    async def _ask(check: Check) -> str:
+        try:
+            return await asyncio.wait_for(check(), CHECK_SECONDS)
+        except TimeoutError:
+            return "does not answer"
+
+
+def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Give a JSON response."""
+    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def health_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
+    """Give the routes /health, /ready and /metrics."""
+
+    async def health(_: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    async def ready(_: web.Request) -> web.Response:
+        status, body = await readiness.report()
+        return json_response(body, status=status)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+
+    return [web.get("/health", health), web.get("/ready", ready), web.get("/metrics", page)]
+
+
+async def start(app: web.Application, host: str, port: int, *, drain: float) -> web.AppRunner:
+    """Serve `app`; OSError when the port is taken. `drain`: seconds that requests may take to end at its cleanup."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=drain)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, reuse_port=False).start()
+    return runner
