@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -38,20 +38,20 @@ class Endpoint:
         self.breaker = CircuitBreaker(name, metrics)
         self._called = metrics.called
 
-    async def __aenter__(self) -> "Endpoint":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.channel.close()
 
-    async def send(self, method: Callable[..., Awaitable[Any]], request: Any, *, timeout: float) -> Any:
-        """Call a stub's `method` within `timeout` seconds and the request's own deadline.
+    async def send(self, method: Callable[..., Awaitable[Any]], request: Any, *, within: float) -> Any:
+        """Call a stub's `method` `within` so many seconds and the request's own deadline.
 
         Unavailable: it was not sent, or shed unseen. OutcomeUnknown: no answer came. Other faults: as the service said.
         """
         forbid_in_transaction(self.name)
         left = call.current().remaining()
-        seconds = timeout if left is None else min(timeout, left)
+        seconds = within if left is None else min(within, left)
         if seconds < LEAST_USEFUL_SECONDS:
             raise Unavailable("there is no time left for this request")
         self.breaker.admit()

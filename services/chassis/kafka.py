@@ -71,7 +71,7 @@ def producer(servers: str, client_id: str) -> AIOKafkaProducer:
 class Consumer:
     """Reads a topic for a group and hands its messages on, a partition's batch at a time."""
 
-    def __init__(self, servers: str, topic: str, group: str, handle: Handle, log: Logger, metrics: Metrics) -> None:
+    def __init__(self, servers: str, topic: str, group: str, *, handle: Handle, log: Logger, metrics: Metrics) -> None:
         self._servers = servers
         self._topic = topic
         self._group = group
@@ -146,7 +146,7 @@ class Consumer:
                     await self._handle(messages)
                 except Transient as fault:
                     self._log.warning("waiting for a part that is away", error=str(fault))
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - it ends as a counted failure, and in the dead-letter topic
                     if len(messages) > 1:
                         return all([await self._apply([message], stopping) for message in messages])
                     failures += 1

@@ -93,9 +93,7 @@ async def batch(
         if len(outcomes) != len(good):
             raise AssertionError(f"{len(good)} items in, {len(outcomes)} outcomes out")
         for (position, _), outcome in zip(good, outcomes, strict=True):
-            results[position] = (
-                _refusal(refused(), outcome) if isinstance(outcome, Fault) else render(cast("O", outcome))
-            )
+            results[position] = _refusal(refused(), outcome) if isinstance(outcome, Fault) else render(outcome)
     return cast("list[R]", results)
 
 
@@ -165,7 +163,7 @@ class Server:
             self._log.warning("calls cut off by the shutdown", calls=len(self._tasks))
 
 
-class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc, type-arg]  # generic only in its stubs
+class _Guard(grpc.aio.ServerInterceptor):
     """Stands before every unary method of a server."""
 
     def __init__(self, log: Logger, metrics: Metrics, tasks: set[asyncio.Task[Any]]) -> None:
@@ -207,7 +205,7 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc, type-arg]  # gen
             except asyncio.CancelledError:
                 self._note(method, grpc.StatusCode.CANCELLED, started)
                 raise
-            except Exception:
+            except Exception:  # noqa: BLE001 - it ends as INTERNAL, logged with its traceback
                 self._log.exception("unexpected failure", method=method)
                 code, details = grpc.StatusCode.INTERNAL, "internal error"
             self._note(method, code, started)

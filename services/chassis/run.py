@@ -136,8 +136,10 @@ def _complain(service: str, what: str, *, code: int = EXIT_USAGE) -> int:
 
 
 async def repeat(run_once: RunOnce, stopping: asyncio.Event, log: Logger, *, least: float, most: float) -> None:
-    """Call `run_once` until told to stop. It returns how much it did: while that is nothing, or a part is away, the
-    pause between calls doubles from `least` to `most` seconds.
+    """Call `run_once` until told to stop.
+
+    It returns how much it did: while that is nothing, or a part is away, the pause between calls doubles from `least` to
+    `most` seconds.
     """
     pause = least
     while not stopping.is_set():

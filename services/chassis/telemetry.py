@@ -52,4 +52,5 @@ class Metrics:
 
     def page(self) -> bytes:
         """Give the metrics page."""
-        return generate_latest(self.registry)
+        page: bytes = generate_latest(self.registry)
+        return page

@@ -22,7 +22,7 @@ class Readiness:
     async def report(self) -> tuple[int, dict[str, object]]:
         """Give the HTTP status and the body: 200 while serving, 503 while starting or draining."""
         states = await asyncio.gather(*(self._ask(check) for check in self.checks.values()))
-        body = {"status": self.state, "dependencies": dict(zip(self.checks, states, strict=True))}
+        body: dict[str, object] = {"status": self.state, "dependencies": dict(zip(self.checks, states, strict=True))}
         return (200 if self.state == "serving" else 503), body
 
     @staticmethod

@@ -18,13 +18,13 @@ class ProductApi(product_pb2_grpc.ProductServiceServicer):
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    async def ListProducts(self, request: pb.ListProductsRequest, context: Any) -> pb.ListProductsResponse:  # noqa: N802 - the proto's name
+    async def ListProducts(self, request: pb.ListProductsRequest, context: Any) -> pb.ListProductsResponse:
         """Give the whole catalogue."""
         return pb.ListProductsResponse(
             products=[_message(product) for product in await self._catalogue.list_products()]
         )
 
-    async def GetProducts(self, request: pb.GetProductsRequest, context: Any) -> pb.GetProductsResponse:  # noqa: N802 - the proto's name
+    async def GetProducts(self, request: pb.GetProductsRequest, context: Any) -> pb.GetProductsResponse:
         """Give products by id."""
         results = await batch(
             request.items,

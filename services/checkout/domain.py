@@ -1,0 +1,201 @@
+"""A checkout: its states, what it buys, and what can be wrong with starting one."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from services.errors import Conflict, Invalid, NotFound
+
+
+class Step(StrEnum):
+    """Where the saga stands, as stored."""
+
+    ACCEPTED = "ACCEPTED"
+    CLAIMED = "CLAIMED"
+    RESERVED = "RESERVED"
+    PAYING = "PAYING"
+    PAID = "PAID"
+    CANCELLING = "CANCELLING"
+    RELEASING = "RELEASING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class Status(StrEnum):
+    """What the shopper is told."""
+
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class Reason(StrEnum):
+    """Why a checkout failed."""
+
+    EMPTY_CART = "EmptyCart"
+    UNKNOWN_PRODUCT = "UnknownProduct"
+    OUT_OF_STOCK = "OutOfStock"
+    PAYMENT_DECLINED = "PaymentDeclined"
+    RESERVATION_EXPIRED = "ReservationExpired"
+    CANCELLED = "Cancelled"
+    TIMED_OUT = "TimedOut"
+    IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
+
+
+class Origin(StrEnum):
+    """Where a checkout came from; keys of different origins never meet."""
+
+    REST = "rest"
+    RESOURCE = "resource"
+
+
+class Reservation(StrEnum):
+    """What inventory says of a checkout's stock; REFUSED stands for a state that does not allow what was asked."""
+
+    HELD = "HELD"
+    PINNED = "PINNED"
+    CONFIRMED = "CONFIRMED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+    INSUFFICIENT = "INSUFFICIENT"
+    REFUSED = "REFUSED"
+
+
+class Payment(StrEnum):
+    """What payment says of a checkout's charge; INTENT is undecided."""
+
+    INTENT = "INTENT"
+    CAPTURED = "CAPTURED"
+    DECLINED = "DECLINED"
+    CANCELLED = "CANCELLED"
+
+
+class KeyRequired(Invalid):
+    """A checkout was asked for without saying which intention it belongs to."""
+
+    def __init__(self) -> None:
+        super().__init__("idempotency_key is required")
+
+
+class BadKey(Invalid):
+    """The idempotency key is not one."""
+
+    def __init__(self) -> None:
+        super().__init__("idempotency_key must be 1 to 255 characters, not blank, without control characters")
+
+
+class EmptyCart(Invalid):
+    """There is nothing to buy."""
+
+    def __init__(self) -> None:
+        super().__init__("cart is empty")
+
+
+class UnknownCheckout(NotFound):
+    """No checkout of this user has this id."""
+
+    def __init__(self) -> None:
+        super().__init__("checkout not found")
+
+
+class AnotherRunning(Conflict):
+    """Another checkout of the same cart is running."""
+
+    def __init__(self, checkout_id: str) -> None:
+        super().__init__("another checkout of this cart is running")
+        self.checkout_id = checkout_id
+
+
+class LostLease(Conflict):
+    """Somebody else drives this saga now."""
+
+    def __init__(self, checkout_id: str) -> None:
+        super().__init__(f"checkout {checkout_id} is driven by another process")
+
+
+MAX_KEY = 255
+
+
+def checked_key(key: str) -> str:
+    """Give the key, or raise KeyRequired or BadKey."""
+    if not key:
+        raise KeyRequired
+    if len(key) > MAX_KEY or not key.strip() or not key.isprintable():
+        raise BadKey
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is bought, at the price read at the claim, in minor units; `line_id` is empty where no cart is involved."""
+
+    line_id: str
+    product_id: int
+    name: str
+    unit_price_minor: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """How one step of the saga went, for people."""
+
+    name: str
+    state: str
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """Lines of a cart that a completed checkout bought: (line id, quantity)."""
+
+    checkout_id: str
+    lines: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A checkout as its row has it. `lease_epoch` fences its drivers; `cancel` says why it should not go on."""
+
+    id: str
+    user_id: int
+    origin: Origin
+    key: str
+    status: Status
+    step: Step
+    lines: tuple[Line, ...]
+    total_minor: int
+    currency: str
+    order_id: str
+    lease_epoch: int
+    version: int
+    created_at: datetime
+    source: str = "cart"
+    finished_at: datetime | None = None
+    reason: Reason | None = None
+    cancel: Reason | None = None
+    steps: tuple[StepRecord, ...] = ()
+    attempts: int = 0
+    response_body: bytes = field(default=b"", repr=False)
+    request_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A cart that is about to be bought: the user's key, and what the cart held at `cart_version`."""
+
+    user_id: int
+    key: str
+    lines: tuple[Line, ...]
+    currency: str
+    cart_version: int
+    bought: tuple[str, ...]
+    """Checkouts whose lines were gone from the cart at `cart_version`."""
+
+    @property
+    def total_minor(self) -> int:
+        """The sum of the lines, in minor units."""
+        return sum(line.unit_price_minor * line.quantity for line in self.lines)

@@ -1,0 +1,161 @@
+"""The saga, purely: which step may follow which, what to do next, and what an answer means.
+
+The pivot is the charge. Before PAYING the way back is open; in PAYING the charge can only be repeated or cancelled; after
+PAID the way goes forward only; in RELEASING the release is repeated until it is acknowledged. An undecided answer is
+never taken for a refusal: it gives no move, and the same action is repeated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from services.checkout.domain import Payment, Reason, Reservation, Session, Status, Step, StepRecord
+
+TRANSITIONS: Mapping[Step, frozenset[Step]] = {
+    Step.ACCEPTED: frozenset({Step.CLAIMED, Step.FAILED}),
+    Step.CLAIMED: frozenset({Step.RESERVED, Step.RELEASING}),
+    Step.RESERVED: frozenset({Step.PAYING, Step.RELEASING}),
+    Step.PAYING: frozenset({Step.PAID, Step.RELEASING, Step.CANCELLING}),
+    Step.CANCELLING: frozenset({Step.PAID, Step.RELEASING}),
+    Step.PAID: frozenset({Step.COMPLETED}),
+    Step.RELEASING: frozenset({Step.FAILED}),
+    Step.COMPLETED: frozenset(),
+    Step.FAILED: frozenset(),
+}
+
+# The vocabulary shown to shoppers and operators; a failed checkout shows the step that failed.
+SHOWN: Mapping[Step, str] = {
+    Step.ACCEPTED: "claim",
+    Step.CLAIMED: "reserve",
+    Step.RESERVED: "pay",
+    Step.PAYING: "pay",
+    Step.CANCELLING: "pay",
+    Step.PAID: "confirm",
+    Step.COMPLETED: "confirm",
+    Step.RELEASING: "release",
+}
+
+
+class Action(StrEnum):
+    """A call to another part; each is idempotent by checkout id."""
+
+    RESERVE = "reserve"
+    PIN = "pin"
+    CHARGE = "charge"
+    CANCEL_PAYMENT = "cancel_payment"
+    CONFIRM = "confirm"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A step to take, with the reason where it leads to a failure."""
+
+    to: Step
+    reason: Reason | None = None
+
+
+def decide(step: Step, cancel: Reason | None) -> Action | Move:
+    """Say what a saga in `step` does next; `cancel` is why it should stop, where it should.
+
+    ValueError for a step that has nothing left to do, or that is not the driver's.
+    """
+    if step in {Step.CLAIMED, Step.RESERVED} and cancel:
+        return Move(Step.RELEASING, cancel)
+    if step is Step.PAYING and cancel:
+        return Move(Step.CANCELLING, cancel)
+    actions = {
+        Step.CLAIMED: Action.RESERVE,
+        Step.RESERVED: Action.PIN,
+        Step.PAYING: Action.CHARGE,
+        Step.CANCELLING: Action.CANCEL_PAYMENT,
+        Step.PAID: Action.CONFIRM,
+        Step.RELEASING: Action.RELEASE,
+    }
+    if step not in actions:
+        raise ValueError(f"a saga in {step} has nothing to do")
+    return actions[step]
+
+
+def after_stock(action: Action, answer: Reservation) -> Move | None:
+    """Say what inventory's answer means; None: nothing that may be acted on, ask again."""
+    if action is Action.RESERVE:
+        if answer in {Reservation.HELD, Reservation.PINNED}:
+            return Move(Step.RESERVED)
+        if answer is Reservation.INSUFFICIENT:
+            return Move(Step.RELEASING, Reason.OUT_OF_STOCK)
+        if answer in {Reservation.EXPIRED, Reservation.RELEASED}:
+            return Move(Step.RELEASING, Reason.RESERVATION_EXPIRED)
+        return None
+    if action is Action.PIN:
+        if answer is Reservation.PINNED:
+            return Move(Step.PAYING)
+        return None if answer is Reservation.CONFIRMED else Move(Step.RELEASING, Reason.RESERVATION_EXPIRED)
+    if action is Action.CONFIRM:
+        return Move(Step.COMPLETED) if answer is Reservation.CONFIRMED else None
+    if action is Action.RELEASE:
+        return Move(Step.FAILED) if answer in {Reservation.RELEASED, Reservation.EXPIRED} else None
+    raise ValueError(f"inventory does not answer {action}")
+
+
+def after_payment(answer: Payment) -> Move | None:
+    """Say what payment's answer means, to a charge or a cancel alike; None while it is undecided."""
+    if answer is Payment.CAPTURED:
+        return Move(Step.PAID)
+    if answer is Payment.DECLINED:
+        return Move(Step.RELEASING, Reason.PAYMENT_DECLINED)
+    if answer is Payment.CANCELLED:
+        return Move(Step.RELEASING, Reason.CANCELLED)
+    return None
+
+
+def take(session: Session, move: Move, now: datetime) -> Session:
+    """Give the session after `move`; ValueError for a move that the saga does not have.
+
+    The first reason stays: a payment cancelled because time was up ends as TimedOut.
+    """
+    if move.to not in TRANSITIONS[session.step]:
+        raise ValueError(f"a saga does not go from {session.step} to {move.to}")
+    status = {Step.COMPLETED: Status.COMPLETED, Step.FAILED: Status.FAILED}.get(move.to, Status.PROCESSING)
+    reason = session.reason or move.reason
+    if move.reason is Reason.PAYMENT_DECLINED:
+        reason = move.reason
+    return replace(
+        session,
+        step=move.to,
+        status=status,
+        reason=None if move.to in {Step.PAID, Step.COMPLETED} else reason,
+        steps=_record(session.steps, session.step, move.to, now),
+    )
+
+
+def first_records(now: datetime) -> tuple[StepRecord, ...]:
+    """Give the records of a saga that has just been claimed."""
+    return StepRecord("claim", "done", 1, now, now), StepRecord("reserve", "running", 1, now)
+
+
+def tried_again(steps: tuple[StepRecord, ...]) -> tuple[StepRecord, ...]:
+    """Count another attempt of the step that is running."""
+    return tuple(replace(step, attempts=step.attempts + 1) if step.state == "running" else step for step in steps)
+
+
+def shown_step(session: Session) -> str:
+    """Give the step to show: of a failed checkout the one that failed."""
+    if session.step is Step.FAILED:
+        return next((record.name for record in session.steps if record.state == "failed"), "claim")
+    return SHOWN[session.step]
+
+
+def _record(steps: tuple[StepRecord, ...], came: Step, to: Step, now: datetime) -> tuple[StepRecord, ...]:
+    name, following = SHOWN[came], SHOWN.get(to, "")
+    if name == following and to is not Step.COMPLETED:
+        return steps
+    failed = to in {Step.RELEASING, Step.FAILED} and came is not Step.RELEASING
+    ended = tuple(
+        replace(step, state="failed" if failed else "done", finished_at=now) if step.state == "running" else step
+        for step in steps
+    )
+    if to in {Step.COMPLETED, Step.FAILED}:
+        return ended
+    return (*ended, StepRecord(following, "running", 1, now))
