@@ -78,25 +78,29 @@ def decide(step: Step, cancel: Reason | None) -> Action | Move:
     return actions[step]
 
 
+_STOCK_MOVES: Mapping[Action, Mapping[Reservation, Move]] = {
+    Action.RESERVE: {
+        Reservation.HELD: Move(Step.RESERVED),
+        Reservation.PINNED: Move(Step.RESERVED),
+        Reservation.INSUFFICIENT: Move(Step.RELEASING, Reason.OUT_OF_STOCK),
+        Reservation.EXPIRED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
+        Reservation.RELEASED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
+    },
+    Action.PIN: {
+        Reservation.PINNED: Move(Step.PAYING),
+        Reservation.EXPIRED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
+        Reservation.RELEASED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
+        Reservation.REFUSED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
+    },
+    # What is pinned cannot expire, so a confirm that is refused is a fault to be told of, never a reason to go back.
+    Action.CONFIRM: {Reservation.CONFIRMED: Move(Step.COMPLETED)},
+    Action.RELEASE: {Reservation.RELEASED: Move(Step.FAILED), Reservation.EXPIRED: Move(Step.FAILED)},
+}
+
+
 def after_stock(action: Action, answer: Reservation) -> Move | None:
     """Say what inventory's answer means; None: nothing that may be acted on, ask again."""
-    if action is Action.RESERVE:
-        if answer in {Reservation.HELD, Reservation.PINNED}:
-            return Move(Step.RESERVED)
-        if answer is Reservation.INSUFFICIENT:
-            return Move(Step.RELEASING, Reason.OUT_OF_STOCK)
-        if answer in {Reservation.EXPIRED, Reservation.RELEASED}:
-            return Move(Step.RELEASING, Reason.RESERVATION_EXPIRED)
-        return None
-    if action is Action.PIN:
-        if answer is Reservation.PINNED:
-            return Move(Step.PAYING)
-        return None if answer is Reservation.CONFIRMED else Move(Step.RELEASING, Reason.RESERVATION_EXPIRED)
-    if action is Action.CONFIRM:
-        return Move(Step.COMPLETED) if answer is Reservation.CONFIRMED else None
-    if action is Action.RELEASE:
-        return Move(Step.FAILED) if answer in {Reservation.RELEASED, Reservation.EXPIRED} else None
-    raise ValueError(f"inventory does not answer {action}")
+    return _STOCK_MOVES[action].get(answer)
 
 
 def after_payment(answer: Payment) -> Move | None:

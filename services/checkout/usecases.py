@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from services.checkout.domain import (
     AnotherRunning,
@@ -18,6 +18,8 @@ from services.checkout.domain import (
     UnknownCheckout,
 )
 from services.errors import Fault, NotFound, OutcomeUnknown, Transient, Unavailable
+
+V = TypeVar("V")
 
 POLL_LEAST = 0.02
 POLL_MOST = 0.2  # seconds between looks at a saga that another process drives
@@ -140,7 +142,7 @@ class Checkouts:
         return await asyncio.gather(*(self._fault_as_value(one(*pair)) for pair in asked))
 
     @staticmethod
-    async def _fault_as_value(work: Awaitable[Any]) -> Any:
+    async def _fault_as_value(work: Awaitable[V]) -> V | Fault:
         try:
             return await work
         except Fault as fault:
@@ -171,7 +173,9 @@ class Checkouts:
         try:
             session = await self._claim_cart(wish, ends_at)
         except OutcomeUnknown:
-            return await self._second_look(wish, Unavailable("the checkout could not be started; repeat it with the same key"))
+            return await self._second_look(
+                wish, Unavailable("the checkout could not be started; repeat it with the same key")
+            )
         except (EmptyCart, NotFound, AnotherRunning) as refusal:
             return await self._second_look(wish, refusal)
         self._drive(session)

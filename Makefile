@@ -1,0 +1,61 @@
+# The manual is `make help`. Recipes are short; what is longer is a program in devstack/ or tests/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PART ?=
+
+.PHONY: help up down status logs env start stop restart clean test lint format proto lock
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.stamp: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "making $(VENV) …"; $(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: install python3-venv" >&2; exit 1; }
+	@$(PY) -m pip install -q --require-hashes -r requirements/dev.txt && touch $@
+
+up: $(VENV)/.stamp ## Start the whole platform on this machine
+	@$(PY) -m devstack up
+
+down: $(VENV)/.stamp ## End it; its data stays
+	@$(PY) -m devstack down
+
+status: $(VENV)/.stamp ## Show every part
+	@$(PY) -m devstack status
+
+logs: $(VENV)/.stamp ## Follow the logs: make logs [PART=checkout]
+	@$(PY) -m devstack logs $(PART)
+
+env: $(VENV)/.stamp ## Print export lines for psql and others: eval "$$(make -s env)"
+	@$(PY) -m devstack env
+
+start: $(VENV)/.stamp ## Start a stopped part: make start PART=orders
+	@$(PY) -m devstack start $(PART)
+
+stop: $(VENV)/.stamp ## Stop a part: make stop PART=orders
+	@$(PY) -m devstack stop $(PART)
+
+restart: $(VENV)/.stamp ## Stop a part and start it again
+	@$(PY) -m devstack restart $(PART)
+
+clean: $(VENV)/.stamp ## Delete all data of the platform
+	@$(PY) -m devstack clean
+
+test: lint ## Lint, then every test that needs no Docker
+	@$(VENV)/bin/pytest $(ARGS)
+
+lint: $(VENV)/.stamp ## Style, types and import rules
+	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+
+format: $(VENV)/.stamp ## Format the code
+	@$(VENV)/bin/ruff format && $(VENV)/bin/ruff check --fix
+
+proto: $(VENV)/.stamp ## Make services/pb from protos/
+	@$(PY) -m grpc_tools.protoc -I services/pb=protos --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
+
+LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11
+lock: $(VENV)/.stamp ## Make the lock files from pyproject.toml
+	@$(LOCK) --extra services -o requirements/services.txt
+	@$(LOCK) --extra services --extra devstack --extra dev -c requirements/services.txt -o requirements/dev.txt

@@ -1,0 +1,54 @@
+"""The environment that the parts run in: addresses, ports and the stores' URLs."""
+
+from collections.abc import Mapping
+
+from devstack.ports import HOST
+from devstack.table import PARTS, Part
+
+
+def urls(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+    """Give the URL of every store and service; a store of the user's own comes first."""
+    postgres = f"postgresql://postgres@{HOST}:{ports['POSTGRES_PORT']}"
+    ours = {
+        "POSTGRES_URL": f"{postgres}/ecommerce",
+        "BANK_POSTGRES_URL": f"{postgres}/bank",
+        "MONGODB_URL": f"mongodb://{HOST}:{ports['MONGODB_PORT']}",
+        "REDIS_URL": f"redis://{HOST}:{ports['REDIS_PORT']}/0",
+        "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports['KAFKA_PORT']}",
+    }
+    for part in PARTS.values():
+        if part.migrates:
+            upper = part.name.upper()
+            ours[f"{upper}_ADDR"] = f"{HOST}:{ports[f'{upper}_GRPC_PORT']}"
+    ours["CARTWRIGHT_URL"] = f"http://{HOST}:{ports['GATEWAY_PORT']}"
+    return {name: user.get(name) or value for name, value in ours.items()}
+
+
+def for_part(part: Part, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of one of our processes: the user's own, with what this stack decides."""
+    env = {
+        "APP_ENV": "dev",
+        "AUTH_MODE": "mock",
+        "BANK_ADMIN": "1",
+        "DRAIN_DELAY": "0",
+        **user,
+        **urls(ports, user),
+        "LISTEN_HOST": HOST,
+        "PYTHONUNBUFFERED": "1",
+    }
+    for variable, _ in part.ports:
+        env["GRPC_PORT" if variable.endswith("_GRPC_PORT") else "HTTP_PORT"] = str(ports[variable])
+    return env
+
+
+def exports(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+    """Give what `make env` prints: the URLs, and what makes a bare `psql` speak to our database."""
+    shown = urls(ports, user)
+    if "POSTGRES_URL" not in user:
+        shown |= {
+            "PGHOST": HOST,
+            "PGPORT": str(ports["POSTGRES_PORT"]),
+            "PGUSER": "postgres",
+            "PGDATABASE": "ecommerce",
+        }
+    return shown

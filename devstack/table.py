@@ -1,0 +1,74 @@
+"""The parts of the platform: what each is called, what starts it, where it listens, and what it waits for."""
+
+from dataclasses import dataclass
+
+
+class UnknownPart(KeyError):
+    """There is no part of this name."""
+
+    def __str__(self) -> str:
+        return f"there is no part {self.args[0]!r}; the parts are: {', '.join(PARTS)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A process. `ports` are (variable, default); `needs` are parts that must be ready before its migration runs."""
+
+    name: str
+    ports: tuple[tuple[str, int], ...]
+    module: str = ""
+    role: str = ""
+    needs: tuple[str, ...] = ()
+    migrates: bool = False
+    after: str = ""
+    """The part whose migration makes what this one needs."""
+    url: str = ""
+    """The variable that names a store of the user's own."""
+
+    @property
+    def is_store(self) -> bool:
+        """Whether it is a store, not a process of ours."""
+        return not self.module
+
+
+def _service(name: str, grpc: int, http: int, *needs: str) -> Part:
+    upper = name.upper()
+    ports = ((f"{upper}_GRPC_PORT", grpc), (f"{upper}_HTTP_PORT", http))
+    return Part(name, ports, f"services.{name}.main", "serve", needs, migrates=True, after=name)
+
+
+def _worker(service: str, role: str, http: int) -> Part:
+    ports = ((f"{service.upper()}_{role.upper()}_HTTP_PORT", http),)
+    return Part(f"{service}-{role}", ports, f"services.{service}.main", role, after=service)
+
+
+_ALL = (
+    Part("postgres", (("POSTGRES_PORT", 5432),), url="POSTGRES_URL"),
+    Part("redis", (("REDIS_PORT", 6379),), url="REDIS_URL"),
+    Part("mongodb", (("MONGODB_PORT", 27017),), url="MONGODB_URL"),
+    Part("kafka", (("KAFKA_PORT", 9092), ("KAFKA_CONTROLLER_PORT", 9093)), url="KAFKA_BOOTSTRAP_SERVERS"),
+    _service("product", 50051, 9051, "postgres"),
+    _service("inventory", 50053, 9053, "postgres"),
+    _service("bank", 50058, 9058, "postgres"),
+    _service("payment", 50054, 9054, "postgres"),
+    _service("orders", 50055, 9055, "postgres"),
+    _service("cart", 50052, 9052, "mongodb"),
+    _service("checkout", 50056, 9056, "postgres", "kafka"),
+    Part("gateway", (("GATEWAY_PORT", 8080),), "services.gateway.main", "serve"),
+    _worker("inventory", "sweeper", 9153),
+    _worker("payment", "resolver", 9154),
+    _worker("checkout", "relay", 9156),
+    _worker("checkout", "recovery", 9157),
+    _worker("cart", "consumer", 9152),
+    _worker("orders", "consumer", 9155),
+)
+PARTS: dict[str, Part] = {part.name: part for part in _ALL}
+STORES = tuple(part.name for part in _ALL if part.is_store)
+
+
+def part(name: str) -> Part:
+    """Give the part of this name; UnknownPart says which there are."""
+    try:
+        return PARTS[name]
+    except KeyError as error:
+        raise UnknownPart(name) from error

@@ -1,0 +1,190 @@
+"""The services that a checkout calls, behind the ports of its driver and use cases.
+
+Retries happen here and nowhere else on the way: at most three attempts in the request path, one in the recovery worker,
+whose pauses are its own. The time budgets are those of docs/operations.md.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from services.chassis.client import Endpoint, outcomes, stamp
+from services.chassis.resilience import Retrier
+from services.chassis.telemetry import Metrics
+from services.checkout.domain import Payment, Purchase, Reservation, Session
+from services.checkout.usecases import CartContent, Priced
+from services.errors import Conflict, Fault
+from services.pb import (
+    cart_pb2,
+    cart_pb2_grpc,
+    inventory_pb2,
+    inventory_pb2_grpc,
+    payment_pb2,
+    payment_pb2_grpc,
+    product_pb2,
+    product_pb2_grpc,
+)
+
+CART_SECONDS, PRODUCT_SECONDS = 0.5, 0.3
+RESERVE_SECONDS, PIN_SECONDS, CONFIRM_SECONDS, RELEASE_SECONDS = 0.8, 0.3, 0.5, 0.5
+CHARGE_SECONDS = 2.0
+
+
+def _one(results: Sequence[Any | Fault]) -> Any:
+    if isinstance(results[0], Fault):
+        raise results[0]
+    return results[0]
+
+
+class CartClient:
+    """Fits the port Carts."""
+
+    def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
+        self._endpoint = endpoint
+        self._stub = cart_pb2_grpc.CartServiceStub(endpoint.channel)
+        self._retry = Retrier(endpoint.name, metrics)
+
+    async def content(self, user_id: int, bought: Sequence[Purchase]) -> CartContent:
+        """Remove what was bought, then read the document itself."""
+
+        async def ask() -> CartContent:
+            item = cart_pb2.GetCart(user_id=user_id, for_claim=True, bought=[_purchase(one) for one in bought])
+            stamp(item.call)
+            request = cart_pb2.GetCartsRequest(items=[item])
+            reply = await self._endpoint.send(self._stub.GetCarts, request, within=CART_SECONDS)
+            cart = _one(outcomes(reply.results, lambda result: result.cart, expected=1))
+            return CartContent(
+                cart.version, tuple((line.line_id, line.product_id, line.quantity) for line in cart.lines)
+            )
+
+        return await self._retry(ask)
+
+
+def _purchase(purchase: Purchase) -> cart_pb2.Purchase:
+    lines = [cart_pb2.PurchasedLine(line_id=line_id, quantity=quantity) for line_id, quantity in purchase.lines]
+    return cart_pb2.Purchase(checkout_id=purchase.checkout_id, lines=lines)
+
+
+class ProductClient:
+    """Fits the port Prices."""
+
+    def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
+        self._endpoint = endpoint
+        self._stub = product_pb2_grpc.ProductServiceStub(endpoint.channel)
+        self._retry = Retrier(endpoint.name, metrics)
+
+    async def priced(self, product_ids: Sequence[int]) -> Sequence[Priced | Fault]:
+        """Give each product as it is now, or the fault of asking for it."""
+
+        async def ask() -> Sequence[Priced | Fault]:
+            request = product_pb2.GetProductsRequest()
+            for product_id in product_ids:
+                stamp(request.items.add(product_id=product_id).call)
+            reply = await self._endpoint.send(self._stub.GetProducts, request, within=PRODUCT_SECONDS)
+            return outcomes(reply.results, lambda result: _priced(result.product), expected=len(product_ids))
+
+        return await self._retry(ask)
+
+
+def _priced(product: product_pb2.Product) -> Priced:
+    return Priced(product.id, product.name, product.price_minor, product.currency)
+
+
+class InventoryClient:
+    """Fits the port Stock."""
+
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
+        self._endpoint = endpoint
+        self._stub = inventory_pb2_grpc.InventoryServiceStub(endpoint.channel)
+        self._retry = Retrier(endpoint.name, metrics, attempts=attempts)
+
+    async def reserve(self, session: Session) -> Reservation:
+        """Hold the lines."""
+
+        def request() -> inventory_pb2.ReserveRequest:
+            lines = [
+                inventory_pb2.ReservationLine(product_id=line.product_id, quantity=line.quantity)
+                for line in session.lines
+            ]
+            item = inventory_pb2.Reserve(checkout_id=session.id, lines=lines)
+            _stamp(item.call, session)
+            return inventory_pb2.ReserveRequest(items=[item])
+
+        return await self._ask(self._stub.Reserve, request, RESERVE_SECONDS)
+
+    async def pin(self, session: Session) -> Reservation:
+        """Take the expiry off."""
+        return await self._ask(self._stub.Pin, lambda: _ref(session), PIN_SECONDS)
+
+    async def confirm(self, session: Session) -> Reservation:
+        """Sell what is held."""
+        return await self._ask(self._stub.Confirm, lambda: _ref(session), CONFIRM_SECONDS)
+
+    async def release(self, session: Session) -> Reservation:
+        """Return what is held, or bar a late reservation."""
+        return await self._ask(self._stub.Release, lambda: _ref(session), RELEASE_SECONDS)
+
+    async def _ask(
+        self, method: Callable[..., Awaitable[Any]], request: Callable[[], Any], seconds: float
+    ) -> Reservation:
+        async def ask() -> Reservation:
+            reply = await self._endpoint.send(method, request(), within=seconds)
+            try:
+                reservation = _one(outcomes(reply.results, lambda result: result.reservation, expected=1))
+            except Conflict:
+                return Reservation.REFUSED
+            return Reservation(inventory_pb2.ReservationState.Name(reservation.state))
+
+        return await self._retry(ask)
+
+
+def _ref(session: Session) -> inventory_pb2.ReservationsRequest:
+    item = inventory_pb2.ReservationRef(checkout_id=session.id)
+    _stamp(item.call, session)
+    return inventory_pb2.ReservationsRequest(items=[item])
+
+
+class PaymentClient:
+    """Fits the port Till."""
+
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
+        self._endpoint = endpoint
+        self._stub = payment_pb2_grpc.PaymentServiceStub(endpoint.channel)
+        self._retry = Retrier(endpoint.name, metrics, attempts=attempts)
+
+    async def charge(self, session: Session) -> Payment:
+        """Charge the total."""
+
+        def request() -> payment_pb2.ChargeRequest:
+            item = payment_pb2.Charge(
+                checkout_id=session.id,
+                user_id=session.user_id,
+                amount_minor=session.total_minor,
+                currency=session.currency,
+            )
+            _stamp(item.call, session)
+            return payment_pb2.ChargeRequest(items=[item])
+
+        return await self._ask(self._stub.Charge, request)
+
+    async def cancel(self, session: Session) -> Payment:
+        """End the payment if it is not captured."""
+
+        def request() -> payment_pb2.CancelRequest:
+            item = payment_pb2.CancelPayment(checkout_id=session.id)
+            _stamp(item.call, session)
+            return payment_pb2.CancelRequest(items=[item])
+
+        return await self._ask(self._stub.Cancel, request)
+
+    async def _ask(self, method: Callable[..., Awaitable[Any]], request: Callable[[], Any]) -> Payment:
+        async def ask() -> Payment:
+            reply = await self._endpoint.send(method, request(), within=CHARGE_SECONDS)
+            payment = _one(outcomes(reply.results, lambda result: result.payment, expected=1))
+            return Payment(payment_pb2.PaymentState.Name(payment.state))
+
+        return await self._retry(ask)
+
+
+def _stamp(message: Any, session: Session) -> None:
+    stamp(message)
+    message.lease_epoch = session.lease_epoch

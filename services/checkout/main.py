@@ -1,0 +1,155 @@
+"""Starts the checkout service and its workers: `python -m services.checkout.main [serve|relay|recovery|migrate]`."""
+
+import asyncio
+import os
+import secrets
+import socket
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.chassis import kafka
+from services.chassis.client import Endpoint
+from services.chassis.migrate import migrate, role_of
+from services.chassis.postgres import Postgres
+from services.chassis.run import Runtime, repeat, run, wait
+from services.chassis.web import Check
+from services.checkout.api import SERVICE, CheckoutApi
+from services.checkout.clients import CartClient, InventoryClient, PaymentClient, ProductClient
+from services.checkout.config import Config, MigrateConfig, RecoveryConfig, RelayConfig
+from services.checkout.domain import Session, Status
+from services.checkout.driver import Driver
+from services.checkout.recovery import Recovery
+from services.checkout.relay import KafkaPublisher, Relay
+from services.checkout.store import PostgresSessions
+from services.checkout.usecases import Checkouts
+from services.errors import Fault, Transient, Unavailable
+from services.pb.checkout_pb2_grpc import add_CheckoutServiceServicer_to_server
+
+SCHEMA = "checkout"
+
+
+async def serve(runtime: Runtime) -> None:
+    """Start checkouts and answer for them."""
+    config = Config.from_env(runtime.env)
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
+        sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
+        driver, checks = await _driver(stack, runtime, config, sessions, attempts=3)
+        cart = await stack.enter_async_context(Endpoint("cart", config.cart_addr, runtime.metrics))
+        product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
+
+        def notify(session: Session, fault: Fault) -> None:
+            runtime.log.warning("left to recovery", checkout_id=session.id, step=session.step, error=str(fault))
+
+        checkouts = Checkouts(
+            sessions,
+            CartClient(cart, runtime.metrics),
+            ProductClient(product, runtime.metrics),
+            driver.advance,
+            notify=notify,
+        )
+        renewing = asyncio.create_task(_renew(runtime, config, sessions, checkouts))
+        api = CheckoutApi(checkouts)
+        services = {SERVICE: lambda server: add_CheckoutServiceServicer_to_server(api, server)}
+        checks |= {"postgres": db.ready, "cart": cart.ready, "product": product.ready}
+        try:
+            await runtime.serve(config, services, checks)
+            await checkouts.drain()
+        finally:
+            renewing.cancel()
+
+
+async def recovery(runtime: Runtime) -> None:
+    """Take over interrupted sagas."""
+    config = RecoveryConfig.from_env(runtime.env)
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
+        sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
+        driver, checks = await _driver(stack, runtime, config, sessions, attempts=1)
+        worker = Recovery(sessions, driver.advance, runtime.log, runtime.metrics)
+
+        async def loop(stopping: asyncio.Event) -> None:
+            await repeat(worker.run_once, stopping, runtime.log, least=0.1, most=0.5)
+
+        await runtime.work(config, loop, checks | {"postgres": db.ready})
+
+
+async def relay(runtime: Runtime) -> None:
+    """Publish the outbox."""
+    config = RelayConfig.from_env(runtime.env)
+    async with _database(config.postgres_url, 4) as db:
+        publisher = KafkaPublisher(config.kafka_bootstrap_servers, config.checkout_topic)
+        worker = Relay(db, publisher, owner=_owner(), log=runtime.log, metrics=runtime.metrics)
+
+        async def loop(stopping: asyncio.Event) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(repeat(worker.run_once, stopping, runtime.log, least=0.01, most=0.25))
+                group.create_task(repeat(worker.sweep, stopping, runtime.log, least=1, most=300))
+            await worker.resign()
+            await publisher.close()
+
+        await runtime.work(config, loop, {"postgres": db.ready, "kafka": publisher.ready})
+
+
+async def make(runtime: Runtime) -> None:
+    """Make the schema, the role and the topics."""
+    config = MigrateConfig.from_env(runtime.env)
+    applied = await migrate(config.postgres_url, schema=SCHEMA, folder=Path(__file__).parent / "migrations")
+    topics = {config.checkout_topic: config.topic_partitions, f"{config.checkout_topic}.dlq": 1}
+    ends_at = asyncio.get_running_loop().time() + config.topic_wait
+    while True:
+        try:
+            await kafka.make_topics(config.kafka_bootstrap_servers, topics)
+            break
+        except Unavailable:
+            if asyncio.get_running_loop().time() > ends_at:
+                raise
+            await wait(runtime.stopping, 0.5)
+    runtime.log.info("migrated", applied=applied, topics=list(topics))
+
+
+def _database(url: str, size: int) -> Postgres:
+    return Postgres(url, role=role_of(SCHEMA), schema=SCHEMA, size=size)
+
+
+def _owner() -> str:
+    """Name this process; no other has had or will have this name."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+async def _driver(
+    stack: AsyncExitStack, runtime: Runtime, config: Config, sessions: PostgresSessions, *, attempts: int
+) -> tuple[Driver, dict[str, Check]]:
+    inventory = await stack.enter_async_context(Endpoint("inventory", config.inventory_addr, runtime.metrics))
+    payment = await stack.enter_async_context(Endpoint("payment", config.payment_addr, runtime.metrics))
+    steps = runtime.metrics.counter("cartwright_saga_steps_total", "Steps that sagas took.", ("step", "reason"))
+
+    def observe(session: Session) -> None:
+        steps.labels(session.step, session.reason or "").inc()
+        if session.status is not Status.PROCESSING:
+            runtime.log.info("ended", checkout_id=session.id, status=session.status, reason=session.reason)
+
+    driver = Driver(
+        sessions,
+        InventoryClient(inventory, runtime.metrics, attempts=attempts),
+        PaymentClient(payment, runtime.metrics, attempts=attempts),
+        clock=lambda: datetime.now(UTC),
+        observe=observe,
+    )
+    return driver, {"inventory": inventory.ready, "payment": payment.ready}
+
+
+async def _renew(runtime: Runtime, config: Config, sessions: PostgresSessions, checkouts: Checkouts) -> None:
+    """Keep the leases of the sagas that this process drives."""
+    while True:
+        await asyncio.sleep(config.renew_every)
+        if driven := checkouts.driven:
+            try:
+                await sessions.renew(driven)
+            except Transient as fault:
+                runtime.log.warning("leases were not renewed", error=str(fault))
+
+
+if __name__ == "__main__":
+    run("checkout", {"serve": serve, "relay": relay, "recovery": recovery, "migrate": make})

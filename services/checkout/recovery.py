@@ -1,0 +1,60 @@
+"""Takes over sagas that nobody drives any more, and drives them with the same `advance` as the request path.
+
+Two recoveries at once are harmless: a lease is taken by one statement, every write is fenced by its epoch, and every call
+to another part is idempotent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from services.chassis import call
+from services.chassis.logs import Logger
+from services.chassis.telemetry import Metrics
+from services.checkout.domain import LostLease, Session
+from services.errors import Transient
+
+MOST = 20
+SAGA_SECONDS = 8.0  # less than a lease: what takes longer is parked and taken up again
+
+
+class Leases(Protocol):
+    """Sagas that nobody drives."""
+
+    async def take_over(self, most: int) -> Sequence[Session]:
+        """Take the lease of up to `most` of them."""
+
+    async def oldest_running_seconds(self) -> float:
+        """Give the age of the oldest checkout that has not ended."""
+
+
+class Recovery:
+    """The recovery worker."""
+
+    def __init__(
+        self, leases: Leases, advance: Callable[[Session], Awaitable[Session]], log: Logger, metrics: Metrics
+    ) -> None:
+        self._leases = leases
+        self._advance = advance
+        self._log = log
+        self._taken = metrics.counter("cartwright_sagas_taken_over_total", "Sagas taken over by recovery.").labels()
+        self._oldest = metrics.gauge(
+            "cartwright_saga_oldest_seconds", "Age of the oldest checkout that has not ended."
+        ).labels()
+
+    async def run_once(self) -> int:
+        """Take over what nobody drives, drive each as far as it goes, and give how many ended."""
+        self._oldest.set(await self._leases.oldest_running_seconds())
+        sessions = await self._leases.take_over(MOST)
+        self._taken.inc(len(sessions))
+        return sum(await asyncio.gather(*(self._drive(session) for session in sessions)))
+
+    async def _drive(self, session: Session) -> bool:
+        with call.within(call.incoming(session.request_id, session.traceparent, seconds=SAGA_SECONDS)):
+            self._log.info("taken over", checkout_id=session.id, step=session.step, epoch=session.lease_epoch)
+            try:
+                await self._advance(session)
+            except (Transient, LostLease) as fault:
+                self._log.warning("not ended yet", checkout_id=session.id, error=str(fault))
+                return False
+        return True

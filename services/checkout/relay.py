@@ -1,0 +1,191 @@
+"""Publishes the outbox: read what waits, produce, wait for the acknowledgements, mark. A crash anywhere repeats, never loses.
+
+One relay publishes at a time, by a lease row. Not an advisory lock, which outlives a stopped client, and not SKIP LOCKED,
+with which two relays would publish one user's events out of order.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from services.chassis import call, kafka
+from services.chassis.logs import Logger
+from services.chassis.postgres import Postgres
+from services.chassis.telemetry import Metrics
+from services.errors import Unavailable
+
+BATCH = 100
+LEASE_SECONDS = 5.0
+ATTEMPTS = 5
+ACK_SECONDS = 5.0
+KEEP_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of the outbox."""
+
+    id: int
+    key: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+class Publisher(Protocol):
+    """Where events go."""
+
+    async def publish(self, events: Sequence[Event]) -> Sequence[int | Exception]:
+        """Publish, and give for each its id once acknowledged, or why it can never be; Unavailable: nothing is known."""
+
+
+class KafkaPublisher:
+    """Fits the port Publisher."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, events: Sequence[Event]) -> Sequence[int | Exception]:
+        """Publish in order, and wait for every acknowledgement."""
+        try:
+            producer = await self._connected()
+            async with asyncio.timeout(ACK_SECONDS):
+                sending = (self._send(producer, event) for event in events)
+                acknowledged: Sequence[int | Exception] = await asyncio.gather(*sending)
+                return acknowledged
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.close()  # what it still holds is unknown; the outbox sends it again
+            raise Unavailable("Kafka does not answer") from error
+
+    async def ready(self) -> str:
+        """Say `ok`, or what is wrong, for a readiness page."""
+        return "ok" if self._producer else "not connected"
+
+    async def close(self) -> None:
+        """Close the connection."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                async with asyncio.timeout(ACK_SECONDS):
+                    await producer.stop()
+            except (KafkaError, TimeoutError):
+                return
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = kafka.producer(self._servers, "checkout-relay")
+            try:
+                async with asyncio.timeout(ACK_SECONDS):
+                    await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _send(self, producer: AIOKafkaProducer, event: Event) -> int | Exception:
+        headers = [(name, value.encode()) for name, value in event.headers.items()]
+        try:
+            await producer.send_and_wait(self._topic, event.payload, key=event.key.encode(), headers=headers)
+        except MessageSizeTooLargeError as error:
+            return error
+        return event.id
+
+
+class Relay:
+    """The relay worker."""
+
+    def __init__(self, db: Postgres, publisher: Publisher, *, owner: str, log: Logger, metrics: Metrics) -> None:
+        self._db = db
+        self._publisher = publisher
+        self._owner = owner
+        self._log = log
+        self._published = metrics.counter("cartwright_outbox_published_total", "Events published.").labels()
+        self._dead = metrics.counter("cartwright_outbox_dead_total", "Events given up.").labels()
+        self._depth = metrics.gauge("cartwright_outbox_waiting", "Events that wait to be published.").labels()
+        self._age = metrics.gauge("cartwright_outbox_oldest_seconds", "Age of the oldest event that waits.").labels()
+        self._leads_until = 0.0
+
+    async def run_once(self) -> int:
+        """Publish a batch, if this relay leads, and give how many events were published."""
+        if not await self._leads():
+            return 0
+        rows = await self._db.fetch(
+            "SELECT id, partition_key, payload::text, headers::text, count(*) OVER () AS depth,"
+            " extract(epoch FROM clock_timestamp() - min(created_at) OVER ())::float AS age FROM outbox_events"
+            " WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY id LIMIT $1",
+            BATCH,
+        )
+        self._depth.set(rows[0]["depth"] if rows else 0)
+        self._age.set(rows[0]["age"] if rows else 0)
+        if not rows:
+            return 0
+        events = [
+            Event(row["id"], row["partition_key"], row["payload"].encode(), msgspec.json.decode(row["headers"]))
+            for row in rows
+        ]
+        outcomes = await self._publisher.publish(events)
+        done = [outcome for outcome in outcomes if isinstance(outcome, int)]
+        await self._mark(done)
+        for event, outcome in zip(events, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                await self._failed(event, outcome)
+            else:
+                with call.within(call.incoming(event.headers.get("request_id", ""), "", seconds=None)):
+                    self._log.info("published", event_id=event.headers.get("event_id"))
+        self._published.inc(len(done))
+        return len(done)
+
+    async def sweep(self) -> int:
+        """Delete a batch of events that were published long ago, and give how many."""
+        rows = await self._db.fetch(
+            "DELETE FROM outbox_events WHERE id IN (SELECT id FROM outbox_events"
+            " WHERE processed_at < clock_timestamp() - make_interval(days => $1) LIMIT 1000) RETURNING id",
+            KEEP_DAYS,
+        )
+        return len(rows)
+
+    async def resign(self) -> None:
+        """Give the lead up, so that another need not wait for the lease to end."""
+        await self._db.fetch("UPDATE outbox_leader SET until = '-infinity' WHERE owner = $1", self._owner)
+
+    async def _leads(self) -> bool:
+        """Whether this relay leads; the lease is renewed when half of it is over."""
+        now = asyncio.get_running_loop().time()
+        if now < self._leads_until:
+            return True
+        rows = await self._db.fetch(
+            "UPDATE outbox_leader SET epoch = epoch + (owner <> $1)::int, owner = $1,"
+            " until = clock_timestamp() + make_interval(secs => $2)"
+            " WHERE owner = $1 OR until < clock_timestamp() RETURNING epoch",
+            self._owner,
+            LEASE_SECONDS,
+        )
+        if rows:
+            self._leads_until = now + LEASE_SECONDS / 2
+        return bool(rows)
+
+    async def _mark(self, ids: Sequence[int]) -> None:
+        await self._db.fetch(
+            "UPDATE outbox_events SET processed_at = clock_timestamp(), attempts = attempts + 1"
+            " WHERE id = ANY($1::bigint[]) AND processed_at IS NULL",
+            list(ids),
+        )
+
+    async def _failed(self, event: Event, error: Exception) -> None:
+        rows = await self._db.fetch(
+            "UPDATE outbox_events SET attempts = attempts + 1, last_error = $2,"
+            " dead_at = CASE WHEN attempts + 1 >= $3 THEN clock_timestamp() END WHERE id = $1 RETURNING dead_at",
+            event.id,
+            repr(error)[:500],
+            ATTEMPTS,
+        )
+        if rows and rows[0]["dead_at"]:
+            self._dead.inc()
+            self._log.error("an event cannot be published", event_id=event.headers.get("event_id"), error=repr(error))
