@@ -48,6 +48,25 @@ def up() -> None:
             _fail(error)
         except KeyboardInterrupt:
             _interrupted(stack)
+    _wait(stack)
+    url = stack.env()["CARTWRIGHT_URL"].replace("127.0.0.1", "localhost")
+    json = "-H 'Content-Type: application/json'"
+    console.print(
+        f"""
+Cartwright is up: {url}   (its documentation: {url}/docs)
+
+A first order:
+  curl -s {url}/api/v1/cart/items {json} -d '{{"product_id": 1, "quantity": 2}}'
+  curl -s {url}/api/v1/checkout {json} -d '{{"idempotency_key": "first"}}'
+  curl -s {url}/api/v1/orders
+
+make status shows the parts, eval "$(make -s env)" lets psql and redis-cli find them, make down ends it.""",
+        soft_wrap=True,
+    )
+
+
+def _wait(stack: Stack) -> None:
+    """Wait until all is ready, showing what changes; stop everything where that fails."""
     shown: dict[str, str] = {}
 
     def watch(rows: list[dict[str, Any]]) -> None:
@@ -63,20 +82,6 @@ def up() -> None:
         _fail(f"{error}\n(everything that had been started is stopped again)")
     except KeyboardInterrupt:
         _interrupted(stack)
-    url = stack.env()["CARTWRIGHT_URL"].replace("127.0.0.1", "localhost")
-    json = "-H 'Content-Type: application/json'"
-    console.print(
-        f"""
-Cartwright is up: {url}   (its documentation: {url}/docs)
-
-A first order:
-  curl -s {url}/api/v1/cart/items {json} -d '{{"product_id": 1, "quantity": 2}}'
-  curl -s {url}/api/v1/checkout {json} -d '{{"idempotency_key": "first"}}'
-  curl -s {url}/api/v1/orders
-
-make status shows the parts, eval "$(make -s env)" lets psql and redis-cli find them, make down ends it.""",
-        soft_wrap=True,
-    )
 
 
 def _interrupted(stack: Stack) -> NoReturn:

@@ -64,7 +64,7 @@ class Watched:
 
     async def ready(self) -> None:
         """Wait until it is ready."""
-        while self.state != "ready":
+        while self.state != "ready":  # noqa: ASYNC110 - it becomes so by itself, and may cease to be
             await asyncio.sleep(0.05)
 
     async def _keep(self) -> None:

@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import asyncpg
 
 from services.chassis import call
 from services.errors import OutcomeUnknown, Unavailable
 
-Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Row = asyncpg.Record
 
 ACQUIRE_SECONDS = 1.0

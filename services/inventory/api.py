@@ -1,0 +1,84 @@
+"""Stock over gRPC."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from services.chassis.resilience import Retrier
+from services.chassis.rpc import batch
+from services.errors import Fault, Invalid
+from services.inventory.domain import Delivery, Reservation, Stock, checked_id, want
+from services.inventory.usecases import Warehouse
+from services.pb import inventory_pb2 as pb
+from services.pb import inventory_pb2_grpc
+
+SERVICE = "cartwright.inventory.InventoryService"
+MAX_DELIVERY = 10**12
+Act = Callable[[Sequence[str]], Awaitable[list[Reservation | Fault]]]
+
+
+class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
+    """Message ↔ domain; a deadlock or a lock that is waited for too long is tried again here."""
+
+    def __init__(self, warehouse: Warehouse, retry: Retrier) -> None:
+        self._warehouse = warehouse
+        self._retry = retry
+
+    async def Reserve(self, request: pb.ReserveRequest, context: Any) -> pb.ReservationsResponse:
+        """Hold stock."""
+        results = await batch(
+            request.items,
+            parse=lambda item: want(item.checkout_id, [(line.product_id, line.quantity) for line in item.lines]),
+            act=lambda wants: self._retry(lambda: self._warehouse.reserve(wants)),
+            render=_result,
+            refused=pb.ReservationResult,
+        )
+        return pb.ReservationsResponse(results=results)
+
+    async def Pin(self, request: pb.ReservationsRequest, context: Any) -> pb.ReservationsResponse:
+        """Take the expiry off."""
+        return await self._by_id(request, self._warehouse.pin)
+
+    async def Confirm(self, request: pb.ReservationsRequest, context: Any) -> pb.ReservationsResponse:
+        """Sell what is held."""
+        return await self._by_id(request, self._warehouse.confirm)
+
+    async def Release(self, request: pb.ReservationsRequest, context: Any) -> pb.ReservationsResponse:
+        """Return what is held."""
+        return await self._by_id(request, self._warehouse.release)
+
+    async def Restock(self, request: pb.RestockRequest, context: Any) -> pb.RestockResponse:
+        """Add received stock."""
+        results = await batch(
+            request.items, parse=_delivery, act=self._warehouse.restock, render=_stock, refused=pb.RestockResult
+        )
+        return pb.RestockResponse(results=results)
+
+    async def _by_id(self, request: pb.ReservationsRequest, act: Act) -> pb.ReservationsResponse:
+        results = await batch(
+            request.items,
+            parse=lambda item: checked_id(item.checkout_id),
+            act=lambda ids: self._retry(lambda: act(ids)),
+            render=_result,
+            refused=pb.ReservationResult,
+        )
+        return pb.ReservationsResponse(results=results)
+
+
+def _result(reservation: Reservation) -> pb.ReservationResult:
+    return pb.ReservationResult(
+        reservation=pb.Reservation(
+            checkout_id=reservation.checkout_id, state=reservation.state.value, product_id=reservation.product_id
+        )
+    )
+
+
+def _delivery(item: pb.Restock) -> Delivery:
+    if item.product_id < 1 or not 1 <= item.quantity <= MAX_DELIVERY:
+        raise Invalid(f"product_id must be positive, quantity 1 to {MAX_DELIVERY}")
+    return Delivery(checked_id(item.restock_id), item.product_id, item.quantity)
+
+
+def _stock(stock: Stock) -> pb.RestockResult:
+    return pb.RestockResult(
+        stock=pb.Stock(product_id=stock.product_id, available=stock.available, reserved=stock.reserved, sold=stock.sold)
+    )

@@ -1,0 +1,88 @@
+"""Stock in PostgreSQL: every call is one statement, a function that goes through its items in a fixed order."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from services.chassis.postgres import Postgres, Row
+from services.errors import Fault, Invalid
+from services.inventory.domain import Delivery, NotHeld, OtherLines, Reservation, State, Stock, Want
+
+
+class PostgresWarehouse:
+    """Fits the ports Warehouse and Expiring."""
+
+    def __init__(self, db: Postgres, *, ttl: float) -> None:
+        """Take the database and how many seconds a reservation holds."""
+        self._db = db
+        self._ttl = ttl
+
+    async def reserve(self, wants: Sequence[Want]) -> list[Reservation | Fault]:
+        """Hold all lines of each wish, or none."""
+        rows = await self._db.fetch(
+            "SELECT * FROM reserve($1, make_interval(secs => $2)) ORDER BY ord",
+            msgspec.json.encode(wants).decode(),
+            self._ttl,
+        )
+        return [
+            Reservation(want.checkout_id, State(row["state"]), row["product_id"]) if row["same"] else OtherLines()
+            for want, row in zip(wants, rows, strict=True)
+        ]
+
+    async def pin(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
+        """Take the expiry off."""
+        return await self._call("pin", checkout_ids, {State.PINNED, State.CONFIRMED})
+
+    async def confirm(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
+        """Sell what is held or pinned."""
+        return await self._call("confirm", checkout_ids, {State.CONFIRMED})
+
+    async def release(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
+        """Return what is held, or leave a tombstone."""
+        return await self._call("release", checkout_ids, {State.RELEASED, State.EXPIRED})
+
+    async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
+        """Add received stock, once per restock id."""
+        outcomes: list[Stock | Fault] = []
+        async with self._db.transaction() as connection:
+            for delivery in deliveries:
+                new = await connection.fetchval(
+                    "INSERT INTO restock (restock_id, product_id, quantity) VALUES ($1, $2, $3)"
+                    " ON CONFLICT DO NOTHING RETURNING 1",
+                    delivery.restock_id,
+                    delivery.product_id,
+                    delivery.quantity,
+                )
+                row = await connection.fetchrow(
+                    "UPDATE stock SET received = received + $2, available = available + $2 WHERE product_id = $1"
+                    " RETURNING product_id, available, reserved, sold",
+                    delivery.product_id,
+                    delivery.quantity if new else 0,
+                )
+                outcomes.append(Stock(**dict(row)) if row else Invalid("product not found"))
+        return outcomes
+
+    async def expire(self, most: int) -> int:
+        """Return expired reservations to stock."""
+        return int((await self._db.fetch("SELECT expire($1) AS n", most))[0]["n"])
+
+    async def ages(self) -> tuple[float, float]:
+        """Give the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
+        row = (
+            await self._db.fetch(
+                "SELECT coalesce(max(age) FILTER (WHERE state = 'HELD'), 0) AS held,"
+                " coalesce(max(age) FILTER (WHERE state = 'PINNED'), 0) AS pinned FROM (SELECT state,"
+                " extract(epoch FROM clock_timestamp() - changed_at)::float AS age FROM reservation"
+                " WHERE state IN ('HELD', 'PINNED')) AS held"
+            )
+        )[0]
+        return row["held"], row["pinned"]
+
+    async def _call(self, function: str, ids: Sequence[str], good: set[State]) -> list[Reservation | Fault]:
+        rows: list[Row] = await self._db.fetch(f"SELECT * FROM {function}($1::text[]) ORDER BY ord", list(ids))  # noqa: S608 - our own names
+        return [
+            Reservation(checkout_id, State(row["state"]))
+            if row["state"] in good
+            else NotHeld(checkout_id, row["state"])
+            for checkout_id, row in zip(ids, rows, strict=True)
+        ]

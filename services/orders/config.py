@@ -1,0 +1,20 @@
+"""The settings of the orders service and its consumer."""
+
+from services.chassis.env import Port, Settings
+
+
+class Config(Settings):
+    """Every variable of this service."""
+
+    grpc_port: Port = 50055
+    http_port: Port = 9055
+    postgres_url: str
+    postgres_pool: int = 8
+
+
+class ConsumerConfig(Config):
+    """The variables of the consumer."""
+
+    http_port: Port = 9155
+    kafka_bootstrap_servers: str
+    checkout_topic: str = "checkout-events"

@@ -1,0 +1,59 @@
+"""Makes an order of every completed checkout, once, however often its event comes."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from google.protobuf.json_format import Parse
+
+from services.chassis.kafka import Message
+from services.chassis.logs import Logger
+from services.chassis.telemetry import Metrics
+from services.orders.domain import Order, OrderLine, checked, checked_id
+from services.pb import events_pb2 as pb
+
+
+class Orders(Protocol):
+    """Where orders are kept."""
+
+    async def add(self, orders: Sequence[Order]) -> int:
+        """Add those whose checkout has none yet, and give how many were new."""
+
+
+class OrderMaker:
+    """Handles messages of the topic of checkouts."""
+
+    def __init__(self, orders: Orders, log: Logger, metrics: Metrics) -> None:
+        self._orders = orders
+        self._log = log
+        self._duplicates = metrics.counter("cartwright_events_duplicate_total", "Events that came again.").labels()
+        self._made = metrics.counter("cartwright_orders_made_total", "Orders made.").labels()
+
+    async def handle(self, messages: Sequence[Message]) -> None:
+        """Make the orders of a batch; raises for a message that no order can be made of."""
+        orders = [order_of(message) for message in messages]
+        new = await self._orders.add(orders)
+        self._made.inc(new)
+        self._duplicates.inc(len(orders) - new)
+        for message, order in zip(messages, orders, strict=True):
+            request_id = message.headers.get("request_id", "")
+            self._log.info("order", order_id=order.id, checkout_id=order.checkout_id, request_id=request_id)
+
+
+def order_of(message: Message) -> Order:
+    """Read the order out of an event; ParseError, BadEvent or NotAnId where there is none in it."""
+    event = Parse(message.value, pb.CheckoutCompleted(), ignore_unknown_fields=True)
+    lines = tuple(
+        OrderLine(line.product_id, line.product_name, line.quantity, line.unit_price_minor) for line in event.lines
+    )
+    return checked(
+        Order(
+            id=checked_id(event.order_id),
+            checkout_id=event.checkout_id,
+            user_id=event.user_id,
+            total_minor=event.total_minor,
+            currency=event.currency,
+            lines=lines,
+            created_at=datetime.fromtimestamp(event.completed_at_ms / 1000, UTC),
+        )
+    )
