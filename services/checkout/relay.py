@@ -56,9 +56,8 @@ class KafkaPublisher:
         try:
             producer = await self._connected()
             async with asyncio.timeout(ACK_SECONDS):
-                sending = (self._send(producer, event) for event in events)
-                acknowledged: Sequence[int | Exception] = await asyncio.gather(*sending)
-                return acknowledged
+                sending = [self._send(producer, event) for event in events]
+                return list(await asyncio.gather(*sending))
         except (KafkaError, TimeoutError, OSError) as error:
             await self.close()  # what it still holds is unknown; the outbox sends it again
             raise Unavailable("Kafka does not answer") from error

@@ -1,0 +1,86 @@
+"""The bank over gRPC."""
+
+import asyncio
+from typing import Any
+
+from services.bank.domain import Behaviour, Charge, Transaction, Whom
+from services.bank.usecases import Bank, Hangs
+from services.chassis import call
+from services.errors import Invalid, OutcomeUnknown
+from services.pb import bank_pb2 as pb
+from services.pb import bank_pb2_grpc
+
+SERVICE = "cartwright.bank.Bank"
+ADMIN_SERVICE = "cartwright.bank.BankAdmin"
+HANG_SECONDS = 60.0
+
+
+class BankApi(bank_pb2_grpc.BankServicer):
+    """Message ↔ domain."""
+
+    def __init__(self, bank: Bank, stopping: asyncio.Event) -> None:
+        self._bank = bank
+        self._stopping = stopping
+
+    async def Charge(self, request: pb.ChargeRequest, context: Any) -> pb.Transaction:
+        """Charge once per key."""
+        charge = Charge(request.key, request.user_id, request.amount_minor, request.currency)
+        try:
+            return _message(await self._bank.charge(charge))
+        except Hangs:
+            await self._no_answer()
+            raise OutcomeUnknown("no answer") from None
+
+    async def Get(self, request: pb.GetRequest, context: Any) -> pb.Transaction:
+        """Give a transaction."""
+        return _message(await self._bank.get(_key(request.key)))
+
+    async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.Transaction:
+        """Void a charge that is not captured."""
+        return _message(await self._bank.cancel(_key(request.key)))
+
+    async def _no_answer(self) -> None:
+        """Keep silent until the caller has given up."""
+        left = call.current().remaining()
+        try:
+            await asyncio.wait_for(self._stopping.wait(), HANG_SECONDS if left is None else max(0, left))
+        except TimeoutError:
+            return
+
+
+class BankAdminApi(bank_pb2_grpc.BankAdminServicer):
+    """How the bank behaves."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+
+    async def SetBehaviour(self, request: pb.SetBehaviourRequest, context: Any) -> pb.SetBehaviourResponse:
+        """Keep how to behave."""
+        whom = request.WhichOneof("whom")
+        if whom is None or (whom == "user_id" and request.user_id < 1) or (whom == "everyone" and not request.everyone):
+            raise Invalid("say whom: a positive user_id, a checkout_id, or everyone")
+        if whom == "checkout_id":
+            _key(request.checkout_id)
+        try:
+            name = pb.Behaviour.Name(request.behaviour)
+        except ValueError as error:
+            raise Invalid("there is no such behaviour") from error
+        behaviour = None if name == "BEHAVIOUR_UNSPECIFIED" else Behaviour(name)
+        await self._bank.behave(Whom(request.checkout_id, request.user_id), behaviour, request.times)
+        return pb.SetBehaviourResponse()
+
+
+def _key(key: str) -> str:
+    if not 1 <= len(key) <= 255 or not key.isprintable():  # noqa: PLR2004 - as every id
+        raise Invalid("key must be 1 to 255 printable characters")
+    return key
+
+
+def _message(transaction: Transaction) -> pb.Transaction:
+    return pb.Transaction(
+        key=transaction.key,
+        state=transaction.state.value,
+        amount_minor=transaction.amount_minor,
+        currency=transaction.currency,
+        reference=transaction.reference,
+    )

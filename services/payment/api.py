@@ -1,0 +1,48 @@
+"""Payments over gRPC."""
+
+from typing import Any
+
+from services.chassis.rpc import batch
+from services.payment.domain import Payment, Wish, checked, checked_id
+from services.payment.usecases import Till
+from services.pb import payment_pb2 as pb
+from services.pb import payment_pb2_grpc
+
+SERVICE = "cartwright.payment.PaymentService"
+
+
+class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
+    """Message ↔ domain."""
+
+    def __init__(self, till: Till) -> None:
+        self._till = till
+
+    async def Charge(self, request: pb.ChargeRequest, context: Any) -> pb.PaymentsResponse:
+        """Charge, once per checkout."""
+        results = await batch(
+            request.items,
+            parse=lambda item: checked(Wish(item.checkout_id, item.user_id, item.amount_minor, item.currency)),
+            act=self._till.charge,
+            render=_result,
+            refused=pb.PaymentResult,
+        )
+        return pb.PaymentsResponse(results=results)
+
+    async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.PaymentsResponse:
+        """End payments that are not captured."""
+        results = await batch(
+            request.items,
+            parse=lambda item: checked_id(item.checkout_id),
+            act=self._till.cancel,
+            render=_result,
+            refused=pb.PaymentResult,
+        )
+        return pb.PaymentsResponse(results=results)
+
+
+def _result(payment: Payment) -> pb.PaymentResult:
+    return pb.PaymentResult(
+        payment=pb.Payment(
+            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref
+        )
+    )
