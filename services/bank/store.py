@@ -15,7 +15,7 @@ class PostgresLedger:
     async def decide(self, charge: Charge, state: State) -> Transaction:
         """Insert the transaction, or count another request for the one that is there."""
         rows = await self._db.fetch(
-            "INSERT INTO transactions AS t (key, state, user_id, amount_minor, currency)"
+            "INSERT INTO transactions AS t (key, state, user_id, amount_minor, currency)"  # noqa: S608 - constants
             " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key) DO UPDATE SET requests = t.requests + 1"
             f" RETURNING {_COLUMNS}",
             charge.key,
@@ -38,7 +38,7 @@ class PostgresLedger:
     async def cancel(self, key: str) -> Transaction:
         """Insert a tombstone where there is nothing."""
         rows = await self._db.fetch(
-            "INSERT INTO transactions AS t (key, state, user_id, amount_minor, currency)"
+            "INSERT INTO transactions AS t (key, state, user_id, amount_minor, currency)"  # noqa: S608 - constants
             " VALUES ($1, 'CANCELLED', 0, 0, '') ON CONFLICT (key) DO UPDATE SET requests = t.requests + 1"
             f" RETURNING {_COLUMNS}",
             key,

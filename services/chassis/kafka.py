@@ -40,12 +40,12 @@ class Message:
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
 
 
-async def make_topics(servers: str, topics: dict[str, int]) -> None:
+async def make_topics(servers: str, topics: dict[str, int], *, replication: int) -> None:
     """Make the topics (name → partitions) that are missing; Unavailable when Kafka does not answer."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
     try:
         await admin.start()
-        reply = await admin.create_topics([NewTopic(name, count, -1) for name, count in topics.items()])
+        reply = await admin.create_topics([NewTopic(name, count, replication) for name, count in topics.items()])
         for name, code, *_ in reply.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:

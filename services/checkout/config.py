@@ -40,5 +40,7 @@ class MigrateConfig(RelayConfig):
     """The variables of the migration."""
 
     topic_partitions: int = 4
+    topic_replication: int = 1
+    """Copies of each topic; 3 where there are brokers enough."""
     topic_wait: Seconds = 60.0
     """How long Kafka may take to answer."""

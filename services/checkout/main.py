@@ -100,7 +100,7 @@ async def make(runtime: Runtime) -> None:
     ends_at = asyncio.get_running_loop().time() + config.topic_wait
     while True:
         try:
-            await kafka.make_topics(config.kafka_bootstrap_servers, topics)
+            await kafka.make_topics(config.kafka_bootstrap_servers, topics, replication=config.topic_replication)
             break
         except Unavailable:
             if asyncio.get_running_loop().time() > ends_at:

@@ -93,7 +93,8 @@ class KafkaPublisher:
         try:
             await producer.send_and_wait(self._topic, event.payload, key=event.key.encode(), headers=headers)
         except MessageSizeTooLargeError as error:
-            return error
+            failure: Exception = error
+            return failure
         return event.id
 
 

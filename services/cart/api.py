@@ -1,0 +1,92 @@
+"""Carts over gRPC."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from services.cart.domain import Cart, Purchase
+from services.cart.usecases import CartBook, Listed, Shown, each
+from services.chassis.rpc import batch
+from services.errors import Fault, Invalid
+from services.pb import cart_pb2 as pb
+from services.pb import cart_pb2_grpc
+
+SERVICE = "cartwright.cart.CartService"
+UNLISTED = Listed("", 0)  # a product that has left the catalogue while it lay in a cart
+
+
+class CartApi(cart_pb2_grpc.CartServiceServicer):
+    """Message ↔ domain."""
+
+    def __init__(self, book: CartBook) -> None:
+        self._book = book
+
+    async def GetCarts(self, request: pb.GetCartsRequest, context: Any) -> pb.CartsResponse:
+        """Give carts to shoppers, and documents to claims."""
+
+        async def one(item: pb.GetCart) -> Shown:
+            if item.for_claim:
+                bought = [
+                    Purchase(one.checkout_id, tuple((line.line_id, line.quantity) for line in one.lines))
+                    for one in item.bought
+                ]
+                return Shown(await self._book.for_claim(item.user_id, bought), {})
+            return await self._book.read(item.user_id)
+
+        return await self._each(request.items, one)
+
+    async def AddItems(self, request: pb.AddItemsRequest, context: Any) -> pb.CartsResponse:
+        """Add to carts."""
+        return await self._each(
+            request.items, lambda item: self._book.add(item.user_id, item.product_id, item.quantity)
+        )
+
+    async def SetQuantities(self, request: pb.SetQuantitiesRequest, context: Any) -> pb.CartsResponse:
+        """Set the quantities of lines."""
+        return await self._each(
+            request.items, lambda item: self._book.set_quantity(item.user_id, item.product_id, item.quantity)
+        )
+
+    async def RemoveItems(self, request: pb.RemoveItemsRequest, context: Any) -> pb.CartsResponse:
+        """Take lines out."""
+        return await self._each(request.items, lambda item: self._book.remove(item.user_id, item.product_id))
+
+    async def ClearCarts(self, request: pb.ClearCartsRequest, context: Any) -> pb.CartsResponse:
+        """Take every line out."""
+        return await self._each(request.items, lambda item: self._book.clear(item.user_id))
+
+    async def _each(self, items: Any, do: Callable[[Any], Awaitable[Shown]]) -> pb.CartsResponse:
+        async def act(good: Sequence[Any]) -> list[Shown | Fault]:
+            return await each([do(item) for item in good])
+
+        results = await batch(items, parse=_checked, act=act, render=_result, refused=pb.CartResult)
+        return pb.CartsResponse(results=results)
+
+
+def _checked(item: Any) -> Any:
+    if item.user_id < 1:
+        raise Invalid("user_id must be a positive integer")
+    if isinstance(item, pb.GetCart) and item.bought and not item.for_claim:
+        raise Invalid("bought goes with for_claim")
+    return item
+
+
+def _result(shown: Shown) -> pb.CartResult:
+    cart: Cart = shown.cart
+    lines = []
+    for line in cart.lines:
+        listed = shown.products.get(line.product_id, UNLISTED)
+        lines.append(
+            pb.CartLine(
+                line_id=line.line_id,
+                product_id=line.product_id,
+                product_name=listed.name,
+                unit_price_minor=listed.price_minor,
+                quantity=line.quantity,
+            )
+        )
+    updated = int(cart.updated_at.timestamp() * 1000) if cart.updated_at and cart.lines else 0
+    return pb.CartResult(
+        cart=pb.Cart(
+            cart_id=cart.cart_id, user_id=cart.user_id, lines=lines, version=cart.version, updated_at_ms=updated
+        )
+    )

@@ -1,0 +1,43 @@
+"""The catalogue, kept for a second, and for half a minute while the product service is away."""
+
+import asyncio
+from collections.abc import Mapping
+
+from services.cart.usecases import Listed
+from services.chassis.client import Endpoint
+from services.errors import Transient
+from services.pb import product_pb2 as pb
+from services.pb import product_pb2_grpc
+
+FRESH_SECONDS = 1.0
+STALE_SECONDS = 30.0
+PRODUCT_SECONDS = 0.3
+
+
+class ProductClient:
+    """Fits the port Catalogue."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._stub = product_pb2_grpc.ProductServiceStub(endpoint.channel)
+        self._products: Mapping[int, Listed] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def products(self) -> Mapping[int, Listed]:
+        """Give the products by id."""
+        loop = asyncio.get_running_loop()
+        async with self._reading:  # one reads, the others wait for what it brings
+            age = loop.time() - self._read_at
+            if age < FRESH_SECONDS:
+                return self._products
+            try:
+                request = pb.ListProductsRequest()
+                reply = await self._endpoint.send(self._stub.ListProducts, request, within=PRODUCT_SECONDS)
+            except Transient:
+                if age < STALE_SECONDS:
+                    return self._products
+                raise
+            self._products = {product.id: Listed(product.name, product.price_minor) for product in reply.products}
+            self._read_at = loop.time()
+            return self._products

@@ -1,0 +1,171 @@
+"""A cart as one document, and every change to it as a pure function that gives the next document.
+
+The document is never deleted and its version only grows. A line has an id of its own, new each time it is created, so that
+a late purchase never touches a line that was made after it.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.errors import Invalid, NotFound
+
+MAX_QUANTITY = 99
+MAX_LINES = 100
+
+
+class BadQuantity(Invalid):
+    """The quantity, or the sum with what is there, is out of bounds."""
+
+    def __init__(self) -> None:
+        super().__init__(f"quantity must be between 1 and {MAX_QUANTITY}")
+
+
+class TooManyLines(Invalid):
+    """The cart is full."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a cart holds at most {MAX_LINES} different products")
+
+
+class NotInCart(NotFound):
+    """The cart has no line of this product."""
+
+    def __init__(self) -> None:
+        super().__init__("item not found in cart")
+
+
+class UnknownProduct(NotFound):
+    """No product has this id."""
+
+    def __init__(self) -> None:
+        super().__init__("product not found")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A product in a cart. `bought` are the checkouts that bought a part of it and left the rest."""
+
+    line_id: str
+    product_id: int
+    quantity: int
+    bought: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """A user's cart; `cart_id` is empty while it has no lines."""
+
+    user_id: int
+    version: int = 0
+    cart_id: str = ""
+    lines: tuple[Line, ...] = ()
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What a completed checkout bought: (line id, quantity)."""
+
+    checkout_id: str
+    lines: tuple[tuple[str, int], ...]
+
+
+Change = Callable[[Cart], Cart]
+
+
+def new_id() -> str:
+    """Make an id of the form of a MongoDB ObjectId."""
+    return secrets.token_hex(12)
+
+
+def add(product_id: int, quantity: int, make_id: Callable[[], str] = new_id) -> Change:
+    """Add to the line of a product, or make one."""
+    _check(quantity)
+
+    def change(cart: Cart) -> Cart:
+        line = _line(cart, product_id)
+        if line is None:
+            if len(cart.lines) >= MAX_LINES:
+                raise TooManyLines
+            return _with(cart, (*cart.lines, Line(make_id(), product_id, quantity)), make_id)
+        _check(line.quantity + quantity)
+        return _with(cart, _replaced(cart, replace(line, quantity=line.quantity + quantity)), make_id)
+
+    return change
+
+
+def set_quantity(product_id: int, quantity: int) -> Change:
+    """Set the quantity of a line that is there."""
+    _check(quantity)
+
+    def change(cart: Cart) -> Cart:
+        line = _line(cart, product_id)
+        if line is None:
+            raise NotInCart
+        return _with(cart, _replaced(cart, replace(line, quantity=quantity)))
+
+    return change
+
+
+def remove(product_id: int) -> Change:
+    """Take a line out."""
+
+    def change(cart: Cart) -> Cart:
+        if _line(cart, product_id) is None:
+            raise NotInCart
+        return _with(cart, tuple(line for line in cart.lines if line.product_id != product_id))
+
+    return change
+
+
+def clear(cart: Cart) -> Cart:
+    """Take every line out."""
+    return _with(cart, ())
+
+
+def remove_bought(purchases: Sequence[Purchase]) -> Change:
+    """Take out what was bought, once: a purchase that was removed before changes nothing."""
+
+    def change(cart: Cart) -> Cart:
+        lines = cart.lines
+        for purchase in purchases:
+            bought = dict(purchase.lines)
+            lines = tuple(
+                left
+                for line in lines
+                if (left := _after(line, purchase.checkout_id, bought.get(line.line_id, 0))) is not None
+            )
+        return _with(cart, lines)
+
+    return change
+
+
+def _after(line: Line, checkout_id: str, quantity: int) -> Line | None:
+    if not quantity or checkout_id in line.bought:
+        return line
+    if line.quantity <= quantity:
+        return None
+    return replace(line, quantity=line.quantity - quantity, bought=(*line.bought, checkout_id))
+
+
+def _check(quantity: int) -> None:
+    if not 1 <= quantity <= MAX_QUANTITY:
+        raise BadQuantity
+
+
+def _line(cart: Cart, product_id: int) -> Line | None:
+    return next((line for line in cart.lines if line.product_id == product_id), None)
+
+
+def _replaced(cart: Cart, new: Line) -> tuple[Line, ...]:
+    return tuple(new if line.line_id == new.line_id else line for line in cart.lines)
+
+
+def _with(cart: Cart, lines: tuple[Line, ...], make_id: Callable[[], str] = new_id) -> Cart:
+    """Give the cart with these lines: the same one where nothing changed, the next version otherwise."""
+    if lines == cart.lines:
+        return cart
+    cart_id = (cart.cart_id or make_id()) if lines else ""
+    return replace(cart, lines=lines, cart_id=cart_id, version=cart.version + 1)

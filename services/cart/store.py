@@ -1,0 +1,110 @@
+"""Carts in MongoDB. The only importer of motor, so that another driver can take its place."""
+
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import ReadPreference, WriteConcern
+from pymongo.errors import DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.read_concern import ReadConcern
+
+from services.cart.domain import Cart, Line
+from services.errors import OutcomeUnknown, Unavailable
+
+MAX_TIME_MS = 2000
+SELECTION_MS = 1000
+
+
+class MongoCarts:
+    """Fits the port Carts."""
+
+    def __init__(self, url: str) -> None:
+        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+            url,
+            serverSelectionTimeoutMS=SELECTION_MS,
+            connectTimeoutMS=SELECTION_MS,
+            socketTimeoutMS=MAX_TIME_MS + 500,
+            retryWrites=False,  # a lost reply is resolved by reading again
+            tz_aware=True,
+        )
+        self._carts = self._client["cartdb"].get_collection(
+            "carts",
+            write_concern=WriteConcern(w="majority", j=True),
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+        )
+
+    async def prepare(self) -> None:
+        """Make the unique index; Unavailable when MongoDB is away."""
+        try:
+            await self._carts.create_index("user_id", unique=True)
+        except PyMongoError as error:
+            raise Unavailable("the carts are unavailable") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    async def get(self, user_id: int) -> Cart:
+        """Read a document from the primary."""
+        try:
+            document = await self._carts.find_one({"user_id": user_id}, max_time_ms=MAX_TIME_MS)
+        except PyMongoError as error:
+            raise Unavailable("the carts are unavailable") from error
+        return _cart(document) if document else Cart(user_id)
+
+    async def replace(self, before: Cart, after: Cart) -> bool:
+        """Write `after` where the document still has the version of `before`."""
+        try:
+            if before.version == 0:
+                await self._carts.insert_one(_document(after))
+                return True
+            done = await self._carts.replace_one(
+                {"user_id": before.user_id, "version": before.version}, _document(after)
+            )
+        except DuplicateKeyError:
+            return False
+        except ServerSelectionTimeoutError as error:
+            raise Unavailable("the carts are unavailable") from error
+        except PyMongoError as error:
+            raise OutcomeUnknown("the reply to a write was lost") from error
+        return done.matched_count == 1
+
+    async def ready(self) -> str:
+        """Say `ok`, or what is wrong, for a readiness page."""
+        try:
+            await self._client.admin.command("ping")
+        except PyMongoError:
+            return "does not answer"
+        return "ok"
+
+
+def _document(cart: Cart) -> dict[str, Any]:
+    return {
+        "user_id": cart.user_id,
+        "cart_id": cart.cart_id or None,
+        "version": cart.version,
+        "lines": [
+            {
+                "line_id": line.line_id,
+                "product_id": line.product_id,
+                "quantity": line.quantity,
+                "bought": list(line.bought),
+            }
+            for line in cart.lines
+        ],
+        # MongoDB keeps milliseconds; what is compared after a lost reply must be what is read back.
+        "updated_at": cart.updated_at,
+    }
+
+
+def _cart(document: dict[str, Any]) -> Cart:
+    return Cart(
+        user_id=document["user_id"],
+        version=document["version"],
+        cart_id=document["cart_id"] or "",
+        lines=tuple(
+            Line(line["line_id"], line["product_id"], line["quantity"], tuple(line["bought"]))
+            for line in document["lines"]
+        ),
+        updated_at=document["updated_at"],
+    )
