@@ -100,7 +100,7 @@ class RedisCache:
     def _in_doubt(self) -> bool:
         return asyncio.get_running_loop().time() < self._doubt_until
 
-    async def _run(self, user_id: int, *arguments: object) -> Any:
+    async def _run(self, user_id: int, *arguments: str | int) -> Any:
         """Run the script; None when the cache is away."""
         key = f"cart:{user_id}"
         try:

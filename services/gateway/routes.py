@@ -1,0 +1,126 @@
+"""The routes of the REST contract."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.chassis.client import outcomes
+from services.chassis.web import json_response
+from services.errors import Conflict, Fault, OutcomeUnknown, Unavailable
+from services.gateway import bodies, docs, views
+from services.gateway.clients import Services
+from services.gateway.edge import USER, answer
+from services.pb import checkout_pb2
+
+
+class Routes:
+    """Every route, over the services behind it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def table(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.get("/api/v1/products", self.products, allow_head=False),
+            web.get("/api/v1/products/{id}", self.product, allow_head=False),
+            web.get("/api/v1/cart", self.cart, allow_head=False),
+            web.delete("/api/v1/cart", self.clear),
+            web.post("/api/v1/cart/items", self.add),
+            web.put("/api/v1/cart/items/{product_id}", self.set_quantity),
+            web.delete("/api/v1/cart/items/{product_id}", self.remove),
+            web.post("/api/v1/checkout", self.start_checkout),
+            web.get("/api/v1/checkout/{checkout_id}", self.checkout, allow_head=False),
+            web.get("/api/v1/orders", self.orders, allow_head=False),
+            web.get("/api/v1/orders/{id}", self.order, allow_head=False),
+            web.get("/openapi.json", docs.document, allow_head=False),
+            web.get("/docs", docs.page, allow_head=False),
+        ]
+
+    async def products(self, request: web.Request) -> web.Response:
+        """List the catalogue; 304 where the client has it already."""
+        body = {"products": [views.product(product) for product in await self._services.products()]}
+        encoded = msgspec.json.encode(body)
+        tag = f'"{hashlib.sha256(encoded).hexdigest()[:32]}"'
+        known = [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]
+        if tag in known or "*" in known:
+            return web.Response(status=304, headers={"ETag": tag})
+        return web.Response(body=encoded, content_type="application/json", headers={"ETag": tag})
+
+    async def product(self, request: web.Request) -> web.Response:
+        """Give one product."""
+        product = await self._services.product(bodies.product_id(request.match_info["id"]))
+        return json_response(views.product(product))
+
+    async def cart(self, request: web.Request) -> web.Response:
+        """Give the cart."""
+        return json_response(views.cart(await self._services.cart(request[USER])))
+
+    async def add(self, request: web.Request) -> web.Response:
+        """Add to the cart."""
+        body = await bodies.read(request, bodies.AddItem)
+        product_id = bodies.product_id(body.product_id)
+        return json_response(
+            views.cart(await self._services.add(request[USER], product_id, bodies.bounded(body.quantity)))
+        )
+
+    async def set_quantity(self, request: web.Request) -> web.Response:
+        """Set the quantity of a line."""
+        body = await bodies.read(request, bodies.SetQuantity)
+        product_id = bodies.product_id(request.match_info["product_id"])
+        quantity = bodies.bounded(body.quantity)
+        return json_response(views.cart(await self._services.set_quantity(request[USER], product_id, quantity)))
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """Take a line out."""
+        product_id = bodies.product_id(request.match_info["product_id"])
+        return json_response(views.cart(await self._services.remove(request[USER], product_id)))
+
+    async def clear(self, request: web.Request) -> web.Response:
+        """Take every line out."""
+        return json_response(views.cart(await self._services.clear(request[USER])))
+
+    async def start_checkout(self, request: web.Request) -> web.Response:
+        """Buy the cart: the stored answer as it is, or 202 while the outcome is not known."""
+        body = await bodies.read(request, bodies.StartCheckout)
+        key = bodies.key(request.headers.get("Idempotency-Key"), body.idempotency_key)
+        try:
+            result = await self._services.start_checkout(request[USER], key)
+        except OutcomeUnknown as fault:
+            raise Unavailable("the outcome is not known yet; repeat the request with the same key") from fault
+        outcome = outcomes([result], lambda good: good.answer, expected=1)[0]
+        if isinstance(outcome, Fault):
+            return _refused(outcome, result.running_checkout_id)
+        return _started(outcome)
+
+    async def checkout(self, request: web.Request) -> web.Response:
+        """Give a checkout."""
+        checkout = await self._services.checkout(request[USER], request.match_info["checkout_id"])
+        return json_response(views.checkout(checkout))
+
+    async def orders(self, request: web.Request) -> web.Response:
+        """Give a page of orders."""
+        limit = bodies.limit(request.query.get("limit"))
+        page = await self._services.orders(request[USER], limit, request.query.get("cursor", ""))
+        shown = {"orders": [views.order(order) for order in page.orders], "next": page.next_cursor or None}
+        return json_response(shown)
+
+    async def order(self, request: web.Request) -> web.Response:
+        """Give one order."""
+        return json_response(views.order(await self._services.order(request[USER], request.match_info["id"])))
+
+
+def _refused(fault: Fault, running_checkout_id: str) -> web.Response:
+    if isinstance(fault, Conflict) and running_checkout_id:
+        return json_response({"error": str(fault), "checkout_id": running_checkout_id}, status=409)
+    return answer(fault)
+
+
+def _started(outcome: Any) -> web.Response:
+    if outcome.status == checkout_pb2.PROCESSING:
+        where = {"Location": f"/api/v1/checkout/{outcome.checkout_id}"}
+        return json_response({"checkout_id": outcome.checkout_id, "status": "PROCESSING"}, status=202, headers=where)
+    headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
+    return web.Response(body=outcome.body, content_type="application/json", headers=headers)

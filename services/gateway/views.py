@@ -1,0 +1,100 @@
+"""What the messages of the services look like as JSON."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from services.money import to_json
+from services.pb import cart_pb2, checkout_pb2, orders_pb2, product_pb2
+
+NEVER = "0001-01-01T00:00:00Z"  # the time of a cart without lines, as the test flow has it
+
+
+def time(milliseconds: int) -> str | None:
+    """Give RFC 3339 in UTC; None for a time that has not come."""
+    if not milliseconds:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def product(message: product_pb2.Product) -> dict[str, Any]:
+    """Give a product."""
+    return {
+        "id": message.id,
+        "name": message.name,
+        "description": message.description,
+        "price": to_json(message.price_minor),
+        "image_url": message.image_url,
+        "created_at": time(message.created_at_ms),
+    }
+
+
+def cart(message: cart_pb2.Cart) -> dict[str, Any]:
+    """Give a cart."""
+    return {
+        "cart_id": message.cart_id,
+        "user_id": message.user_id,
+        "items": [
+            {
+                "product_id": line.product_id,
+                "product_name": line.product_name,
+                "quantity": line.quantity,
+                "price": to_json(line.unit_price_minor),
+                "subtotal": to_json(line.unit_price_minor * line.quantity),
+            }
+            for line in message.lines
+        ],
+        "total_items": len(message.lines),
+        "total_price": to_json(sum(line.unit_price_minor * line.quantity for line in message.lines)),
+        "updated_at": time(message.updated_at_ms) or NEVER,
+    }
+
+
+def _lines(lines: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "product_id": line.product_id,
+            "product_name": line.product_name,
+            "quantity": line.quantity,
+            "price": to_json(line.unit_price_minor),
+        }
+        for line in lines
+    ]
+
+
+def checkout(message: checkout_pb2.Checkout) -> dict[str, Any]:
+    """Give a checkout."""
+    return {
+        "checkout_id": message.id,
+        "status": checkout_pb2.Status.Name(message.status),
+        "step": message.step,
+        "reason": message.reason or None,
+        "total": to_json(message.total_minor),
+        "currency": message.currency,
+        "items": _lines(message.lines),
+        "steps": [
+            {
+                "name": step.name,
+                "state": step.state,
+                "attempts": step.attempts,
+                "started_at": time(step.started_at_ms),
+                "finished_at": time(step.finished_at_ms),
+            }
+            for step in message.steps
+        ],
+        "created_at": time(message.created_at_ms),
+        "finished_at": time(message.finished_at_ms),
+    }
+
+
+def order(message: orders_pb2.Order) -> dict[str, Any]:
+    """Give an order."""
+    return {
+        "id": message.id,
+        "checkout_id": message.checkout_id,
+        "user_id": message.user_id,
+        "total_amount": to_json(message.total_minor),
+        "currency": message.currency,
+        "status": message.status,
+        "items": _lines(message.lines),
+        "created_at": time(message.created_at_ms),
+    }
