@@ -78,8 +78,8 @@ class Consumer:
         self._handle = handle
         self._log = log
         self._dead = f"{topic}.dlq"
-        self._consumed = metrics.counter("cartwright_messages_consumed_total", "Messages applied.").labels()
-        self._set_aside = metrics.counter("cartwright_messages_dead_total", "Messages set aside.").labels()
+        self._consumed = metrics.counter("cartwright_messages_consumed_total", "Messages applied.")
+        self._set_aside = metrics.counter("cartwright_messages_dead_total", "Messages set aside.")
         self.connected = False
 
     async def run(self, stopping: asyncio.Event) -> None:

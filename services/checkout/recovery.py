@@ -37,10 +37,8 @@ class Recovery:
         self._leases = leases
         self._advance = advance
         self._log = log
-        self._taken = metrics.counter("cartwright_sagas_taken_over_total", "Sagas taken over by recovery.").labels()
-        self._oldest = metrics.gauge(
-            "cartwright_saga_oldest_seconds", "Age of the oldest checkout that has not ended."
-        ).labels()
+        self._taken = metrics.counter("cartwright_sagas_taken_over_total", "Sagas taken over by recovery.")
+        self._oldest = metrics.gauge("cartwright_saga_oldest_seconds", "Age of the oldest checkout that has not ended.")
 
     async def run_once(self) -> int:
         """Take over what nobody drives, drive each as far as it goes, and give how many ended."""

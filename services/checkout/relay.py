@@ -106,10 +106,10 @@ class Relay:
         self._publisher = publisher
         self._owner = owner
         self._log = log
-        self._published = metrics.counter("cartwright_outbox_published_total", "Events published.").labels()
-        self._dead = metrics.counter("cartwright_outbox_dead_total", "Events given up.").labels()
-        self._depth = metrics.gauge("cartwright_outbox_waiting", "Events that wait to be published.").labels()
-        self._age = metrics.gauge("cartwright_outbox_oldest_seconds", "Age of the oldest event that waits.").labels()
+        self._published = metrics.counter("cartwright_outbox_published_total", "Events published.")
+        self._dead = metrics.counter("cartwright_outbox_dead_total", "Events given up.")
+        self._depth = metrics.gauge("cartwright_outbox_waiting", "Events that wait to be published.")
+        self._age = metrics.gauge("cartwright_outbox_oldest_seconds", "Age of the oldest event that waits.")
         self._leads_until = 0.0
 
     async def run_once(self) -> int:

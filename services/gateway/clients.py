@@ -43,18 +43,23 @@ class Services:
         reply = await self._retry["product"](
             lambda: self._ends["product"].send(self._product.ListProducts, request, within=READ_SECONDS)
         )
-        return list(reply.products)
+        found: list[product_pb2.Product] = list(reply.products)
+        return found
 
     async def product(self, product_id: int) -> product_pb2.Product:
         """Give one product."""
         item = product_pb2.GetProduct(product_id=product_id)
         request = product_pb2.GetProductsRequest(items=[item])
-        return (await self._read("product", self._product.GetProducts, request)).product
+        result = await self._read("product", self._product.GetProducts, request)
+        found: product_pb2.Product = result.product
+        return found
 
     async def cart(self, user_id: int) -> cart_pb2.Cart:
         """Give a user's cart."""
         request = cart_pb2.GetCartsRequest(items=[cart_pb2.GetCart(user_id=user_id)])
-        return (await self._read("cart", self._cart.GetCarts, request)).cart
+        result = await self._read("cart", self._cart.GetCarts, request)
+        found: cart_pb2.Cart = result.cart
+        return found
 
     async def add(self, user_id: int, product_id: int, quantity: int) -> cart_pb2.Cart:
         """Add to the cart."""
@@ -89,19 +94,25 @@ class Services:
         """Give a user's checkout."""
         item = checkout_pb2.GetCheckout(user_id=user_id, checkout_id=checkout_id)
         request = checkout_pb2.GetCheckoutsRequest(items=[item])
-        return (await self._read("checkout", self._checkout.GetCheckouts, request)).checkout
+        result = await self._read("checkout", self._checkout.GetCheckouts, request)
+        found: checkout_pb2.Checkout = result.checkout
+        return found
 
     async def orders(self, user_id: int, limit: int, cursor: str) -> orders_pb2.OrderPage:
         """Give a page of a user's orders."""
         item = orders_pb2.ListOrders(user_id=user_id, limit=limit, cursor=cursor)
         request = orders_pb2.ListOrdersRequest(items=[item])
-        return (await self._read("orders", self._orders.ListOrders, request)).page
+        result = await self._read("orders", self._orders.ListOrders, request)
+        found: orders_pb2.OrderPage = result.page
+        return found
 
     async def order(self, user_id: int, order_id: str) -> orders_pb2.Order:
         """Give a user's order."""
         item = orders_pb2.GetOrder(user_id=user_id, order_id=order_id)
         request = orders_pb2.GetOrdersRequest(items=[item])
-        return (await self._read("orders", self._orders.GetOrders, request)).order
+        result = await self._read("orders", self._orders.GetOrders, request)
+        found: orders_pb2.Order = result.order
+        return found
 
     async def _read(self, name: str, method: Method, request: Any) -> Any:
         return await self._retry[name](lambda: self._send(name, method, request, READ_SECONDS))

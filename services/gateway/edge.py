@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from services import errors
 from services.chassis import call
@@ -22,7 +22,6 @@ _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
     (errors.Conflict, 409),
     (errors.Transient, 503),
 )
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def answer(fault: errors.Fault) -> web.Response:
@@ -34,9 +33,7 @@ def answer(fault: errors.Fault) -> web.Response:
     return json_response({"error": str(fault) or "unavailable"}, status=status, headers=headers)
 
 
-def edge(
-    user_of: UserOf, log: Logger, metrics: Metrics
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def edge(user_of: UserOf, log: Logger, metrics: Metrics) -> Middleware:
     """Give the middleware."""
 
     @web.middleware
@@ -72,10 +69,9 @@ async def _answered(request: web.Request, handler: Handler, user_of: UserOf, log
     except web.HTTPMethodNotAllowed as error:
         allowed = {"Allow": ", ".join(sorted(error.allowed_methods))}
         return json_response({"error": "this method is not allowed here"}, status=405, headers=allowed)
-    except web.HTTPNotFound:
-        return json_response({"error": "there is nothing here"}, status=404)
     except web.HTTPException as error:
-        return json_response({"error": error.reason}, status=error.status)
+        text = "there is nothing here" if isinstance(error, web.HTTPNotFound) else error.reason
+        return json_response({"error": text}, status=error.status)
     except Exception:
         log.exception("unexpected failure", path=request.path)
         return json_response({"error": "internal error"}, status=500)

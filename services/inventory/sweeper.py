@@ -22,11 +22,11 @@ class Sweeper:
 
     def __init__(self, warehouse: Expiring, metrics: Metrics) -> None:
         self._warehouse = warehouse
-        self._expired = metrics.counter("cartwright_reservations_expired_total", "Reservations that expired.").labels()
-        self._held = metrics.gauge("cartwright_reservation_oldest_held_seconds", "Age of the oldest held one.").labels()
+        self._expired = metrics.counter("cartwright_reservations_expired_total", "Reservations that expired.")
+        self._held = metrics.gauge("cartwright_reservation_oldest_held_seconds", "Age of the oldest held one.")
         self._pinned = metrics.gauge(
             "cartwright_reservation_oldest_pinned_seconds", "Age of the oldest pinned one; alarming past 15 minutes."
-        ).labels()
+        )
 
     async def run_once(self) -> int:
         """Return a batch of expired reservations, and give how many."""

@@ -26,8 +26,8 @@ class OrderMaker:
     def __init__(self, orders: Orders, log: Logger, metrics: Metrics) -> None:
         self._orders = orders
         self._log = log
-        self._duplicates = metrics.counter("cartwright_events_duplicate_total", "Events that came again.").labels()
-        self._made = metrics.counter("cartwright_orders_made_total", "Orders made.").labels()
+        self._duplicates = metrics.counter("cartwright_events_duplicate_total", "Events that came again.")
+        self._made = metrics.counter("cartwright_orders_made_total", "Orders made.")
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Make the orders of a batch; raises for a message that no order can be made of."""

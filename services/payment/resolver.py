@@ -30,10 +30,10 @@ class Resolver:
         self._pursue = pursue
         self._resolved = metrics.counter(
             "cartwright_payments_resolved_total", "Payments that got an outcome after having been left without one."
-        ).labels()
+        )
         self._oldest = metrics.gauge(
             "cartwright_payment_oldest_open_seconds", "Age of the oldest undecided payment; alarming past an hour."
-        ).labels()
+        )
 
     async def run_once(self) -> int:
         """Ask again for a batch, and give how many have an outcome now."""
