@@ -35,10 +35,8 @@ class StartCheckout(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 async def read(request: web.Request, kind: type[B]) -> B:
-    """Read a JSON body; Invalid says what is wrong with it."""
-    raw = await request.read()
-    if not raw.strip():
-        raise Invalid("the body must be a JSON object")
+    """Read a JSON body, none being an empty object; Invalid says what is wrong with it."""
+    raw = (await request.read()).strip() or b"{}"
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

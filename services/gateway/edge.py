@@ -51,7 +51,14 @@ def edge(user_of: UserOf, log: Logger, metrics: Metrics) -> Middleware:
                 took
             )
             if route not in {"/health", "/ready", "/metrics"}:
-                log.info("http", method=request.method, route=route, status=response.status, ms=round(took * 1000, 2))
+                log.info(
+                    "http",
+                    method=request.method,
+                    route=route,
+                    user=request.get(USER),
+                    status=response.status,
+                    ms=round(took * 1000, 2),
+                )
         return response
 
     return around

@@ -88,9 +88,11 @@ class Routes:
         key = bodies.key(request.headers.get("Idempotency-Key"), body.idempotency_key)
         try:
             result = await self._services.start_checkout(request[USER], key)
+            outcome = outcomes([result], lambda good: good.answer, expected=1)[0]
+            if isinstance(outcome, OutcomeUnknown):
+                raise outcome
         except OutcomeUnknown as fault:
             raise Unavailable("the outcome is not known yet; repeat the request with the same key") from fault
-        outcome = outcomes([result], lambda good: good.answer, expected=1)[0]
         if isinstance(outcome, Fault):
             return _refused(outcome, result.running_checkout_id)
         return _started(outcome)

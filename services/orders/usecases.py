@@ -33,4 +33,9 @@ class OrderBook:
     async def get_orders(self, asked: Sequence[tuple[int, str]]) -> list[Order | Fault]:
         """Give each order, or that this user has none of that id."""
         found = await self._orders.by_ids(asked)
-        return [found.get(order_id) or UnknownOrder() for _, order_id in asked]
+        return [_owned(found.get(order_id), user_id) for user_id, order_id in asked]
+
+
+def _owned(order: Order | None, user_id: int) -> Order | UnknownOrder:
+    """Give the order to its owner alone: a batch may hold the calls of many users."""
+    return order if order is not None and order.user_id == user_id else UnknownOrder()
