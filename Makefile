@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto lock
+.PHONY: help up down status logs env start stop restart clean test lint format proto lock bank-approve bank-decline bank-hang bank-drop bank-reset
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,3 +59,20 @@ LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit
 lock: $(VENV)/.stamp ## Make the lock files from pyproject.toml
 	@$(LOCK) --extra services -o requirements/services.txt
 	@$(LOCK) --extra services --extra devstack --extra dev -c requirements/services.txt -o requirements/dev.txt
+
+BANK = $(PY) -m services.bank.admin
+WHOM = $(if $(USER_ID),--user $(USER_ID)) $(if $(TIMES),--times $(TIMES))
+bank-approve: $(VENV)/.stamp ## The bank approves: make bank-approve [USER_ID=1] [TIMES=2]
+	@$(BANK) approve $(WHOM)
+
+bank-decline: $(VENV)/.stamp ## The bank declines
+	@$(BANK) decline $(WHOM)
+
+bank-hang: $(VENV)/.stamp ## The bank does not answer, and charges nothing
+	@$(BANK) hang $(WHOM)
+
+bank-drop: $(VENV)/.stamp ## The bank charges, and does not answer
+	@$(BANK) drop $(WHOM)
+
+bank-reset: $(VENV)/.stamp ## The bank draws its outcomes again
+	@$(BANK) reset $(WHOM)

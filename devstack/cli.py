@@ -178,5 +178,6 @@ def clean() -> None:
     if stack.is_running():
         _fail("it is running; end it first: make down")
     path: Path = stack.home.path
+    shutil.rmtree(stores.data_folder("postgres", stack.home), ignore_errors=True)
     shutil.rmtree(path, ignore_errors=True)
     console.print(f"deleted {path}")

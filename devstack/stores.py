@@ -1,5 +1,6 @@
 """How each store is found, prepared and started."""
 
+import hashlib
 import os
 import pwd
 import re
@@ -64,7 +65,7 @@ def find(names: set[str], env: Mapping[str, str], say: fetch.Say) -> Programs:
 
 def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -> Start:
     """Prepare the data of a store where that is needed, and say how to start it."""
-    data = home.data(name)
+    data = data_folder(name, home)
     data.mkdir(parents=True, exist_ok=True)
     if name == "postgres":
         return _start_postgres(programs.postgres, data, ports["POSTGRES_PORT"])
@@ -132,13 +133,13 @@ def _class_path(folder: Path) -> str:
 
 def _start_postgres(programs: Path, data: Path, port: int) -> Start:
     user = None
-    cluster = data / "cluster"
     if os.geteuid() == 0:  # the server refuses to run as root
         user = "nobody"
         owner = pwd.getpwnam(user)
+        data.mkdir(parents=True, exist_ok=True)
         os.chown(data, owner.pw_uid, owner.pw_gid)
-        _check_reachable(data, owner)
         _check_reachable(programs, owner)
+    cluster = data / "cluster"
     if not (cluster / "PG_VERSION").exists():
         shutil.rmtree(cluster, ignore_errors=True)  # an initdb that was interrupted
         command = [str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
@@ -159,15 +160,30 @@ def _start_postgres(programs: Path, data: Path, port: int) -> Start:
     return Start([str(programs / "postgres"), "-D", str(cluster), *options], user=user)
 
 
+def data_folder(name: str, home: Home) -> Path:
+    """Give the folder of a store's data.
+
+    It is in the home, but for PostgreSQL run by root in a home that the unprivileged user cannot enter.
+    """
+    inside = home.data(name)
+    if name != "postgres" or os.geteuid() != 0 or _closed(home.path) is None:
+        return inside
+    digest = hashlib.sha256(str(home.path).encode()).hexdigest()[:16]
+    return Path("/var/tmp") / f"cartwright-{digest}"  # noqa: S108 - kept between runs, named after the home
+
+
 def _check_reachable(path: Path, owner: pwd.struct_passwd) -> None:
-    for folder in [*reversed(path.resolve().parents), path.resolve()]:
-        status = folder.stat()
-        allowed = status.st_mode & 0o001 or (status.st_uid == owner.pw_uid and status.st_mode & 0o100)
-        if not allowed:
-            raise CannotStart(
-                f"PostgreSQL cannot run as root, and {owner.pw_name} cannot enter {folder}; run as a user of your own,"
-                f" or set DEVSTACK_HOME to a folder that {owner.pw_name} can reach"
-            )
+    if folder := _closed(path):
+        raise CannotStart(
+            f"PostgreSQL cannot run as root, and {owner.pw_name} cannot enter {folder}; run as a user of your own,"
+            f" or set XDG_CACHE_HOME to a folder that {owner.pw_name} can reach"
+        )
+
+
+def _closed(path: Path) -> Path | None:
+    """Give the first folder on the way to `path` that others cannot enter."""
+    there = [folder for folder in [*reversed(path.resolve().parents), path.resolve()] if folder.exists()]
+    return next((folder for folder in there if not folder.stat().st_mode & 0o001), None)
 
 
 def _start_mongodb(programs: Programs, data: Path, port: int) -> Start:

@@ -43,24 +43,18 @@ class PostgresWarehouse:
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
         """Add received stock, once per restock id."""
-        outcomes: list[Stock | Fault] = []
-        async with self._db.transaction() as connection:
-            for delivery in deliveries:
-                new = await connection.fetchval(
-                    "INSERT INTO restock (restock_id, product_id, quantity) VALUES ($1, $2, $3)"
-                    " ON CONFLICT DO NOTHING RETURNING 1",
-                    delivery.restock_id,
-                    delivery.product_id,
-                    delivery.quantity,
-                )
-                row = await connection.fetchrow(
-                    "UPDATE stock SET received = received + $2, available = available + $2 WHERE product_id = $1"
-                    " RETURNING product_id, available, reserved, sold",
-                    delivery.product_id,
-                    delivery.quantity if new else 0,
-                )
-                outcomes.append(Stock(**dict(row)) if row else Invalid("product not found"))
-        return outcomes
+        rows = await self._db.fetch(
+            "SELECT * FROM take_delivery($1::text[], $2::bigint[], $3::bigint[]) ORDER BY ord",
+            [delivery.restock_id for delivery in deliveries],
+            [delivery.product_id for delivery in deliveries],
+            [delivery.quantity for delivery in deliveries],
+        )
+        return [
+            Stock(row["product_id"], row["available"], row["reserved"], row["sold"])
+            if row["available"] is not None
+            else Invalid("product not found")
+            for row in rows
+        ]
 
     async def expire(self, most: int) -> int:
         """Return expired reservations to stock."""

@@ -12,6 +12,7 @@ from services.pb import bank_pb2_grpc
 
 BANK_SECONDS = 1.8  # within the 2 s that a charge may take
 WAY_BACK_SECONDS = 0.15  # kept to write down what the bank said, or that it said nothing
+_STATES = {pb.CAPTURED: State.CAPTURED, pb.DECLINED: State.DECLINED, pb.CANCELLED: State.CANCELLED}
 
 
 class BankClient:
@@ -49,7 +50,7 @@ class BankClient:
 
 
 def _outcome(reply: pb.Transaction, checkout_id: str) -> tuple[State, str]:
-    name = pb.TransactionState.Name(reply.state)
-    if reply.key != checkout_id or name not in State.__members__:
-        raise OutcomeUnknown("the bank answers for another charge")
-    return State(name), reply.reference
+    state = _STATES.get(reply.state)
+    if reply.key != checkout_id or state is None:
+        raise OutcomeUnknown("the bank answers for another charge, or with a state that is not known here")
+    return state, reply.reference

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from services.errors import Fault, Transient
+from services.errors import Fault
 from services.payment.domain import OtherPayment, Payment, State, Wish
 
 
@@ -26,7 +26,10 @@ class Payments(Protocol):
 
 
 class Provider(Protocol):
-    """Who moves the money. Both are idempotent by checkout; a Transient fault leaves the outcome open."""
+    """Who moves the money. Both are idempotent by checkout; a fault of any kind leaves the outcome open.
+
+    Only a state that the provider gives decides. Its refusal of a request says nothing about a request before it.
+    """
 
     async def charge(self, payment: Payment) -> tuple[State, str]:
         """Charge, and give the final state with the provider's reference."""
@@ -64,7 +67,7 @@ class Till:
             try:
                 state, reference = await self._provider.cancel(payment.checkout_id)
                 return await self._payments.decide(payment.checkout_id, state, reference)
-            except Transient as fault:
+            except Fault as fault:
                 self._on_silence(payment, fault)
                 return payment
 
@@ -77,6 +80,6 @@ class Till:
         try:
             state, reference = await self._provider.charge(payment)
             return await self._payments.decide(payment.checkout_id, state, reference)
-        except Transient as fault:
+        except Fault as fault:
             self._on_silence(payment, fault)
             return payment

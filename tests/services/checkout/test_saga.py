@@ -1,0 +1,121 @@
+"""The saga's table, exhaustively."""
+
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from services.checkout.domain import Line, Origin, Payment, Reason, Reservation, Session, Status, Step
+from services.checkout.saga import (
+    TRANSITIONS,
+    Action,
+    Move,
+    after_payment,
+    after_stock,
+    decide,
+    first_records,
+    shown_step,
+    take,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def session(step: Step = Step.CLAIMED) -> Session:
+    """Make a session in a step."""
+    return Session(
+        id="c",
+        user_id=1,
+        origin=Origin.REST,
+        key="k",
+        status=Status.PROCESSING,
+        step=step,
+        lines=(Line("l", 1, "Laptop", 100, 2),),
+        total_minor=200,
+        currency="USD",
+        order_id="o",
+        lease_epoch=1,
+        version=1,
+        created_at=NOW,
+        steps=first_records(NOW),
+    )
+
+
+def walk(*moves: Move) -> Session:
+    """Take moves from the claim on."""
+    now = session()
+    for move in moves:
+        now = take(now, move, NOW)
+    return now
+
+
+def test_only_the_drawn_transitions_exist() -> None:
+    """A step that the table does not have is refused, for every pair of steps."""
+    for came, to in itertools.product(Step, Step):
+        if to in TRANSITIONS[came]:
+            assert take(session(came), Move(to), NOW).step is to
+        else:
+            with pytest.raises(ValueError, match="does not go"):
+                take(session(came), Move(to), NOW)
+
+
+def test_a_running_charge_is_never_abandoned() -> None:
+    """From PAYING on nothing leads to RELEASING but an answer of payment, and after PAID nothing leads back."""
+    for cancel in (None, Reason.TIMED_OUT, Reason.CANCELLED):
+        assert decide(Step.PAYING, cancel) in {Action.CHARGE, Move(Step.CANCELLING, cancel)}
+        assert decide(Step.CANCELLING, cancel) is Action.CANCEL_PAYMENT
+        assert decide(Step.PAID, cancel) is Action.CONFIRM
+    assert TRANSITIONS[Step.PAID] == {Step.COMPLETED}
+
+
+@pytest.mark.parametrize("answer", list(Payment))
+def test_undecided_is_not_refused(answer: Payment) -> None:
+    """An undecided payment gives no move; captured goes forward, the others back."""
+    move = after_payment(answer)
+    assert (move is None) == (answer is Payment.INTENT)
+    if move:
+        assert move.to is (Step.PAID if answer is Payment.CAPTURED else Step.RELEASING)
+
+
+def test_every_answer_of_stock_leads_to_a_drawn_transition_or_none() -> None:
+    """What inventory says never leads where the table does not, and a refused confirm leads nowhere."""
+    steps = {
+        Action.RESERVE: Step.CLAIMED,
+        Action.PIN: Step.RESERVED,
+        Action.CONFIRM: Step.PAID,
+        Action.RELEASE: Step.RELEASING,
+    }
+    for (action, step), answer in itertools.product(steps.items(), Reservation):
+        move = after_stock(action, answer)
+        assert move is None or move.to in TRANSITIONS[step]
+    assert after_stock(Action.CONFIRM, Reservation.REFUSED) is None
+
+
+def test_a_time_out_keeps_its_reason() -> None:
+    """A payment cancelled because time was up ends as TimedOut, at the step that failed."""
+    end = walk(
+        Move(Step.RESERVED),
+        Move(Step.PAYING),
+        Move(Step.CANCELLING, Reason.TIMED_OUT),
+        Move(Step.RELEASING, Reason.CANCELLED),
+        Move(Step.FAILED),
+    )
+    assert (end.reason, end.status, shown_step(end)) == (Reason.TIMED_OUT, Status.FAILED, "pay")
+
+
+def test_a_cancel_that_comes_too_late_completes() -> None:
+    """A checkout whose payment was captured before the cancel goes forward, without a reason."""
+    end = walk(
+        Move(Step.RESERVED),
+        Move(Step.PAYING),
+        Move(Step.CANCELLING, Reason.CANCELLED),
+        Move(Step.PAID),
+        Move(Step.COMPLETED),
+    )
+    assert (end.status, end.reason) == (Status.COMPLETED, None)
+    assert [(step.name, step.state) for step in end.steps] == [
+        ("claim", "done"),
+        ("reserve", "done"),
+        ("pay", "done"),
+        ("confirm", "done"),
+    ]
