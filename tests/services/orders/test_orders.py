@@ -1,0 +1,160 @@
+"""Orders are made once of every completed checkout, and read by their owner."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import structlog
+from google.protobuf.json_format import MessageToJson, ParseError
+
+from services.chassis.kafka import Message
+from services.chassis.telemetry import Metrics
+from services.orders.api import OrdersApi
+from services.orders.consumer import OrderMaker
+from services.orders.domain import Ask, BadEvent, BadPage, NotAnId, Order, OrderLine, UnknownOrder
+from services.orders.usecases import OrderBook
+from services.pb import events_pb2, orders_pb2
+
+NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
+INVALID, NOT_FOUND = 3, 5  # gRPC status codes
+
+
+def make_order(user, minutes=0, **other):
+    """Give an order of two laptops."""
+    return Order(
+        **{
+            "id": str(uuid.uuid4()),
+            "checkout_id": str(uuid.uuid4()),
+            "user_id": user,
+            "total_minor": 259998,
+            "currency": "USD",
+            "lines": (OrderLine(1, "Laptop", 2, 129999),),
+            "created_at": NOON + timedelta(minutes=minutes),
+        }
+        | other
+    )
+
+
+def event_of(order, **other):
+    """Give the message that announces the order's checkout."""
+    event = events_pb2.CheckoutCompleted(
+        event_id="e",
+        checkout_id=order.checkout_id,
+        user_id=order.user_id,
+        order_id=order.id,
+        total_minor=order.total_minor,
+        currency="USD",
+        completed_at_ms=int(order.created_at.timestamp() * 1000),
+        lines=[events_pb2.PurchasedLine(product_id=1, product_name="Laptop", quantity=2, unit_price_minor=129999)],
+    )
+    event.MergeFrom(events_pb2.CheckoutCompleted(**other))
+    return Message("checkout-events", 0, 0, str(order.user_id), MessageToJson(event).encode(), {})
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def maker(orders, metrics):
+    return OrderMaker(orders, structlog.get_logger(), metrics)
+
+
+async def test_an_order_is_what_the_event_says(orders, maker, user):
+    """The order made of an event can be read back by its owner, whole."""
+    order = make_order(user)
+    await maker.handle([event_of(order)])
+    assert await OrderBook(orders).get_orders([(user, order.id)]) == [order]
+
+
+async def test_an_event_that_comes_again_makes_no_second_order(orders, maker, metrics, user):
+    """However often an event comes, in one batch or in many, there is one order, and the repeats are counted."""
+    order = make_order(user)
+    await maker.handle([event_of(order), event_of(order)])
+    await maker.handle([event_of(order)])
+    [page] = await OrderBook(orders).list_orders([Ask(user, 10, "")])
+    assert page.orders == (order,)
+    assert metrics.registry.get_sample_value("cartwright_events_duplicate_total") == 2
+    assert metrics.registry.get_sample_value("cartwright_orders_made_total") == 1
+
+
+async def test_a_checkout_has_one_order_whatever_its_id(orders, user):
+    """A second order for the same checkout is not kept, even under another id."""
+    order = make_order(user)
+    assert await orders.add([order]) == 1
+    assert await orders.add([make_order(user, checkout_id=order.checkout_id)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("other", "error"),
+    [
+        ({"total_minor": 1}, BadEvent),
+        ({"checkout_id": ""}, BadEvent),
+        ({"user_id": -1}, BadEvent),
+        ({"id": "x"}, NotAnId),
+    ],
+)
+async def test_a_bad_event_makes_no_order(orders, maker, user, other, error):
+    """An event whose figures or ids do not agree is refused, and nothing of its batch is kept."""
+    good = make_order(user)
+    with pytest.raises(error):
+        await maker.handle([event_of(good), event_of(make_order(user, **other))])
+    [page] = await OrderBook(orders).list_orders([Ask(user, 10, "")])
+    assert page.orders == ()
+
+
+async def test_what_is_no_event_is_refused(maker):
+    """A message that is no JSON, or not ours, raises and is not skipped in silence."""
+    with pytest.raises(ParseError):
+        await maker.handle([Message("checkout-events", 0, 0, "1", b"{", {})])
+
+
+async def test_pages_give_every_order_once_newest_first(orders, user):
+    """Going through the pages gives each order once, newest first, also those of one moment."""
+    made = [make_order(user, minutes=number // 2) for number in range(7)]
+    await orders.add([*made, make_order(user + 1)])
+    seen, cursor = [], ""
+    while True:
+        [page] = await OrderBook(orders).list_orders([Ask(user, 3, cursor)])
+        seen += page.orders
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    assert seen == sorted(made, key=lambda order: (order.created_at, order.id), reverse=True)
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!", "é", "AAAA", "MTIz", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5Lng", "\x00"])
+async def test_a_cursor_that_is_not_ours_is_refused_alone(orders, user, cursor):
+    """A bad cursor is the caller's error, and does not touch the other pages of the batch."""
+    bad, good = await OrderBook(orders).list_orders([Ask(user, 3, cursor), Ask(user, 3, "")])
+    assert isinstance(bad, BadPage)
+    assert good.orders == ()
+
+
+async def test_an_order_is_its_owners_alone(orders, user):
+    """Another user's order is not found, also where its owner asks for it in the same batch."""
+    order = make_order(user)
+    await orders.add([order])
+    mine, theirs = await OrderBook(orders).get_orders([(user, order.id), (user + 1, order.id)])
+    assert mine == order
+    assert isinstance(theirs, UnknownOrder)
+
+
+async def test_bad_items_of_a_batch_are_refused_alone(orders, user):
+    """Over gRPC each item has its own outcome, in the order of the questions."""
+    order = make_order(user)
+    await orders.add([order])
+    asked = [(user, order.id), (user, "no-uuid"), (user, str(uuid.uuid4())), (0, order.id)]
+    items = [orders_pb2.GetOrder(user_id=user_id, order_id=order_id) for user_id, order_id in asked]
+    reply = await OrdersApi(OrderBook(orders)).GetOrders(orders_pb2.GetOrdersRequest(items=items), None)
+    assert reply.results[0].order.total_minor == order.total_minor
+    assert [result.refusal.code for result in reply.results[1:]] == [INVALID, NOT_FOUND, INVALID]
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 101])
+async def test_a_page_holds_1_to_100_orders(orders, user, limit):
+    """A limit outside 1 to 100 is refused."""
+    request = orders_pb2.ListOrdersRequest(items=[orders_pb2.ListOrders(user_id=user, limit=limit)])
+    reply = await OrdersApi(OrderBook(orders)).ListOrders(request, None)
+    assert reply.results[0].refusal.code == INVALID
