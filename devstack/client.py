@@ -30,6 +30,7 @@ class Stack:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def up(
@@ -77,7 +78,7 @@ class Stack:
             )
         )
         with self.home.log("supervisor").open("ab") as log:
-            subprocess.Popen(
+            self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "devstack.supervisor", str(plan)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -177,6 +178,8 @@ class Stack:
         ends_at = time.monotonic() + DOWN_SECONDS
         while time.monotonic() < ends_at and self.home.state.exists():
             time.sleep(0.05)
+        if self._supervisor is not None:
+            self._supervisor.wait(timeout=10)
         self.end_orphans()
 
     def end_orphans(self) -> None:

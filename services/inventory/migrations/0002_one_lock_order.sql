@@ -16,7 +16,7 @@ BEGIN
     SELECT coalesce(array_agg(checkout_id), '{}') INTO fresh FROM heads;
     PERFORM lock_stock(ARRAY(
         SELECT DISTINCT (l->>0)::bigint FROM jsonb_array_elements(wants) w, jsonb_array_elements(w->'lines') l
-        WHERE w->>'checkout_id' = ANY (fresh)));
+        WHERE cardinality(fresh) > 0));
     FOR want IN
         SELECT w.value->>'checkout_id' AS id, w.value->'lines' AS lines, w.ordinality AS n
         FROM jsonb_array_elements(wants) WITH ORDINALITY w ORDER BY 1, 3

@@ -1,0 +1,129 @@
+"""Parts that hang, die or are stopped: nothing is bought twice, nothing is lost, and what works goes on working."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def without(platform):
+    """Stop parts for as long as a test lasts."""
+    stopped = []
+
+    def stop(*names: str) -> None:
+        for name in names:
+            stopped.append(name)
+            platform.stack.stop(name)
+
+    def back() -> None:
+        while stopped:
+            name = stopped.pop()
+            platform.stack.start(name)
+            platform.stack.wait_ready(name, timeout=60)
+
+    stop.back = back
+    yield stop
+    back()
+
+
+def test_a_bank_that_hangs_once(platform, shopper, eventually) -> None:
+    """While the bank is silent the answer is 202 with where to look; once it speaks the checkout ends, charged once."""
+    shopper.add(1, 1)
+    platform.bank("hang", shopper.user_id, times=3)
+    answer = shopper.buy("hangs")
+    assert (answer.status_code, answer.json()["status"]) == (202, "PROCESSING")
+    assert answer.headers["Location"] == f"/api/v1/checkout/{answer.json()['checkout_id']}"
+    eventually(lambda: shopper.checkout(answer.json()["checkout_id"])["status"] == "COMPLETED", 60)
+    captured = "SELECT count(*) AS n FROM transactions WHERE user_id = $1 AND state = 'CAPTURED'"
+    assert platform.sql(captured, shopper.user_id, bank=True)[0]["n"] == 1
+    assert shopper.buy("hangs").json()["status"] == "COMPLETED"
+
+
+def test_a_bank_that_hangs_past_the_timeout(platform, shopper, eventually) -> None:
+    """A checkout whose time is up while the bank is silent is cancelled: TimedOut, nothing charged, the stock back."""
+    shopper.add(3, 2)
+    platform.bank("hang", shopper.user_id)
+    stock = platform.sql("SELECT available FROM inventory.stock WHERE product_id = 3")
+    answer = shopper.buy("times out")
+    assert answer.status_code == 202
+    platform.sql(
+        "UPDATE checkout.checkout_sessions SET cancel_after = now() WHERE id = $1", answer.json()["checkout_id"]
+    )
+    ended = eventually(lambda: (it := shopper.checkout(answer.json()["checkout_id"]))["status"] == "FAILED" and it, 60)
+    assert (ended["reason"], ended["step"]) == ("TimedOut", "pay")
+    assert platform.sql("SELECT available FROM inventory.stock WHERE product_id = 3") == stock
+    states = platform.sql("SELECT state FROM transactions WHERE key = $1", answer.json()["checkout_id"], bank=True)
+    assert states == [{"state": "CANCELLED"}]
+
+
+def test_a_reply_that_the_bank_drops(platform, shopper, eventually) -> None:
+    """A charge whose reply is lost completes, and is charged once."""
+    shopper.add(2, 1)
+    platform.bank("drop", shopper.user_id, times=1)
+    answer = shopper.buy("dropped")
+    eventually(lambda: shopper.checkout(answer.json()["checkout_id"])["status"] == "COMPLETED", 60)
+    rows = platform.sql("SELECT state, requests FROM transactions WHERE user_id = $1", shopper.user_id, bank=True)
+    assert [row["state"] for row in rows] == ["CAPTURED"]
+    assert rows[0]["requests"] > 1
+
+
+def test_orders_stopped(platform, shopper, without, eventually) -> None:
+    """Without the orders service its own routes answer 503, checkouts complete, and the order is there afterwards."""
+    without("orders", "orders-consumer")
+    assert shopper.ask("GET", "/api/v1/orders").status_code == 503
+    shopper.add(2, 1)
+    assert shopper.buy("no orders").json()["status"] == "COMPLETED"
+    without.back()
+    assert len(eventually(shopper.orders, 30)) == 1
+
+
+def test_kafka_stopped(platform, shopper, without, eventually) -> None:
+    """Without Kafka checkouts complete; the cart and the order follow when it is back."""
+    without("kafka")
+    shopper.add(2, 2)
+    assert shopper.buy("no kafka").json()["status"] == "COMPLETED"
+    without.back()
+    assert len(eventually(shopper.orders, 60)) == 1
+    eventually(lambda: shopper.cart()["items"] == [], 60)
+
+
+def test_redis_stopped(platform, shopper, without) -> None:
+    """Without Redis carts are read from MongoDB, and each read shows the last write."""
+    shopper.add(1, 1)
+    without("redis")
+    for quantity in range(2, 12):
+        assert shopper.ask("PUT", "/api/v1/cart/items/1", {"quantity": quantity}).status_code == 200
+        assert shopper.cart()["items"][0]["quantity"] == quantity
+    assert shopper.buy("no redis").json()["status"] == "COMPLETED"
+
+
+def test_a_saga_whose_driver_is_killed(platform, shopper, eventually) -> None:
+    """A checkout whose driver is killed while it pays is taken over and completes, charged once."""
+    shopper.add(4, 1)
+    platform.bank("hang", shopper.user_id, times=1)
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - this test alone
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(shopper.buy, "killed")
+        paying = "SELECT id FROM checkout.checkout_sessions WHERE user_id = $1 AND step = 'PAYING'"
+        row = eventually(lambda: platform.sql(paying, shopper.user_id))[0]
+        platform.stack.kill("checkout")
+        assert asked.result().status_code in {202, 503}
+    platform.stack.wait_ready("checkout", timeout=30)
+    eventually(lambda: shopper.checkout(str(row["id"]))["status"] == "COMPLETED", 60)
+    epochs = platform.sql("SELECT lease_epoch FROM checkout.checkout_sessions WHERE id = $1", row["id"])
+    assert epochs[0]["lease_epoch"] > 1
+    assert shopper.buy("killed").json()["status"] == "COMPLETED"
+    rows = platform.sql("SELECT state FROM transactions WHERE user_id = $1", shopper.user_id, bank=True)
+    assert [row["state"] for row in rows] == ["CAPTURED"]
+
+
+def test_inventory_stopped_before_the_claim_is_a_delay(platform, shopper, without, eventually) -> None:
+    """Without inventory a checkout stays PROCESSING, never FAILED for it, and completes when it is back."""
+    shopper.add(2, 1)
+    without("inventory")
+    answer = shopper.buy("no stock service")
+    assert answer.status_code == 202
+    assert platform.metric("checkout", "cartwright_retries_total") > 0
+    without.back()
+    eventually(lambda: shopper.checkout(answer.json()["checkout_id"])["status"] == "COMPLETED", 60)
