@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto lock bank-approve bank-decline bank-hang bank-drop bank-reset
+.PHONY: help up down status logs env start stop restart clean test lint format proto lock bank-approve bank-decline bank-hang bank-drop bank-reset torture-quick
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -76,3 +76,6 @@ bank-drop: $(VENV)/.stamp ## The bank charges, and does not answer
 
 bank-reset: $(VENV)/.stamp ## The bank draws its outcomes again
 	@$(BANK) reset $(WHOM)
+
+torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
+	@PYTHONPATH=. $(PY) tests/torture/quick.py
