@@ -93,7 +93,7 @@ async def test_a_reserve_that_waits_for_its_head_holds_no_stock(db, warehouse):
         await connection.execute("INSERT INTO reservation VALUES ('late', 'RELEASED', '[]', clock_timestamp())")
         late = asyncio.create_task(warehouse.reserve([want("late", [(1, 1)])]))
         async with asyncio.timeout(5):
-            while not await db.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            while not await db.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - the server's state
                 await asyncio.sleep(0.01)
         await connection.fetch("SELECT 1 FROM stock WHERE product_id = 1 FOR UPDATE NOWAIT")
     assert (await late)[0].state is State.RELEASED
