@@ -9,6 +9,7 @@ import itertools
 import random
 import secrets
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -21,12 +22,13 @@ import requests
 from rich.console import Console
 
 from devstack.client import Stack
-from devstack.home import ROOT, Home
+from devstack.home import ROOT, Home, user_environment
 from devstack.stores import data_folder
 from devstack.table import PARTS
 
 BUYERS = 24
 LEAST_IN_FLIGHT = 10
+DROPPED = 20
 SETTLE_SECONDS = 120.0
 ENDED = {"COMPLETED", "FAILED"}
 console = Console(highlight=False)
@@ -177,6 +179,9 @@ def main() -> int:
     buyers = [threading.Thread(target=load.buy_on, daemon=True) for _ in range(BUYERS)]
     try:
         urls = stack.env()
+        # Some replies of the bank are lost as well, so that charges are sent again.
+        order = [sys.executable, "-m", "services.bank.admin", "drop", "--times", str(DROPPED)]
+        subprocess.run(order, check=True, cwd=ROOT, env=user_environment() | urls)
         for buyer in buyers:
             buyer.start()
         under_way = kill_all(stack, urls["POSTGRES_URL"])
