@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.stores import Start
+from devstack.stores import CannotStart, Start
 
 FIRST_PAUSE, MOST_PAUSE = 0.3, 5.0  # seconds before a part that died is started again
 STEADY_SECONDS = 10.0  # a part that ran so long starts without a pause again
@@ -28,6 +28,7 @@ class Watched:
     pid: int = 0
     restarts: int = 0
     started_at: float = 0.0
+    error: str = ""
     _wanted: bool = False
     _keeper: "asyncio.Task[None] | None" = None
     _process: "asyncio.subprocess.Process | None" = None
@@ -72,7 +73,11 @@ class Watched:
         while self._wanted:
             self.state = "starting"
             self.started_at = time.time()
-            how = await asyncio.to_thread(self.start)
+            try:
+                how = await asyncio.to_thread(self.start)
+            except (CannotStart, OSError) as error:
+                self.state, self.error = "failed", f"{self.name}: {error}"
+                return
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(

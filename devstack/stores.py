@@ -140,6 +140,7 @@ def _start_postgres(programs: Path, data: Path, port: int) -> Start:
         os.chown(data, owner.pw_uid, owner.pw_gid)
         _check_reachable(programs, owner)
     cluster = data / "cluster"
+    _check_version(programs, cluster)
     if not (cluster / "PG_VERSION").exists():
         shutil.rmtree(cluster, ignore_errors=True)  # an initdb that was interrupted
         command = [str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
@@ -158,6 +159,20 @@ def _start_postgres(programs: Path, data: Path, port: int) -> Start:
     }
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return Start([str(programs / "postgres"), "-D", str(cluster), *options], user=user)
+
+
+def _check_version(programs: Path, cluster: Path) -> None:
+    """Refuse data of another major version: PostgreSQL would not read it, and deleting it is not ours to decide."""
+    version = cluster / "PG_VERSION"
+    shown = subprocess.run(
+        [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=False
+    ).stdout
+    found = re.search(r"\d+", shown)
+    if version.exists() and found and version.read_text().strip() != found[0]:
+        raise CannotStart(
+            f"the data in {cluster} is PostgreSQL {version.read_text().strip()}'s, and {programs} is {found[0]};"
+            " put that version on PATH, or delete the data with: make clean"
+        )
 
 
 def data_folder(name: str, home: Home) -> Path:

@@ -143,7 +143,8 @@ class Supervisor:
     async def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
         verb = order["verb"]
         if verb == "status":
-            return {"error": self.error, "ports": self.ports, "env": self.env, "parts": self._rows()}
+            failed = "\n".join(watched.error for watched in self.watched.values() if watched.error)
+            return {"error": self.error or failed, "ports": self.ports, "env": self.env, "parts": self._rows()}
         if verb == "down":
             self.ended.set()
             return {"error": ""}
