@@ -120,10 +120,15 @@ def status() -> None:
 @app.command()
 def env() -> None:
     """Print the export lines that let psql, redis-cli and curl find the platform."""
+    user = home.user_environment()
     try:
         exported = _stack().env()
-    except StackError as error:
+        programs = stores.find({"postgres", "redis"}, user, lambda _: None)
+    except (StackError, fetch.CannotFetch) as error:
         _fail(error)
+    folders = (str(programs.postgres), str(programs.redis.parent))
+    missing = [folder for folder in folders if folder not in user.get("PATH", "").split(":")]
+    exported["PATH"] = ":".join([user.get("PATH", ""), *missing])  # the user's own programs come first
     for name, value in exported.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 

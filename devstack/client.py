@@ -42,9 +42,10 @@ class Stack:
         free_ports: bool = True,
         wait: bool = True,
     ) -> Self:
-        """Start a stack for as long as this process lives, and wait until it is ready."""
+        """Start a stack for as long as this process lives, with stores of its own, and wait until it is ready."""
         stack = cls(Home(home.resolve()))
-        stack.launch({**user_environment(), **(env or {})}, only=only, free=free_ports, while_pid=os.getpid())
+        user = {name: value for name, value in user_environment().items() if name not in environment.STORE_URLS}
+        stack.launch({**user, **(env or {})}, only=only, free=free_ports, while_pid=os.getpid())
         if wait:
             stack.wait_ready()
         return stack
@@ -59,12 +60,13 @@ class Stack:
         say: Callable[[str], None] = print,
     ) -> None:
         """Fetch what is missing and start the supervisor; PortTaken, CannotFetch or CannotStart before anything runs."""
+        chosen = ports.choose(self.home, env, free=free)
+        env = environment.without_ours(chosen, env)
         parts = [
             part for part in PARTS.values() if (only is None or part.name in only) and not env.get(part.url or "-")
         ]
         self.end_orphans()
         stores.find({part.name for part in parts if part.is_store}, env, say)
-        chosen = ports.choose(self.home, env, free=free)
         ports.check(parts, chosen)
         _check_own_stores(env, only)
         self.home.path.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,14 @@ from collections.abc import Mapping
 from devstack.ports import HOST
 from devstack.table import PARTS, Part
 
+STORE_URLS = ("POSTGRES_URL", "BANK_POSTGRES_URL", "MONGODB_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+
+
+def without_ours(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+    """Give the user's environment without the URLs that `make env` has put there: those are no stores of their own."""
+    ours = urls(ports, {})
+    return {name: value for name, value in user.items() if name not in STORE_URLS or value != ours[name]}
+
 
 def urls(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
     """Give the URL of every store and service; a store of the user's own comes first."""
@@ -21,7 +29,7 @@ def urls(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
             upper = part.name.upper()
             ours[f"{upper}_ADDR"] = f"{HOST}:{ports[f'{upper}_GRPC_PORT']}"
     ours["CARTWRIGHT_URL"] = f"http://{HOST}:{ports['GATEWAY_PORT']}"
-    return {name: user.get(name) or value for name, value in ours.items()}
+    return ours | {name: user[name] for name in STORE_URLS if user.get(name)}
 
 
 def for_part(part: Part, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ class Watched:
     start: Callable[[], Start]
     is_ready: Callable[[], Awaitable[bool]]
     log: Path
+    on_start: Callable[[], None]
     state: str = "waiting"
     pid: int = 0
     restarts: int = 0
@@ -91,6 +92,7 @@ class Watched:
                     cwd="/" if how.user else None,
                 )
             self.pid = self._process.pid
+            self.on_start()
             watching = asyncio.create_task(self._watch_readiness())
             await self._process.wait()
             watching.cancel()

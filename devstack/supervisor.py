@@ -64,8 +64,9 @@ class Supervisor:
                 lambda: stores.start(one.name, self.programs, self.home, self.ports),
                 lambda: listens(HOST, port),
                 log,
+                self._write_state,
             )
-        return Watched(one.name, lambda: self._our_process(one), lambda: serves(HOST, port), log)
+        return Watched(one.name, lambda: self._our_process(one), lambda: serves(HOST, port), log, self._write_state)
 
     def _our_process(self, one: Part, role: str = "") -> stores.Start:
         env = environment.for_part(one, self.ports, self.env) | self.overrides.get(one.name, {})
@@ -118,16 +119,20 @@ class Supervisor:
             await asyncio.gather(*(watched.stop() for watched in group))
 
     async def _keep_state(self) -> None:
-        """Write down who runs, so that a later `up` or `down` can end orphans; end with the process we are for."""
+        """Keep the state file, and end with the process that we are for."""
         while True:
-            written = {"supervisor": _identity(os.getpid())}
-            written |= {name: _identity(watched.pid) for name, watched in self.watched.items() if watched.pid}
-            scratch = self.home.state.with_suffix(".new")
-            scratch.write_text(json.dumps(written))
-            scratch.replace(self.home.state)
+            self._write_state()
             if self.while_pid and not psutil.pid_exists(self.while_pid):
                 self.ended.set()
             await asyncio.sleep(0.5)
+
+    def _write_state(self) -> None:
+        """Write down who runs, so that a later `up` or `down` can end orphans."""
+        written = {"supervisor": _identity(os.getpid())}
+        written |= {name: _identity(watched.pid) for name, watched in self.watched.items() if watched.pid}
+        scratch = self.home.state.with_suffix(".new")
+        scratch.write_text(json.dumps(written))
+        scratch.replace(self.home.state)
 
     async def _order(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

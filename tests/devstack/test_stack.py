@@ -54,6 +54,7 @@ def test_acknowledged_carts_survive_a_kill(home) -> None:
     stack.wait_ready("mongodb")
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
         assert client["t"]["carts"].count_documents({}) == 1000
+    stack.down()
 
 
 def test_nothing_is_left_after_down(home) -> None:
@@ -62,12 +63,12 @@ def test_nothing_is_left_after_down(home) -> None:
     redis = stack.pid("redis")
     supervisor = json.loads(home.state.read_text())["supervisor"][0]
     psutil.Process(int(supervisor)).kill()
+    stack._supervisor.wait()
     assert psutil.pid_exists(redis)
     done = command(home, "down")
     assert done.returncode == 0
     assert not psutil.pid_exists(redis) or psutil.Process(redis).status() == psutil.STATUS_ZOMBIE
     assert command(home, "down").stdout.strip() == "it was not running"
-    stack._supervisor.wait()
 
 
 def test_a_taken_port_is_named_with_its_holder(home) -> None:
