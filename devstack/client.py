@@ -62,9 +62,7 @@ class Stack:
         """Fetch what is missing and start the supervisor; PortTaken, CannotFetch or CannotStart before anything runs."""
         chosen = ports.choose(self.home, env, free=free)
         env = environment.without_ours(chosen, env)
-        parts = [
-            part for part in PARTS.values() if (only is None or part.name in only) and not env.get(part.url or "-")
-        ]
+        parts = [one for one in PARTS.values() if (only is None or one.name in only) and not _is_the_users(one, env)]
         self.end_orphans()
         stores.find({part.name for part in parts if part.is_store}, env, say)
         ports.check(parts, chosen)
@@ -164,7 +162,7 @@ class Stack:
             waiting = [row["name"] for row in rows if row["state"] != "ready"]
             if not waiting:
                 return
-            if failing := next((row for row in rows if row["restarts"] >= 3 and row["state"] != "ready"), None):  # noqa: PLR2004 - no accident any more
+            if failing := next((row for row in rows if row["failures"] >= 3), None):  # noqa: PLR2004 - no accident any more
                 raise StackError(self._tail(failing["name"], "does not stay up"))
             time.sleep(0.1)
         first = waiting[0] if waiting[0] in PARTS else "supervisor"
@@ -175,6 +173,9 @@ class Stack:
         try:
             self.order("down")
         except StackError:
+            if self._supervisor is not None:  # it does not listen yet, or not any more
+                self._supervisor.terminate()
+                self._supervisor.wait(timeout=DOWN_SECONDS)
             self.end_orphans()
             return
         ends_at = time.monotonic() + DOWN_SECONDS
@@ -189,9 +190,11 @@ class Stack:
         if not self.home.state.exists() or self.is_running():
             return
         known = json.loads(self.home.state.read_text())
-        alive = [process for pid, born in known.values() if (process := _same_process(int(pid), born))]
-        for process in alive:
-            process.terminate()
+        alive = []
+        for name, (pid, born) in known.items():
+            if process := _same_process(int(pid), born):
+                process.send_signal(stores.farewell(name))
+                alive.append(process)
         _, left = psutil.wait_procs(alive, timeout=10)
         for process in left:
             process.kill()
@@ -212,17 +215,23 @@ def _same_process(pid: int, born: float) -> psutil.Process | None:
         return None
 
 
+def _is_the_users(one: Part, env: Mapping[str, str]) -> bool:
+    """Whether every database of a store is one of the user's own, so that none has to be started."""
+    return bool(one.urls) and all(env.get(variable) for variable in one.urls)
+
+
 def _check_own_stores(env: Mapping[str, str], only: Collection[str] | None) -> None:
     """Say so at once when a store of the user's own does not answer."""
     for one in (PARTS[name] for name in STORES):
-        url = env.get(one.url, "")
-        if not url or (only is not None and one.name not in only):
-            continue
-        host, port = _address(url, one)
-        try:
-            socket.create_connection((host, port), timeout=3).close()
-        except OSError as error:
-            raise StackError(f"{one.url} is set, but nothing answers at {host}:{port} ({error})") from error
+        for variable in one.urls:
+            url = env.get(variable, "")
+            if not url or (only is not None and one.name not in only):
+                continue
+            host, port = _address(url, one)
+            try:
+                socket.create_connection((host, port), timeout=3).close()
+            except OSError as error:
+                raise StackError(f"{variable} is set, but nothing answers at {host}:{port} ({error})") from error
 
 
 def _address(url: str, one: Part) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Which ports a stack uses, and who holds one that is taken."""
 
 import json
+import secrets
 import socket
 from collections.abc import Iterable, Mapping
 
@@ -10,6 +11,7 @@ from devstack.home import Home
 from devstack.table import PARTS, Part
 
 HOST = "127.0.0.1"
+FREE = range(20000, 32000)
 
 
 class PortTaken(Exception):
@@ -36,11 +38,10 @@ def choose(home: Home, env: Mapping[str, str], *, free: bool) -> dict[str, int]:
 
 
 def _free(taken: set[int]) -> int:
+    """Give a free port below those that the kernel hands to outgoing connections: one of them could take it before us."""
     while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port: int = probe.getsockname()[1]
-        if port not in taken:
+        port = secrets.choice(FREE)
+        if port not in taken and not _is_taken(port):
             return port
 
 

@@ -25,9 +25,13 @@ class Watched:
     is_ready: Callable[[], Awaitable[bool]]
     log: Path
     on_start: Callable[[], None]
+    farewell: int = signal.SIGTERM
+    """What asks it to end."""
     state: str = "waiting"
     pid: int = 0
     restarts: int = 0
+    failures: int = 0
+    """How often in a row it died before it was ready."""
     started_at: float = 0.0
     error: str = ""
     _wanted: bool = False
@@ -37,16 +41,16 @@ class Watched:
     def run(self) -> None:
         """Start it, and keep it running."""
         if self._keeper is None or self._keeper.done():
-            self._wanted = True
+            self._wanted, self.error, self.failures = True, "", 0
             self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL for what does not end in time."""
+        """End it: its farewell, and SIGKILL for what does not end in time."""
         self._wanted = False
         process = self._process
         if process is not None and process.returncode is None:
             self.state = "stopping"
-            self.signal(signal.SIGTERM)
+            self.signal(self.farewell)
             try:
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
             except TimeoutError:
@@ -99,6 +103,7 @@ class Watched:
             self.pid = 0
             if not self._wanted:
                 return
+            self.failures = 0 if self.state == "ready" else self.failures + 1
             self.state = "restarting"
             self.restarts += 1
             pause = FIRST_PAUSE if time.time() - self.started_at > STEADY_SECONDS else min(MOST_PAUSE, pause * 1.5)

@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -77,6 +78,11 @@ def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -
     if name == "mongodb":
         return _start_mongodb(programs, data, ports["MONGODB_PORT"])
     return _start_kafka(programs, data, ports)
+
+
+def farewell(name: str) -> int:
+    """Give the signal that asks a store to end; PostgreSQL would wait at SIGTERM until its last client has left."""
+    return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
 def _on_path(name: str, env: Mapping[str, str]) -> Path | None:

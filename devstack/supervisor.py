@@ -65,6 +65,7 @@ class Supervisor:
                 lambda: listens(HOST, port),
                 log,
                 self._write_state,
+                stores.farewell(one.name),
             )
         return Watched(one.name, lambda: self._our_process(one), lambda: serves(HOST, port), log, self._write_state)
 
@@ -171,6 +172,7 @@ class Supervisor:
                 "state": watched.state,
                 "pid": watched.pid,
                 "restarts": watched.restarts,
+                "failures": watched.failures,
                 "ports": [self.ports[variable] for variable, _ in PARTS[name].ports],
                 "seconds": round(time.time() - watched.started_at) if watched.pid else 0,
             }

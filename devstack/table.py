@@ -22,8 +22,8 @@ class Part:
     migrates: bool = False
     after: str = ""
     """The part whose migration makes what this one needs."""
-    url: str = ""
-    """The variable that names a store of the user's own."""
+    urls: tuple[str, ...] = ()
+    """The variables that name stores of the user's own."""
 
     @property
     def is_store(self) -> bool:
@@ -43,10 +43,10 @@ def _worker(service: str, role: str, http: int) -> Part:
 
 
 _ALL = (
-    Part("postgres", (("POSTGRES_PORT", 5432),), url="POSTGRES_URL"),
-    Part("redis", (("REDIS_PORT", 6379),), url="REDIS_URL"),
-    Part("mongodb", (("MONGODB_PORT", 27017),), url="MONGODB_URL"),
-    Part("kafka", (("KAFKA_PORT", 9092), ("KAFKA_CONTROLLER_PORT", 9093)), url="KAFKA_BOOTSTRAP_SERVERS"),
+    Part("postgres", (("POSTGRES_PORT", 5432),), urls=("POSTGRES_URL", "BANK_POSTGRES_URL")),
+    Part("redis", (("REDIS_PORT", 6379),), urls=("REDIS_URL",)),
+    Part("mongodb", (("MONGODB_PORT", 27017),), urls=("MONGODB_URL",)),
+    Part("kafka", (("KAFKA_PORT", 9092), ("KAFKA_CONTROLLER_PORT", 9093)), urls=("KAFKA_BOOTSTRAP_SERVERS",)),
     _service("product", 50051, 9051, "postgres"),
     _service("inventory", 50053, 9053, "postgres"),
     _service("bank", 50058, 9058, "postgres"),
