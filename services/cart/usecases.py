@@ -96,17 +96,21 @@ class CartBook:
     async def add(self, user_id: int, product_id: int, quantity: int) -> Shown:
         """Add to a cart; UnknownProduct for what is not in the catalogue."""
         change = add(product_id, quantity)
-        if product_id not in await self._catalogue.products():
+        products = await self._catalogue.products()
+        if product_id not in products:
             raise UnknownProduct
-        return await self._shown(await self._change(user_id, change))
+        return Shown(await self._change(user_id, change), products)
 
     async def set_quantity(self, user_id: int, product_id: int, quantity: int) -> Shown:
         """Set the quantity of a line."""
-        return await self._shown(await self._change(user_id, set_quantity(product_id, quantity)))
+        change = set_quantity(product_id, quantity)
+        products = await self._catalogue.products()  # first: a change that was made is never told as not done
+        return Shown(await self._change(user_id, change), products)
 
     async def remove(self, user_id: int, product_id: int) -> Shown:
         """Take a line out."""
-        return await self._shown(await self._change(user_id, remove(product_id)))
+        products = await self._catalogue.products()
+        return Shown(await self._change(user_id, remove(product_id)), products)
 
     async def clear(self, user_id: int) -> Shown:
         """Take every line out."""
@@ -135,6 +139,7 @@ class CartBook:
                     await self._cache.forget(user_id)
 
     async def _compare_and_set(self, user_id: int, cart: Cart, change: Change) -> Cart:
+        unsure: list[Cart] = []  # written, perhaps: such a write may also land later
         for _ in range(ATTEMPTS):
             after = change(cart)
             if after == cart:
@@ -144,12 +149,13 @@ class CartBook:
                 if await self._carts.replace(cart, after):
                     return after
             except OutcomeUnknown:
-                there = await self._carts.get(user_id)
-                if there == after:
-                    return after
-                if there.version != cart.version:
-                    raise
-            cart = await self._carts.get(user_id)
+                unsure.append(after)
+            there = await self._carts.get(user_id)
+            if there in unsure:
+                return there
+            if unsure and there.version != cart.version:
+                raise OutcomeUnknown("the reply to a write was lost, and the cart has changed since")
+            cart = there
         raise Unavailable("the cart is being changed; try again")
 
 

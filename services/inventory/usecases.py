@@ -24,10 +24,3 @@ class Warehouse(Protocol):
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
         """Add received stock, once per restock id."""
-
-
-class Expiring(Protocol):
-    """What the sweeper needs of the warehouse."""
-
-    async def expire(self, most: int) -> int:
-        """Return up to `most` expired reservations to stock, and give how many."""

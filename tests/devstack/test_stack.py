@@ -40,7 +40,7 @@ def command(home: Home, *words: str, **env: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_acknowledged_carts_survive_a_kill(home) -> None:
+def test_acknowledged_carts_survive_a_kill(home, eventually) -> None:
     """A thousand acknowledged writes are all there after the server is killed."""
     stack = Stack.up(home.path, only={"mongodb"})
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
@@ -49,8 +49,7 @@ def test_acknowledged_carts_survive_a_kill(home) -> None:
         for number in range(1000):
             carts.insert_one({"_id": number})
     stack.kill("mongodb")
-    while not stack.row("mongodb")["restarts"]:
-        pass
+    eventually(lambda: stack.row("mongodb")["restarts"])
     stack.wait_ready("mongodb")
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
         assert client["t"]["carts"].count_documents({}) == 1000
