@@ -55,10 +55,11 @@ format: $(VENV)/.stamp ## Format the code
 proto: $(VENV)/.stamp ## Make services/pb from protos/
 	@$(PY) -m grpc_tools.protoc -I services/pb=protos --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
 
-LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11
+LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 lock: $(VENV)/.stamp ## Make the lock files from pyproject.toml
 	@$(LOCK) --extra services -o requirements/services.txt
-	@$(LOCK) --extra services --extra devstack --extra dev -c requirements/services.txt -o requirements/dev.txt
+	@$(LOCK) --extra operator -c requirements/services.txt -o requirements/operator.txt
+	@$(LOCK) --extra services --extra operator --extra devstack --extra dev -c requirements/services.txt -o requirements/dev.txt
 
 BANK = $(PY) -m services.bank.admin
 WHOM = $(if $(USER_ID),--user $(USER_ID)) $(if $(TIMES),--times $(TIMES))
