@@ -13,16 +13,15 @@ local function writing()
     return redis.call('ZCARD', writers) > 0
 end
 
-if op == 'read' then -- ARGV: a new lease, its milliseconds
+if op == 'read' then -- ARGV: a new lease, its milliseconds, the least life that a value must have left
     if writing() then return {'bypass', ''} end
-    local there = redis.call('GET', value)
-    if there then return {'hit', there} end
+    if redis.call('PTTL', value) >= tonumber(ARGV[4]) then return {'hit', redis.call('GET', value)} end
     redis.call('SET', lease, ARGV[2], 'PX', ARGV[3])
     return {'miss', ''}
 elseif op == 'fill' then -- ARGV: the lease, the value, its version, its milliseconds
     if writing() or redis.call('GET', lease) ~= ARGV[2] then return 0 end
-    local there = redis.call('GET', value)
-    if there and cjson.decode(there).version >= tonumber(ARGV[4]) then return 0 end
+    local read, there = pcall(cjson.decode, redis.call('GET', value) or '')
+    if read and type(there) == 'table' and (there.version or 0) > tonumber(ARGV[4]) then return 0 end
     redis.call('SET', value, ARGV[3], 'PX', ARGV[5])
     redis.call('DEL', lease)
     return 1

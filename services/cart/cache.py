@@ -1,7 +1,8 @@
 """The cart cache: a value is only ever stored by a reader, and never across a write.
 
 A writer announces itself with a token before it changes the document, and only deletes; a reader that misses gets a lease,
-and its fill is refused once a writer has come by. While the cache is away carts are read from MongoDB.
+and its fill is refused once a writer has come by. While the cache is away carts are read from MongoDB, and written unseen:
+so no value is trusted for longer than `FRESH_MS`, which bounds what a reader can miss whatever fails.
 """
 
 import asyncio
@@ -14,33 +15,38 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.cart.domain import Cart
-from services.chassis.resilience import CircuitBreaker
+from services.chassis.resilience import BreakerPolicy, CircuitBreaker
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
 
 OPERATION_SECONDS = 0.05
-VALUE_MS = 300_000
-DOUBTFUL_VALUE_MS = 10_000  # bounds how stale a value can be that was stored while writers could not be seen
-TOKEN_MS = 5000  # longer than a write may take
+VALUE_MS = 300_000  # how long a value stays to be looked at
+FRESH_MS = 10_000  # how long it is trusted
+TOKEN_MS = 5000  # longer than a write may take, see usecases.CHANGE_SECONDS
 LEASE_MS = 5000
-DOUBT_SECONDS = 10.0
+BEGIN_SECONDS = 0.4  # a cart has half a second
+BEGIN_PAUSE = 0.01
+FORGET_PAUSE = 0.25
+# Quicker to open than others: carts are served without the cache, but wait for it while it may be there.
+POLICY = BreakerPolicy(window=1.0, min_calls=5)
 
 
 class RedisCache:
     """Fits the port Cache."""
 
-    def __init__(self, url: str, metrics: Metrics) -> None:
+    def __init__(self, url: str, metrics: Metrics, *, token_ms: int = TOKEN_MS, fresh_ms: int = FRESH_MS) -> None:
         self._redis: Any = Redis.from_url(
             url, socket_timeout=OPERATION_SECONDS, socket_connect_timeout=OPERATION_SECONDS, decode_responses=True
         )
         self._script = self._redis.register_script((Path(__file__).parent / "cache.lua").read_text())
-        self._breaker = CircuitBreaker("redis", metrics)
+        self._token_ms = token_ms
+        self._least_life_ms = VALUE_MS - fresh_ms
+        self._breaker = CircuitBreaker("redis", metrics, POLICY)
         outcomes = metrics.counter("cartwright_cart_cache_total", "What the cart cache did.", ("outcome",))
         self._count = {
             name: outcomes.labels(name)
             for name in ("hit", "miss", "bypass", "fill", "fill_refused", "error", "write_unseen")
         }
-        self._doubt_until = 0.0
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -51,54 +57,63 @@ class RedisCache:
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page."""
-        return "failing" if self._breaker.is_open or self._in_doubt() else "ok"
+        return "failing" if self._breaker.is_open else "ok"
 
     async def read(self, user_id: int) -> tuple[Cart | None, str]:
         """Give the cached cart, or a lease to fill it, or neither."""
         lease = secrets.token_hex(8)
-        answer = await self._run(user_id, "read", lease, LEASE_MS)
+        answer = await self._run(user_id, "read", lease, LEASE_MS, self._least_life_ms)
         if answer is None:
             return None, ""
-        self._count[answer[0]].inc()
-        if answer[0] == "hit":
-            return msgspec.json.decode(answer[1], type=Cart), ""
-        return None, lease if answer[0] == "miss" else ""
+        if answer[0] != "hit":
+            self._count[answer[0]].inc()
+            return None, lease if answer[0] == "miss" else ""
+        try:
+            cart = msgspec.json.decode(answer[1], type=Cart)
+        except msgspec.DecodeError:  # not of our making, or of another version's
+            self._count["error"].inc()
+            await self.forget(user_id)
+            return None, ""
+        self._count["hit"].inc()
+        return cart, ""
 
     async def fill(self, cart: Cart, lease: str) -> None:
         """Store what was read, if the lease still holds."""
-        life = DOUBTFUL_VALUE_MS if self._in_doubt() else VALUE_MS
         text = msgspec.json.encode(cart).decode()
-        done = await self._run(cart.user_id, "fill", lease, text, cart.version, life)
+        done = await self._run(cart.user_id, "fill", lease, text, cart.version, VALUE_MS)
         if done is not None:
             self._count["fill" if done else "fill_refused"].inc()
 
     async def begin_write(self, user_id: int) -> str:
-        """Keep readers off the value."""
+        """Keep readers off the value; empty once the cache is known to be away, Unavailable while that is open."""
         token = secrets.token_hex(8)
-        return token if await self._run(user_id, "begin", token, TOKEN_MS) else ""
+        ends_at = asyncio.get_running_loop().time() + BEGIN_SECONDS
+        while not await self._run(user_id, "begin", token, self._token_ms):
+            if self._breaker.is_open:
+                self._count["write_unseen"].inc()
+                return ""
+            if asyncio.get_running_loop().time() > ends_at:
+                raise Unavailable("the carts are unavailable", retry_after=1)
+            await asyncio.sleep(BEGIN_PAUSE)
+        return token
 
-    async def end_write(self, user_id: int, token: str) -> bool:
-        """Let readers in again, on no value."""
-        done = await self._run(user_id, "end", token)
-        if not done and not token:
-            self._count["write_unseen"].inc()
-        return bool(done)
+    async def end_write(self, user_id: int, token: str) -> None:
+        """Let readers in again, on no value; where the cache does not take it, it is told until it does."""
+        if not await self._run(user_id, "end", token):
+            await self.forget(user_id)
 
     async def forget(self, user_id: int) -> None:
-        """Delete the value until the cache has taken it, for as long as a doubtful value may live."""
+        """Delete the value in the background, for as long as one may be trusted."""
         task = asyncio.create_task(self._forget(user_id))
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
 
     async def _forget(self, user_id: int) -> None:
-        ends_at = asyncio.get_running_loop().time() + DOUBT_SECONDS
-        while asyncio.get_running_loop().time() < ends_at:
-            if await self._run(user_id, "end", ""):
+        ends_at = asyncio.get_running_loop().time() + FRESH_MS / 1000
+        while not await self._run(user_id, "end", ""):
+            if asyncio.get_running_loop().time() > ends_at:
                 return
-            await asyncio.sleep(0.25)
-
-    def _in_doubt(self) -> bool:
-        return asyncio.get_running_loop().time() < self._doubt_until
+            await asyncio.sleep(FORGET_PAUSE)
 
     async def _run(self, user_id: int, *arguments: str | int) -> Any:
         """Run the script; None when the cache is away."""
@@ -115,7 +130,6 @@ class RedisCache:
             ok = True
         except (RedisError, OSError, TimeoutError):
             self._count["error"].inc()
-            self._doubt_until = asyncio.get_running_loop().time() + DOUBT_SECONDS
             return None
         finally:
             self._breaker.record(ok=ok)

@@ -22,6 +22,13 @@ class BadQuantity(Invalid):
         super().__init__(f"quantity must be between 1 and {MAX_QUANTITY}")
 
 
+class BadPurchase(Invalid):
+    """A purchase of nothing, or of less."""
+
+    def __init__(self) -> None:
+        super().__init__("a purchased quantity must be positive")
+
+
 class TooManyLines(Invalid):
     """The cart is full."""
 
@@ -70,6 +77,11 @@ class Purchase:
 
     checkout_id: str
     lines: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a purchase that would add to the cart."""
+        if any(quantity < 1 for _, quantity in self.lines):
+            raise BadPurchase
 
 
 Change = Callable[[Cart], Cart]

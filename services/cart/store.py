@@ -22,7 +22,7 @@ class MongoCarts:
             url,
             serverSelectionTimeoutMS=SELECTION_MS,
             connectTimeoutMS=SELECTION_MS,
-            socketTimeoutMS=MAX_TIME_MS + 500,
+            socketTimeoutMS=MAX_TIME_MS,
             retryWrites=False,  # a lost reply is resolved by reading again
             tz_aware=True,
         )

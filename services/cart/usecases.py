@@ -15,7 +15,8 @@ from services.cart.domain import Cart, Change, Purchase, UnknownProduct, add, cl
 from services.errors import Fault, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
-ATTEMPTS = 20
+CHANGE_SECONDS = 1.5
+"""How long a change is tried. With the last write's own time, 3 s, it stays below the 5 s of the cache's token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Carts(Protocol):
 
 
 class Cache(Protocol):
-    """The cache of documents. None of these raises: a cache that is away is a miss."""
+    """The cache of documents. A cache that is away is a miss."""
 
     async def read(self, user_id: int) -> tuple[Cart | None, str]:
         """Give the cached cart, or the lease under which a reader may fill it; neither while a write is under way."""
@@ -46,13 +47,13 @@ class Cache(Protocol):
         """Store what was read, if the lease still holds."""
 
     async def begin_write(self, user_id: int) -> str:
-        """Keep readers off the value; give a token, empty where the cache is away."""
+        """Keep readers off the value; give a token, empty once the cache is known to be away.
 
-    async def end_write(self, user_id: int, token: str) -> bool:
-        """Let readers in again, on no value; whether the cache took it."""
+        Unavailable where it cannot be told: a write that readers may not see must not be acknowledged.
+        """
 
-    async def forget(self, user_id: int) -> None:
-        """Delete the value in the background, until the cache has taken it."""
+    async def end_write(self, user_id: int, token: str) -> None:
+        """Let readers in again, on no value."""
 
 
 class Catalogue(Protocol):
@@ -132,15 +133,20 @@ class CartBook:
                 return cart
             token = await self._cache.begin_write(user_id)
             try:
-                return await self._compare_and_set(user_id, cart, change)
-            finally:
-                ended = await self._cache.end_write(user_id, token)
-                if not ended:
-                    await self._cache.forget(user_id)
+                after = await self._compare_and_set(user_id, cart, change)
+            except OutcomeUnknown:
+                raise  # the write may still land: the token keeps readers off until it has run out
+            except Fault:
+                await self._cache.end_write(user_id, token)
+                raise
+            await self._cache.end_write(user_id, token)
+            return after
 
     async def _compare_and_set(self, user_id: int, cart: Cart, change: Change) -> Cart:
+        """Apply a change until it is the next version; OutcomeUnknown once a write may be there or not."""
         unsure: list[Cart] = []  # written, perhaps: such a write may also land later
-        for _ in range(ATTEMPTS):
+        ends_at = asyncio.get_running_loop().time() + CHANGE_SECONDS
+        while asyncio.get_running_loop().time() < ends_at:
             after = change(cart)
             if after == cart:
                 return cart
@@ -150,13 +156,23 @@ class CartBook:
                     return after
             except OutcomeUnknown:
                 unsure.append(after)
-            there = await self._carts.get(user_id)
+            there = await self._seen_after(user_id, unsure)
             if there in unsure:
                 return there
             if unsure and there.version != cart.version:
                 raise OutcomeUnknown("the reply to a write was lost, and the cart has changed since")
             cart = there
+        if unsure:
+            raise OutcomeUnknown("the reply to a write was lost")
         raise Unavailable("the cart is being changed; try again")
+
+    async def _seen_after(self, user_id: int, unsure: Sequence[Cart]) -> Cart:
+        try:
+            return await self._carts.get(user_id)
+        except Unavailable as fault:
+            if unsure:
+                raise OutcomeUnknown("the reply to a write was lost") from fault
+            raise
 
 
 async def each(work: Sequence[Awaitable[V]]) -> list[V | Fault]:

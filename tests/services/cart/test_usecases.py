@@ -1,10 +1,10 @@
-"""Changes of carts whose replies get lost."""
+"""Changes of carts whose replies get lost, and caches and catalogues that are away."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from services.cart.domain import Cart, add
+from services.cart.domain import BadPurchase, Cart, Purchase, add
 from services.cart.usecases import CartBook, Listed
 from services.errors import OutcomeUnknown, Unavailable
 
@@ -16,8 +16,11 @@ class LateCarts:
         self.cart = add(1, 1)(Cart(1))
         self.late: Cart | None = None
         self.writes = 0
+        self.silent = False
 
     async def get(self, user_id):
+        if self.silent and self.writes:
+            raise Unavailable("away")
         return self.cart
 
     async def replace(self, before, after):
@@ -33,14 +36,21 @@ class LateCarts:
         return True
 
 
-class NoCache:
-    """A cache that takes everything and keeps nothing."""
+class CountingCache:
+    """A cache that takes note of who writes."""
+
+    def __init__(self) -> None:
+        self.writing: list[str] = []
+        self.refusing = False
 
     async def begin_write(self, user_id):
+        if self.refusing:
+            raise Unavailable("open")
+        self.writing.append("token")
         return "token"
 
     async def end_write(self, user_id, token):
-        return True
+        self.writing.remove(token)
 
 
 class Listing:
@@ -54,23 +64,76 @@ class Listing:
         return {1: Listed("Laptop", 100)}
 
 
-def book(carts, listing):
+@pytest.fixture
+def late():
+    """Give the store."""
+    return LateCarts()
+
+
+@pytest.fixture
+def seen():
+    """Give the cache."""
+    return CountingCache()
+
+
+@pytest.fixture
+def listing():
+    """Give the catalogue."""
+    return Listing()
+
+
+@pytest.fixture
+def book(late, seen, listing):
     """Wire a book of carts."""
-    return CartBook(carts, NoCache(), listing, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    return CartBook(late, seen, listing, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
 
 
-async def test_a_write_that_lands_late_counts_once():
+async def test_a_write_that_lands_late_counts_once(book, late, seen):
     """A write whose reply is lost and that lands during the retry is applied once."""
-    carts = LateCarts()
-    shown = await book(carts, Listing()).add(1, 1, 1)
-    assert shown.cart.lines[0].quantity == carts.cart.lines[0].quantity == 2
+    shown = await book.add(1, 1, 1)
+    assert shown.cart.lines[0].quantity == late.cart.lines[0].quantity == 2
+    assert not seen.writing
 
 
-async def test_without_the_catalogue_nothing_is_changed():
+async def test_without_the_catalogue_nothing_is_changed(book, late, listing):
     """A change that cannot be shown because the catalogue is away is not made either."""
-    carts, listing = LateCarts(), Listing()
     listing.away = True
-    for change in (book(carts, listing).remove(1, 1), book(carts, listing).set_quantity(1, 1, 5)):
+    for change in (book.remove(1, 1), book.set_quantity(1, 1, 5)):
         with pytest.raises(Unavailable):
             await change
-    assert carts.writes == 0
+    assert late.writes == 0
+
+
+async def test_a_write_that_cannot_be_announced(book, late, seen):
+    """A write that readers may not see is not made."""
+    seen.refusing = True
+    with pytest.raises(Unavailable):
+        await book.add(1, 1, 1)
+    assert late.writes == 0
+
+
+async def test_an_unknown_write_keeps_readers_off(book, late, seen):
+    """A write that may still land is told as unknown, and leaves its token to run out."""
+    late.silent = True
+    with pytest.raises(OutcomeUnknown):
+        await book.add(1, 1, 1)
+    assert seen.writing == ["token"]
+
+
+async def test_a_refused_change_lets_readers_in(book, late, seen, monkeypatch):
+    """A change that turns out to be impossible, because another came first, ends its write."""
+
+    async def cleared(before, after):
+        late.cart = Cart(1, version=before.version + 1)
+        return False
+
+    monkeypatch.setattr(late, "replace", cleared)
+    with pytest.raises(Exception, match="not found in cart"):
+        await book.remove(1, 1)
+    assert not seen.writing
+
+
+def test_a_purchase_never_adds():
+    """A purchase of a negative quantity is refused."""
+    with pytest.raises(BadPurchase):
+        Purchase("c1", (("line", -1),))
