@@ -1,6 +1,11 @@
 """Parts that hang, die or are stopped: nothing is bought twice, nothing is lost, and what works goes on working."""
 
+import time
+
+import grpc
 import pytest
+
+from services.pb import inventory_pb2, inventory_pb2_grpc
 
 pytestmark = pytest.mark.e2e
 
@@ -24,6 +29,25 @@ def without(platform):
     stop.back = back
     yield stop
     back()
+
+
+@pytest.fixture
+def with_setting(platform):
+    """Run a part with a setting of its own for as long as a test lasts."""
+    changed = []
+
+    def restart(name: str, env: dict[str, str]) -> None:
+        platform.stack.stop(name)
+        platform.stack.start(name, env)
+        platform.stack.wait_ready(name, timeout=60)
+
+    def change(name: str, **env: str) -> None:
+        changed.append(name)
+        restart(name, env)
+
+    yield change
+    for name in changed:
+        restart(name, {})
 
 
 def test_a_bank_that_hangs_once(platform, shopper, eventually) -> None:
@@ -56,6 +80,51 @@ def test_a_bank_that_hangs_past_the_timeout(platform, shopper, eventually) -> No
     assert states == [{"state": "CANCELLED"}]
 
 
+def test_a_short_checkout_timeout(platform, shopper, with_setting, eventually) -> None:
+    """With CHECKOUT_TIMEOUT=3s a checkout whose payment hangs ends as TimedOut by itself, with nothing charged."""
+    shopper.add(3, 1)
+    platform.bank("hang", shopper.user_id)
+    with_setting("checkout", CHECKOUT_TIMEOUT="3s")
+    answer = shopper.buy("soon")
+    ended = eventually(lambda: (it := shopper.checkout(answer.json()["checkout_id"]))["status"] == "FAILED" and it, 60)
+    assert ended["reason"] == "TimedOut"
+    states = platform.sql("SELECT state FROM transactions WHERE key = $1", answer.json()["checkout_id"], bank=True)
+    assert states == [{"state": "CANCELLED"}]
+
+
+STOP_BEFORE_PAYING = """
+CREATE FUNCTION checkout.stop_before_paying() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER stop_before_paying BEFORE UPDATE ON checkout.checkout_sessions
+    FOR EACH ROW WHEN (NEW.step = 'RESERVED') EXECUTE FUNCTION checkout.stop_before_paying()"""
+
+
+def test_a_reservation_that_expires(platform, shopper, with_setting, eventually) -> None:
+    """With RESERVATION_TTL=2s the stock of a saga that stops before it pays returns, and a late confirm is refused."""
+    with_setting("inventory", RESERVATION_TTL="2s")
+    shopper.add(4, 3)
+    stock = "SELECT available, reserved FROM inventory.stock WHERE product_id = 4"
+    before = platform.sql(stock)
+    for statement in STOP_BEFORE_PAYING.split(";\n"):
+        platform.sql(statement)
+    try:
+        answer = shopper.buy("stopped")
+        assert answer.status_code == 202
+        checkout_id = answer.json()["checkout_id"]
+        state = "SELECT state FROM inventory.reservation WHERE checkout_id::text = $1"
+        eventually(lambda: platform.sql(state, checkout_id)[0]["state"] == "EXPIRED", 30)
+        assert platform.sql(stock) == before
+    finally:
+        platform.sql("DROP FUNCTION checkout.stop_before_paying CASCADE")
+    with grpc.insecure_channel(platform.urls["INVENTORY_ADDR"]) as channel:
+        late = inventory_pb2.ReservationsRequest(items=[inventory_pb2.ReservationRef(checkout_id=checkout_id)])
+        result = inventory_pb2_grpc.InventoryServiceStub(channel).Confirm(late, timeout=5).results[0]
+    assert result.refusal.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    ended = eventually(lambda: (it := shopper.checkout(checkout_id))["status"] == "FAILED" and it, 60)
+    assert ended["reason"] == "ReservationExpired"
+    assert platform.sql(stock) == before
+    assert not platform.sql("SELECT 1 FROM transactions WHERE key = $1", checkout_id, bank=True)
+
+
 def test_a_reply_that_the_bank_drops(platform, shopper, eventually) -> None:
     """A charge whose reply is lost completes, and is charged once."""
     shopper.add(2, 1)
@@ -70,21 +139,35 @@ def test_a_reply_that_the_bank_drops(platform, shopper, eventually) -> None:
 def test_orders_stopped(platform, shopper, without, eventually) -> None:
     """Without the orders service its own routes answer 503, checkouts complete, and the order is there afterwards."""
     without("orders", "orders-consumer")
-    assert shopper.ask("GET", "/api/v1/orders").status_code == 503
+    for _ in range(25):
+        answer = shopper.ask("GET", "/api/v1/orders")
+        assert answer.status_code == 503
+    opened = 'cartwright_breaker_opened_total{dependency="orders"}'
+    assert platform.metric("gateway", opened) > 0
+    assert platform.metric("gateway", 'cartwright_retries_total{dependency="orders"}') > 0
+    assert int(answer.headers["Retry-After"]) > 0
     shopper.add(2, 1)
     assert shopper.buy("no orders").json()["status"] == "COMPLETED"
     without.back()
     assert len(eventually(shopper.orders, 30)) == 1
+    assert platform.metric("gateway", 'cartwright_breaker_open{dependency="orders"}') == 0
 
 
-def test_kafka_stopped(platform, shopper, without, eventually) -> None:
-    """Without Kafka checkouts complete; the cart and the order follow when it is back."""
+def test_kafka_stopped(platform, without, eventually) -> None:
+    """Through 30 s without Kafka checkouts complete; the carts and the orders follow when it is back."""
     without("kafka")
-    shopper.add(2, 2)
-    assert shopper.buy("no kafka").json()["status"] == "COMPLETED"
+    ends_at = time.monotonic() + 30
+    buyers = []
+    while time.monotonic() < ends_at:
+        buyers.append(platform.shopper())
+        buyers[-1].add(2, 2)
+        assert buyers[-1].buy("no kafka").json()["status"] == "COMPLETED"
     without.back()
-    assert len(eventually(shopper.orders, 60)) == 1
-    eventually(lambda: shopper.cart()["items"] == [], 60)
+    for shopper in (buyers[0], buyers[-1]):
+        assert len(eventually(shopper.orders, 60)) == 1
+        eventually(lambda one=shopper: one.cart()["items"] == [], 60)
+    told = "SELECT count(*) AS n FROM orders.orders WHERE user_id = ANY($1)"
+    eventually(lambda: platform.sql(told, [one.user_id for one in buyers])[0]["n"] == len(buyers), 60)
 
 
 def test_redis_stopped(platform, shopper, without) -> None:
