@@ -19,7 +19,12 @@ async def serve(runtime: Runtime) -> None:
     """Charge cards."""
     config = Config.from_env(runtime.env)
     async with Postgres(config.bank_postgres_url, role=role_of(SCHEMA), schema=SCHEMA) as db:
-        bank = Bank(PostgresLedger(db), seed=config.bank_seed, success_rate=config.bank_success_rate)
+        bank = Bank(
+            PostgresLedger(db),
+            seed=config.bank_seed,
+            success_rate=config.bank_success_rate,
+            admin=config.bank_admin,
+        )
         api = BankApi(bank, runtime.stopping)
         services: dict[str, Register] = {SERVICE: lambda server: add_BankServicer_to_server(api, server)}
         if config.bank_admin:

@@ -29,17 +29,19 @@ class Ledger(Protocol):
 
 
 class Bank:
-    """The simulated payment provider."""
+    """The simulated payment provider. What it has been told counts only while it can be told (`admin`)."""
 
-    def __init__(self, ledger: Ledger, *, seed: str, success_rate: float) -> None:
+    def __init__(self, ledger: Ledger, *, seed: str, success_rate: float, admin: bool) -> None:
         self._ledger = ledger
+        self._admin = admin
         self._seed = seed
         self._success_rate = success_rate
 
     async def charge(self, charge: Charge) -> Transaction:
         """Charge once per key; Hangs where no answer shall be given."""
         checked(charge)
-        behaviour = await self._ledger.told(charge) if await self._ledger.find(charge.key) is None else None
+        new = self._admin and await self._ledger.find(charge.key) is None
+        behaviour = await self._ledger.told(charge) if new else None
         if behaviour is Behaviour.HANG:
             raise Hangs
         state = {

@@ -109,7 +109,10 @@ def kill_all(stack: Stack, url: str) -> dict[str, int]:
         before = stack.row(name)["restarts"]
         stack.kill(name)
         under_way[name] = count
+        ends_at = time.monotonic() + 60
         while stack.row(name)["restarts"] == before:
+            if time.monotonic() > ends_at:
+                raise AssertionError(f"{name}: not started again within a minute")
             time.sleep(0.05)
         stack.wait_ready(timeout=60)
         console.print(f"  killed {name:<20} with {count:>3} checkouts under way")

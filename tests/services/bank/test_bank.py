@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from services.bank.api import ADMIN_SERVICE, SERVICE, BankAdminApi, BankApi
-from services.bank.domain import State, drawn
+from services.bank.domain import Behaviour, Charge, State, Whom, drawn
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
 from services.chassis.env import process_environment
@@ -50,7 +50,7 @@ async def db(database):
 @pytest.fixture
 async def channel(db):
     """A channel to a bank that approves unless it is told otherwise."""
-    bank = Bank(PostgresLedger(db), seed="s", success_rate=1)
+    bank = Bank(PostgresLedger(db), seed="s", success_rate=1, admin=True)
     stopping = asyncio.Event()
     server = Server(structlog.get_logger(), Metrics(), reflect=False)
     port = await server.start(
@@ -190,3 +190,13 @@ async def test_role_may_not_rewrite_the_ledger(db, sql):
     """A decision in the ledger cannot be changed by the bank itself."""
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await db.fetch(sql)
+
+
+async def test_without_the_right_to_tell_it_nothing_told_counts(db):
+    """A behaviour that was left behind by a bank that could be told does not change what one that cannot does."""
+    ledger = PostgresLedger(db)
+    told = Bank(ledger, seed="s", success_rate=1, admin=True)
+    await told.behave(Whom(), Behaviour.DECLINE, 0)
+    charge = Charge("left-behind", 1, 100, "USD")
+    assert (await Bank(ledger, seed="s", success_rate=1, admin=False).charge(charge)).state is State.CAPTURED
+    await told.behave(Whom(), None, 0)
