@@ -1,0 +1,108 @@
+"""The claim on the real PostgreSQL, with its rivals stopped where it hurts."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from services.checkout.domain import Step
+from services.checkout.store import PostgresSessions
+from services.errors import Unavailable
+
+pytestmark = pytest.mark.real
+
+PURCHASE = """
+INSERT INTO checkout.checkout_sessions (user_id, origin, idempotency_key, fingerprint, source, step, status, currency,
+    cart_version, cart_cleared_version, cancel_after, completed_at)
+VALUES ($1, 'rest', 'first', '', 'cart', 'COMPLETED', 'COMPLETED', 'USD', 1, $2, now(), now())"""
+
+
+@pytest.fixture
+def sessions(db):
+    """The store."""
+    return PostgresSessions(db, owner="me", timeout=300)
+
+
+@pytest.fixture
+async def rival(url):
+    """A connection of another process, which stops where a test wants it to."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def somebody_waits(rival):
+    """Wait until a statement waits for a lock of the rival."""
+
+    async def somebody_waits():
+        async with asyncio.timeout(5):
+            while not await rival.fetch(  # noqa: ASYNC110 - the server's state
+                "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            ):
+                await asyncio.sleep(0.01)
+
+    return somebody_waits
+
+
+async def test_a_claim_sees_what_was_bought_while_it_waited(sessions, rival, somebody_waits, user, make_claim):
+    """A purchase that is made while a claim waits for its turn bars that claim, though it has ended by then."""
+    async with rival.transaction():
+        await rival.execute("SELECT pg_advisory_xact_lock($1)", user)
+        waiting = asyncio.create_task(sessions.claim(make_claim(user, "second")))
+        await somebody_waits()
+        await rival.execute(PURCHASE, user, None)
+    assert await waiting is None
+    [bar] = await sessions.in_the_way(user, 1)
+    assert (bar.key, bar.step) == ("first", Step.COMPLETED)
+
+
+async def test_a_claim_sees_what_became_known_of_the_cart_while_it_waited(
+    sessions, rival, somebody_waits, user, make_claim
+):
+    """A claim at an old version of the cart is barred by a removal that is noted while it waits for its turn."""
+    await rival.execute(PURCHASE, user, 1)
+    async with rival.transaction():
+        await rival.execute("SELECT pg_advisory_xact_lock($1)", user)
+        waiting = asyncio.create_task(sessions.claim(make_claim(user, "second", 1)))
+        await somebody_waits()
+        await rival.execute("UPDATE checkout.checkout_sessions SET cart_cleared_version = 2 WHERE user_id = $1", user)
+    assert await waiting is None
+
+
+async def test_a_claim_that_waits_too_long_is_no_refusal(sessions, rival, user, make_claim):
+    """A claim whose turn does not come was not made, may be tried again, and says nothing of another checkout."""
+    async with rival.transaction():
+        await rival.execute("SELECT pg_advisory_xact_lock($1)", user)
+        with pytest.raises(Unavailable):
+            await sessions.claim(make_claim(user))
+    assert await sessions.claim(make_claim(user))
+
+
+async def test_claims_of_different_users_do_not_wait_for_each_other(sessions, rival, user, make_claim):
+    """One user's claim that hangs holds up nobody else."""
+    async with rival.transaction():
+        await rival.execute("SELECT pg_advisory_xact_lock($1)", user)
+        assert await sessions.claim(make_claim(user + 10**9))
+
+
+async def test_a_step_and_its_event_are_written_together(sessions, rival, user, make_claim, bring):
+    """Where the event cannot be written the checkout is not completed either."""
+    session = await sessions.claim(make_claim(user))
+    await rival.execute("ALTER TABLE checkout.outbox_events ADD CONSTRAINT nothing CHECK (false) NOT VALID")
+    try:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await bring(sessions, session, Step.COMPLETED)
+    finally:
+        await rival.execute("ALTER TABLE checkout.outbox_events DROP CONSTRAINT nothing")
+    assert (await sessions.load(session.id)).step is Step.PAID
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE TABLE t (x int)", "DELETE FROM checkout_sessions", "INSERT INTO outbox_leader VALUES (2, '', 0, now())"],
+)
+async def test_role_may_not_do_more_than_it_needs(db, sql):
+    """The service's role can neither change tables nor forget a key."""
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await db.fetch(sql)
