@@ -20,13 +20,16 @@ from services.checkout.domain import (
     Line,
     LostLease,
     Origin,
+    Payment,
     Purchase,
     Reason,
+    Reservation,
     Session,
     Status,
     Step,
     UnknownCheckout,
 )
+from services.checkout.driver import Driver
 from services.checkout.saga import Move, first_records, take, tried_again
 from services.checkout.store import PostgresSessions
 
@@ -210,6 +213,45 @@ class PostgresTable:
         return rows[0]["last_error"]
 
 
+class MemoryStock:
+    """Fits the port Stock: there is enough of everything, unless `answers` says otherwise."""
+
+    def __init__(self):
+        self.answers = {
+            "reserve": Reservation.HELD,
+            "pin": Reservation.PINNED,
+            "confirm": Reservation.CONFIRMED,
+            "release": Reservation.RELEASED,
+        }
+        self.asked = []
+
+    def __getattr__(self, call):
+        async def ask(session):
+            self.asked.append(call)
+            return self.answers[call]
+
+        return ask
+
+
+class MemoryTill:
+    """Fits the port Till; `faults` and `rivals` are what a charge of a key meets first, each once."""
+
+    def __init__(self):
+        self.faults, self.rivals, self.charged = {}, {}, []
+        self.answer = Payment.CAPTURED
+
+    async def charge(self, session):
+        self.charged.append(session.key)
+        if fault := self.faults.pop(session.key, None):
+            raise fault
+        if rival := self.rivals.pop(session.key, None):
+            await rival()
+        return self.answer
+
+    async def cancel(self, session):
+        return Payment.CANCELLED
+
+
 def make_session(claim):
     """The session that a claim becomes."""
     return Session(
@@ -304,3 +346,21 @@ def table(request):
 def sessions(table):
     """The store on either table."""
     return table.sessions()
+
+
+@pytest.fixture
+def till():
+    """A till that captures."""
+    return MemoryTill()
+
+
+@pytest.fixture
+def stock():
+    """Stock of everything."""
+    return MemoryStock()
+
+
+@pytest.fixture
+def new_driver(till, stock):
+    """Give the driver of a process."""
+    return lambda sessions: Driver(sessions, stock, till, clock=lambda: datetime.now(UTC), observe=lambda _: None)

@@ -1,0 +1,106 @@
+"""The driver on both stores: a step is written once, whatever becomes of the reply, and silence decides nothing."""
+
+import pytest
+
+from services.checkout.domain import LostLease, Payment, Reason, Reservation, Status, Step
+from services.errors import OutcomeUnknown, Unavailable
+
+
+class LostReply:
+    """A store that loses the reply to every first write of a step, after it was made or before."""
+
+    def __init__(self, sessions, *, made):
+        self._sessions, self._made, self._lost = sessions, made, set()
+
+    def __getattr__(self, name):
+        return getattr(self._sessions, name)
+
+    async def move(self, before, after):
+        if after.step in self._lost:
+            return await self._sessions.move(before, after)
+        self._lost.add(after.step)
+        if self._made:
+            await self._sessions.move(before, after)
+        raise OutcomeUnknown("the connection to the database was lost")
+
+
+@pytest.fixture
+async def session(sessions, user, make_claim):
+    """A checkout that has just been claimed."""
+    return await sessions.claim(make_claim(user))
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_lost_reply_to_a_step_is_looked_up(session, table, new_driver, till, made):
+    """A step whose reply was lost is taken once: the row says whether it was, and the payment is charged once."""
+    ended = await new_driver(LostReply(table.sessions(), made=made)).advance(session)
+    assert (ended.status, ended.version) == (Status.COMPLETED, session.version + 4)
+    assert till.charged == ["k"]
+    assert len(await table.events()) == 1
+
+
+async def test_a_lost_reply_after_which_another_drives_is_a_lost_lease(sessions, session, table, new_driver):
+    """Where the row has another driver by the time it is looked up, this one stops."""
+
+    class Overtaken(LostReply):
+        async def load(self, checkout_id):
+            await table.lapse(checkout_id)
+            await table.sessions("other").take_over(1)
+            return await sessions.load(checkout_id)
+
+    with pytest.raises(LostLease):
+        await new_driver(Overtaken(sessions, made=True)).advance(session)
+
+
+@pytest.mark.parametrize("fault", [Unavailable("payment is away"), OutcomeUnknown("no answer")])
+async def test_a_part_that_is_away_parks_the_saga(sessions, session, new_driver, till, fault):
+    """A fault of another part stops the saga before the step it could not take, and gives its lease up."""
+    till.faults["k"] = fault
+    with pytest.raises(type(fault)):
+        await new_driver(sessions).advance(session)
+    parked = await sessions.load(session.id)
+    assert (parked.step, parked.status, parked.attempts) == (Step.PAYING, Status.PROCESSING, 1)
+
+
+async def test_an_undecided_payment_is_asked_again(sessions, session, new_driver, till):
+    """A payment without an outcome is neither paid nor declined: the saga waits where it is."""
+    till.answer = Payment.INTENT
+    with pytest.raises(OutcomeUnknown):
+        await new_driver(sessions).advance(session)
+    assert (await sessions.load(session.id)).step is Step.PAYING
+    till.answer = Payment.CAPTURED
+    assert (await new_driver(sessions).advance(await sessions.load(session.id))).status is Status.COMPLETED
+
+
+async def test_a_declined_payment_releases_the_stock(sessions, session, new_driver, till, stock):
+    """A checkout whose payment is declined fails once its stock has been given back."""
+    till.answer = Payment.DECLINED
+    assert (await new_driver(sessions).advance(session)).status is Status.FAILED
+    assert stock.asked == ["reserve", "pin", "release"]
+
+
+async def test_nothing_is_charged_before_the_stock_is_pinned(sessions, session, new_driver, till, stock):
+    """A reservation that expired before it was pinned ends the checkout without a charge."""
+    stock.answers["pin"] = Reservation.EXPIRED
+    assert (await new_driver(sessions).advance(session)).status is Status.FAILED
+    assert till.charged == []
+
+
+async def test_the_step_is_written_before_the_charge(sessions, session, new_driver, till):
+    """When the charge is sent the row already says that it may have been."""
+    steps = []
+
+    async def look():
+        steps.append((await sessions.load(session.id)).step)
+
+    till.rivals["k"] = look
+    await new_driver(sessions).advance(session)
+    assert steps == [Step.PAYING]
+
+
+async def test_a_checkout_whose_time_is_up_fails(table, user, make_claim, new_driver, till):
+    """Past its time a checkout goes back without a charge, and says why."""
+    late = table.sessions(timeout=-1)
+    session = await late.claim(make_claim(user))
+    assert (await new_driver(late).advance(session)).reason is Reason.TIMED_OUT
+    assert till.charged == []
