@@ -1,5 +1,6 @@
 """Outgoing calls: the time that is left goes along, a breaker stands before each dependency, faults come back typed."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Self, TypeVar
@@ -17,12 +18,13 @@ from services.errors import Fault, Transient, Unavailable
 V = TypeVar("V")
 
 LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
+CONNECT_SECONDS = 0.6  # more than the longest pause between attempts: what has just come up is not taken for away
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3000),
     ("grpc.enable_http_proxy", 0),
@@ -61,8 +63,12 @@ class Endpoint:
         now = call.current()
         metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
         try:
+            seconds -= await self._connected(min(seconds, CONNECT_SECONDS))
             reply = await method(request, timeout=seconds, metadata=metadata)
             ok, outcome = True, "ok"
+        except Unavailable:
+            outcome = "unreachable"
+            raise
         except grpc.RpcError as error:
             fault = fault_of(error, self.name)
             ok = not isinstance(fault, Transient)
@@ -75,6 +81,21 @@ class Endpoint:
             name = getattr(method, "_method", b"?")
             label = name.decode().rpartition("/")[2] if isinstance(name, bytes) else str(name)
             self._called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
+
+    async def _connected(self, most: float) -> float:
+        """Wait for a connection, and give the seconds that it took; Unavailable: none within `most`, nothing was sent."""
+        state = self.channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.READY:
+            return 0.0
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(most):
+                while state is not grpc.ChannelConnectivity.READY:
+                    await self.channel.wait_for_state_change(state)
+                    state = self.channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            raise Unavailable(f"{self.name} is unavailable") from None
+        return time.perf_counter() - started
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page; it does not call the service."""
