@@ -1,12 +1,12 @@
 """Checkouts over gRPC."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from services.chassis import call
 from services.chassis.rpc import batch
-from services.checkout.domain import AnotherRunning, Session, UnknownCheckout, checked_key
+from services.checkout.domain import AnotherRunning, Origin, Resource, Session, UnknownCheckout, Wanted, checked_key
 from services.checkout.saga import shown_step
 from services.checkout.usecases import Checkouts, Start, Started
 from services.errors import Fault, Invalid
@@ -18,17 +18,30 @@ WAIT_SECONDS = 4.5  # a shopper is answered within 5 s; the gateway gives 4.8 s
 ANSWER_SECONDS = 0.5  # kept for the way back
 
 
+MOST_LISTED = 2000
+Follow = Callable[[], AsyncIterator[Sequence[Session]]]
+
+
+class Recent(Protocol):
+    """The rows of checkouts, for those who compare themselves with them."""
+
+    async def recent(self, origin: Origin, ended_within: float, most: int) -> Sequence[Session]:
+        """Give those of an origin that run, or that ended within so many seconds, oldest first."""
+
+
 class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
     """Message ↔ domain; the rules are the use case's."""
 
-    def __init__(self, checkouts: Checkouts) -> None:
+    def __init__(self, checkouts: Checkouts, recent: Recent, follow: Follow) -> None:
         self._checkouts = checkouts
+        self._recent = recent
+        self._follow = follow
 
     async def StartCheckouts(self, request: pb.StartCheckoutsRequest, context: Any) -> pb.StartCheckoutsResponse:
         """Start, join or replay checkouts."""
         running: dict[int, str] = {}
 
-        async def act(wishes: Sequence[Start]) -> Sequence[Started | Fault]:
+        async def act(wishes: Sequence[Start | Wanted]) -> Sequence[Started | Fault]:
             outcomes = await self._checkouts.start(wishes)
             for wish, outcome in zip(wishes, outcomes, strict=True):
                 if isinstance(outcome, AnotherRunning):
@@ -43,36 +56,92 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
 
     async def GetCheckouts(self, request: pb.GetCheckoutsRequest, context: Any) -> pb.GetCheckoutsResponse:
         """Give checkouts of their users."""
+
+        async def act(asked: Sequence[tuple[int, str] | tuple[int, Origin, str]]) -> Sequence[Session | Fault]:
+            by_id = [one for one in asked if len(one) == 2]  # noqa: PLR2004 - (user, id), or (user, origin, key)
+            by_key = [one for one in asked if len(one) == 3]  # noqa: PLR2004
+            ids, keys = iter(await self._checkouts.get(by_id)), iter(await self._checkouts.find(by_key))
+            return [next(ids if len(one) == 2 else keys) for one in asked]  # noqa: PLR2004
+
         results = await batch(
             request.items,
             parse=_get,
-            act=self._checkouts.get,
+            act=act,
             render=lambda session: pb.GetCheckoutResult(checkout=_checkout(session)),
             refused=pb.GetCheckoutResult,
         )
         return pb.GetCheckoutsResponse(results=results)
 
+    async def CancelCheckouts(self, request: pb.CancelCheckoutsRequest, context: Any) -> pb.CancelCheckoutsResponse:
+        """Cancel what is not yet paid."""
+        results = await batch(
+            request.items,
+            parse=_cancel,
+            act=self._checkouts.cancel,
+            render=lambda session: pb.CancelCheckoutResult(checkout=_checkout(session)),
+            refused=pb.CancelCheckoutResult,
+        )
+        return pb.CancelCheckoutsResponse(results=results)
+
+    async def ListCheckouts(self, request: pb.ListCheckoutsRequest, context: Any) -> pb.ListCheckoutsResponse:
+        """Give what runs, and what has just ended."""
+        most = min(request.most or MOST_LISTED, MOST_LISTED)
+        sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, most)
+        return pb.ListCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
+
+    async def WatchCheckouts(
+        self, request: pb.WatchCheckoutsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchCheckoutsResponse]:
+        """Give every change, until the service stops."""
+        async for sessions in self._follow():
+            yield pb.WatchCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
+
 
 CONFLICT = 9  # FAILED_PRECONDITION
 
 
-def _start(item: pb.StartCheckout) -> Start:
+def _origin(value: int) -> Origin:
+    if value not in {pb.REST, pb.RESOURCE}:
+        raise Invalid("origin must be REST or RESOURCE")
+    return Origin.REST if value == pb.REST else Origin.RESOURCE
+
+
+def _user(item: pb.StartCheckout | pb.GetCheckout | pb.CancelCheckout) -> int:
     if item.user_id < 1:
         raise Invalid("user_id must be a positive integer")
-    if item.origin != pb.REST:
-        raise Invalid("origin must be REST")
+    return item.user_id
+
+
+def _start(item: pb.StartCheckout) -> Start | Wanted:
+    user_id = _user(item)
+    if _origin(item.origin) is Origin.RESOURCE:
+        return _wanted(item, float(item.timeout_seconds))
+    if item.items:
+        raise Invalid("items go with origin RESOURCE")
     left = call.current().remaining()
     mine = item.call.timeout_ms / 1000 or WAIT_SECONDS
     wait = min(mine, WAIT_SECONDS if left is None else left) - ANSWER_SECONDS
-    return Start(item.user_id, checked_key(item.idempotency_key), max(0.0, min(WAIT_SECONDS, wait)))
+    return Start(user_id, checked_key(item.idempotency_key), max(0.0, min(WAIT_SECONDS, wait)))
 
 
-def _get(item: pb.GetCheckout) -> tuple[int, str]:
-    if item.user_id < 1:
-        raise Invalid("user_id must be a positive integer")
+def _wanted(item: pb.StartCheckout | pb.CancelCheckout, timeout: float) -> Wanted:
+    resource = Resource(item.resource.uid, item.resource.namespace, item.resource.name)
+    items = tuple((one.product_id, one.quantity) for one in item.items)
+    return Wanted(_user(item), checked_key(item.idempotency_key), items, resource, timeout)
+
+
+def _cancel(item: pb.CancelCheckout) -> Wanted:
+    if _origin(item.origin) is not Origin.RESOURCE:
+        raise Invalid("only checkouts of resources can be cancelled")
+    return _wanted(item, 0.0)
+
+
+def _get(item: pb.GetCheckout) -> tuple[int, str] | tuple[int, Origin, str]:
+    if item.idempotency_key and not item.checkout_id:
+        return _user(item), _origin(item.origin), item.idempotency_key
     if not item.checkout_id:
         raise UnknownCheckout
-    return item.user_id, item.checkout_id
+    return _user(item), item.checkout_id
 
 
 def _started(started: Started) -> pb.StartCheckoutResult:
@@ -83,6 +152,7 @@ def _started(started: Started) -> pb.StartCheckoutResult:
             status=session.status.value,
             replayed=started.replayed,
             body=session.response_body,
+            checkout=_checkout(session) if session.origin is Origin.RESOURCE else None,
         )
     )
 
@@ -120,6 +190,13 @@ def _checkout(session: Session) -> pb.Checkout:
         version=session.version,
         created_at_ms=_ms(session.created_at),
         finished_at_ms=_ms(session.finished_at),
+        saga_step=session.step,
+        origin=pb.REST if session.origin is Origin.REST else pb.RESOURCE,
+        idempotency_key=session.key,
+        resource=pb.ResourceRef(
+            uid=session.resource.uid, namespace=session.resource.namespace, name=session.resource.name
+        ),
+        note=session.last_error,
     )
 
 

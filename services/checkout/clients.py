@@ -10,8 +10,8 @@ from typing import Any
 from services.chassis.client import Endpoint, outcomes, stamp
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
+from services.checkout.claims import CartContent, Priced
 from services.checkout.domain import Payment, Purchase, Reservation, Session
-from services.checkout.usecases import CartContent, Priced
 from services.errors import Conflict, Fault
 from services.pb import (
     cart_pb2,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from services.errors import Conflict, Invalid, NotFound
+from services.errors import Conflict, Invalid, NotFound, Transient
 
 
 class Step(StrEnum):
@@ -91,6 +91,21 @@ class EmptyCart(Invalid):
         super().__init__("cart is empty")
 
 
+class KeyReused(Conflict):
+    """The key belongs to a checkout of something else."""
+
+    def __init__(self) -> None:
+        super().__init__("the idempotency key was used for other items")
+
+
+class BadItems(Invalid):
+    """What is wanted cannot be bought as it is written."""
+
+
+class CartBusy(Transient):
+    """Another checkout of the same cart is running; this one waits its turn."""
+
+
 class UnknownCheckout(NotFound):
     """No checkout of this user has this id."""
 
@@ -134,6 +149,48 @@ class Line:
     name: str
     unit_price_minor: int
     quantity: int
+
+
+MAX_ITEMS = 100
+MAX_QUANTITY = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """The resource that a checkout came from."""
+
+    uid: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a resource asks for: (product id, quantity); without items the user's cart is meant."""
+
+    user_id: int
+    key: str
+    items: tuple[tuple[int, int], ...] = ()
+    resource: Resource = Resource()
+    timeout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no checkout can be made of; BadItems says why."""
+        products = [product_id for product_id, _ in self.items]
+        if len(products) > MAX_ITEMS or len(set(products)) < len(products) or any(one < 1 for one in products):
+            raise BadItems(f"items must be at most {MAX_ITEMS} different products")
+        if any(not 1 <= quantity <= MAX_QUANTITY for _, quantity in self.items):
+            raise BadItems(f"quantity must be between 1 and {MAX_QUANTITY}")
+
+    @property
+    def source(self) -> str:
+        """Where the lines come from."""
+        return "items" if self.items else "cart"
+
+    @property
+    def intention(self) -> str:
+        """What must be the same when the key comes again."""
+        return repr(sorted(self.items)) if self.items else "cart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +238,9 @@ class Session:
     response_body: bytes = field(default=b"", repr=False)
     request_id: str = ""
     traceparent: str = ""
+    resource: Resource = Resource()
+    last_error: str = ""
+    """What its last attempt met, for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from services.checkout.domain import LostLease, Payment, Reservation, Session, Status
+from services.checkout.domain import CartBusy, LostLease, Payment, Reservation, Session, Status
 from services.checkout.saga import Action, Move, after_payment, after_stock, decide, take
 from services.errors import OutcomeUnknown, Transient
 
@@ -38,6 +38,13 @@ class Till(Protocol):
         """End the payment if it is not captured."""
 
 
+class Claims(Protocol):
+    """The first step of a checkout that was accepted before it claimed anything."""
+
+    async def claim(self, session: Session) -> Session | Move:
+        """Give the session once it is claimed, or the move to its end; a Transient fault: not yet."""
+
+
 class Sessions(Protocol):
     """The rows of sagas, as their driver needs them."""
 
@@ -50,15 +57,18 @@ class Sessions(Protocol):
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""
 
-    async def park(self, session: Session, error: str) -> None:
-        """Give the lease up, and let recovery try again after a pause that grows."""
+    async def park(self, session: Session, error: str, *, most: float | None = None) -> None:
+        """Give the lease up, and let recovery try again after a pause that grows, up to `most` seconds where given."""
 
 
 class Driver:
     """Takes one saga step after the other."""
 
-    def __init__(self, sessions: Sessions, stock: Stock, till: Till, *, clock: Clock, observe: Observe) -> None:
+    def __init__(
+        self, sessions: Sessions, claims: Claims, stock: Stock, till: Till, *, clock: Clock, observe: Observe
+    ) -> None:
         self._sessions = sessions
+        self._claims = claims
         self._stock = stock
         self._till = till
         self._clock = clock
@@ -72,21 +82,27 @@ class Driver:
         """
         try:
             while session.status is Status.PROCESSING:
-                session = await self._write(session, await self._next(session))
+                session = await self._step(session)
                 self._observe(session)
+        except CartBusy as busy:
+            await self._sessions.park(session, str(busy), most=busy.retry_after)
+            raise
         except Transient as fault:
             await self._sessions.park(session, str(fault))
             raise
         return session
 
-    async def _next(self, session: Session) -> Move:
+    async def _step(self, session: Session) -> Session:
         decision = decide(session.step, session.cancel)
         if isinstance(decision, Move):
-            return decision
+            return await self._write(session, decision)
+        if decision is Action.CLAIM:
+            claimed = await self._claims.claim(session)
+            return await self._write(session, claimed) if isinstance(claimed, Move) else claimed
         move = await self._perform(decision, session)
         if move is None:
             raise OutcomeUnknown(f"{decision} is undecided")
-        return move
+        return await self._write(session, move)
 
     async def _perform(self, action: Action, session: Session) -> Move | None:
         if action is Action.CHARGE:

@@ -15,6 +15,8 @@ from services.chassis.postgres import Postgres
 from services.chassis.run import Runtime, repeat, run, wait
 from services.chassis.web import Check
 from services.checkout.api import SERVICE, CheckoutApi
+from services.checkout.changes import follow
+from services.checkout.claims import Claimer
 from services.checkout.clients import CartClient, InventoryClient, PaymentClient, ProductClient
 from services.checkout.config import Config, MigrateConfig, RecoveryConfig, RelayConfig
 from services.checkout.domain import Session, Status
@@ -35,24 +37,16 @@ async def serve(runtime: Runtime) -> None:
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
         sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
-        driver, checks = await _driver(stack, runtime, config, sessions, attempts=3)
-        cart = await stack.enter_async_context(Endpoint("cart", config.cart_addr, runtime.metrics))
-        product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
+        claimer, driver, checks = await _driver(stack, runtime, config, sessions, attempts=3)
 
         def notify(session: Session, fault: Fault) -> None:
             runtime.log.warning("left to recovery", checkout_id=session.id, step=session.step, error=str(fault))
 
-        checkouts = Checkouts(
-            sessions,
-            CartClient(cart, runtime.metrics),
-            ProductClient(product, runtime.metrics),
-            driver.advance,
-            notify=notify,
-        )
+        checkouts = Checkouts(sessions, claimer, driver.advance, notify=notify)
         renewing = asyncio.create_task(_renew(runtime, config, sessions, checkouts))
-        api = CheckoutApi(checkouts)
+        api = CheckoutApi(checkouts, sessions, lambda: follow(sessions, runtime.stopping, wait))
         services = {SERVICE: lambda server: add_CheckoutServiceServicer_to_server(api, server)}
-        checks |= {"postgres": db.ready, "cart": cart.ready, "product": product.ready}
+        checks |= {"postgres": db.ready}
         try:
             await runtime.serve(config, services, checks)
             await checkouts.drain()
@@ -66,7 +60,7 @@ async def recovery(runtime: Runtime) -> None:
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
         sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
-        driver, checks = await _driver(stack, runtime, config, sessions, attempts=1)
+        _, driver, checks = await _driver(stack, runtime, config, sessions, attempts=1)
         worker = Recovery(sessions, driver.advance, runtime.log, runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
@@ -120,7 +114,9 @@ def _owner() -> str:
 
 async def _driver(
     stack: AsyncExitStack, runtime: Runtime, config: Config, sessions: PostgresSessions, *, attempts: int
-) -> tuple[Driver, dict[str, Check]]:
+) -> tuple[Claimer, Driver, dict[str, Check]]:
+    cart = await stack.enter_async_context(Endpoint("cart", config.cart_addr, runtime.metrics))
+    product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
     inventory = await stack.enter_async_context(Endpoint("inventory", config.inventory_addr, runtime.metrics))
     payment = await stack.enter_async_context(Endpoint("payment", config.payment_addr, runtime.metrics))
     steps = runtime.metrics.counter("cartwright_saga_steps_total", "Steps that sagas took.", ("step", "reason"))
@@ -130,14 +126,17 @@ async def _driver(
         if session.status is not Status.PROCESSING:
             runtime.log.info("ended", checkout_id=session.id, status=session.status, reason=session.reason)
 
+    claimer = Claimer(sessions, CartClient(cart, runtime.metrics), ProductClient(product, runtime.metrics))
     driver = Driver(
         sessions,
+        claimer,
         InventoryClient(inventory, runtime.metrics, attempts=attempts),
         PaymentClient(payment, runtime.metrics, attempts=attempts),
         clock=lambda: datetime.now(UTC),
         observe=observe,
     )
-    return driver, {"inventory": inventory.ready, "payment": payment.ready}
+    checks: dict[str, Check] = {end.name: end.ready for end in (cart, product, inventory, payment)}
+    return claimer, driver, checks
 
 
 async def _renew(runtime: Runtime, config: Config, sessions: PostgresSessions, checkouts: Checkouts) -> None:

@@ -38,8 +38,9 @@ SHOWN: Mapping[Step, str] = {
 
 
 class Action(StrEnum):
-    """A call to another part; each is idempotent by checkout id."""
+    """A call to another part; each is idempotent by checkout id. CLAIM reads the cart or the prices, and takes them."""
 
+    CLAIM = "claim"
     RESERVE = "reserve"
     PIN = "pin"
     CHARGE = "charge"
@@ -59,13 +60,16 @@ class Move:
 def decide(step: Step, cancel: Reason | None) -> Action | Move:
     """Say what a saga in `step` does next; `cancel` is why it should stop, where it should.
 
-    ValueError for a step that has nothing left to do, or that is not the driver's.
+    ValueError for a step that has nothing left to do.
     """
+    if step is Step.ACCEPTED and cancel:
+        return Move(Step.FAILED, cancel)
     if step in {Step.CLAIMED, Step.RESERVED} and cancel:
         return Move(Step.RELEASING, cancel)
     if step is Step.PAYING and cancel:
         return Move(Step.CANCELLING, cancel)
     actions = {
+        Step.ACCEPTED: Action.CLAIM,
         Step.CLAIMED: Action.RESERVE,
         Step.RESERVED: Action.PIN,
         Step.PAYING: Action.CHARGE,
@@ -132,6 +136,16 @@ def take(session: Session, move: Move, now: datetime) -> Session:
         reason=None if move.to in {Step.PAID, Step.COMPLETED} else reason,
         steps=_record(session.steps, session.step, move.to, now),
     )
+
+
+def accepted_records(now: datetime) -> tuple[StepRecord, ...]:
+    """Give the records of a saga that has been accepted, and claims nothing yet."""
+    return (StepRecord("claim", "running", 1, now),)
+
+
+def claimed_records(steps: tuple[StepRecord, ...], now: datetime) -> tuple[StepRecord, ...]:
+    """Give the records of an accepted saga that has just been claimed."""
+    return _record(steps, Step.ACCEPTED, Step.CLAIMED, now)
 
 
 def first_records(now: datetime) -> tuple[StepRecord, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,25 +13,31 @@ from services.chassis import call
 from services.chassis.postgres import Postgres, Row
 from services.checkout.domain import (
     Claim,
+    KeyReused,
     Line,
     LostLease,
     Origin,
     Purchase,
     Reason,
+    Resource,
     Session,
     Status,
     Step,
     StepRecord,
     UnknownCheckout,
+    Wanted,
 )
 from services.checkout.event import completed_event
-from services.checkout.saga import first_records, tried_again
+from services.checkout.saga import accepted_records, claimed_records, first_records, tried_again
 
 LEASE_SECONDS = 10.0
 _CART_FINGERPRINT = hashlib.sha256(b"cart").digest()
+NO_CURRENCY = "XXX"  # ISO 4217's code for none: a checkout that has claimed nothing has no total
+LOOK_BACK = "5 s"  # longer than a statement and its commit may take
 
 _COLUMNS = """id, user_id, origin, idempotency_key, source, status, step, steps, reason, version, snapshot, order_id,
     total_amount, currency, lease_epoch, attempts, response_body, request_id, traceparent, created_at, completed_at,
+    origin_ref, last_error,
     CASE WHEN cancel_requested_at IS NOT NULL THEN 'Cancelled'
          WHEN cancel_after < clock_timestamp() THEN 'TimedOut' END AS cancel"""
 
@@ -47,10 +54,34 @@ WHERE NOT EXISTS (SELECT 1 FROM checkout_sessions WHERE {_IN_THE_WAY})
 ON CONFLICT DO NOTHING
 RETURNING {_COLUMNS}"""  # noqa: S608 - constants
 
+_ACCEPT = f"""
+INSERT INTO checkout_sessions (user_id, origin, idempotency_key, fingerprint, source, status, step, steps, reason,
+    snapshot, currency, origin_ref, lease_owner, lease_until, request_id, traceparent, cancel_after, response_code,
+    response_body, completed_at, cancel_requested_at, id)
+SELECT $1, 'resource', $2, $3, $4, $5, CASE WHEN $5 = 'FAILED' THEN 'FAILED' ELSE 'ACCEPTED' END, $6, $7,
+    $8, $9, $10, $11, clock_timestamp() + make_interval(secs => $12), $13, $14,
+    clock_timestamp() + make_interval(secs => $15), $16, $17,
+    CASE WHEN $5 = 'FAILED' THEN clock_timestamp() END, CASE WHEN $5 = 'FAILED' THEN clock_timestamp() END, $18
+ON CONFLICT DO NOTHING
+RETURNING {_COLUMNS}"""
+
+_CLAIM_ACCEPTED = f"""
+UPDATE checkout_sessions SET step = 'CLAIMED', steps = $4, snapshot = $5, cart_version = $6, total_amount = $7,
+    currency = $8, version = version + 1, changed_at = clock_timestamp(), attempts = 0, last_error = NULL
+WHERE id = $3 AND step = 'ACCEPTED' AND status = 'PROCESSING' AND lease_epoch = $9
+    AND ($10 OR NOT EXISTS (SELECT 1 FROM checkout_sessions WHERE {_IN_THE_WAY}))
+RETURNING {_COLUMNS}"""  # noqa: S608 - constants
+
+_ASK_CANCEL = f"""
+UPDATE checkout_sessions SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
+    next_attempt_at = least(next_attempt_at, clock_timestamp())
+WHERE user_id = $1 AND origin = 'resource' AND idempotency_key = $2 AND status = 'PROCESSING'
+RETURNING {_COLUMNS}"""  # noqa: S608 - constants
+
 _MOVE = f"""
 WITH moved AS (
     UPDATE checkout_sessions SET step = $4, steps = $5, status = $6, reason = $7, version = version + 1,
-        changed_at = clock_timestamp(), attempts = 0, last_error = NULL, response_code = $8, response_body = $9,
+        changed_at = clock_timestamp(), attempts = 0, last_error = CASE WHEN $6 = 'FAILED' THEN last_error END, response_code = $8, response_body = $9,
         completed_at = CASE WHEN $6 <> 'PROCESSING' THEN clock_timestamp() END
     WHERE id = $1 AND step = $2 AND lease_epoch = $3 AND status = 'PROCESSING'
     RETURNING {_COLUMNS}
@@ -141,14 +172,7 @@ class PostgresSessions:
         """
         now = call.current()
         async with self._db.transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", claim.user_id)
-            if claim.bought:
-                await connection.execute(
-                    "UPDATE checkout_sessions SET cart_cleared_version = $2"
-                    " WHERE id = ANY($1::uuid[]) AND cart_cleared_version IS NULL AND status = 'COMPLETED'",
-                    list(claim.bought),
-                    claim.cart_version,
-                )
+            await _hold_cart(connection, claim)
             row = await connection.fetchrow(
                 _CLAIM,
                 claim.user_id,
@@ -167,6 +191,118 @@ class PostgresSessions:
             )
         return _session(row) if row else None
 
+    async def claim_accepted(self, session: Session, claim: Claim) -> Session | None:
+        """Take an accepted checkout to CLAIMED under the claim rule, which a checkout of items does not need."""
+        async with self._db.transaction() as connection:
+            if session.source == "cart":
+                await _hold_cart(connection, claim)
+            row = await connection.fetchrow(
+                _CLAIM_ACCEPTED,
+                claim.user_id,
+                claim.cart_version,
+                session.id,
+                _json(claimed_records(session.steps, datetime.now(UTC))),
+                _json(claim.lines),
+                claim.cart_version if session.source == "cart" else None,
+                claim.total_minor,
+                claim.currency,
+                session.lease_epoch,
+                session.source == "items",
+            )
+        if row is None and not await self._drives(session):
+            raise LostLease(session.id)
+        return _session(row) if row else None
+
+    async def accepted(self, wanted: Wanted) -> Session | None:
+        """Give the checkout of a resource's key; KeyReused where it is of something else."""
+        rows = await self._db.fetch(
+            f"SELECT {_COLUMNS}, fingerprint FROM checkout_sessions"  # noqa: S608 - constants
+            " WHERE user_id = $1 AND origin = 'resource' AND idempotency_key = $2",
+            wanted.user_id,
+            wanted.key,
+        )
+        if not rows:
+            return None
+        if rows[0]["fingerprint"] != _fingerprint(wanted):
+            raise KeyReused
+        return _session(rows[0])
+
+    async def accept(self, wanted: Wanted) -> Session | None:
+        """Insert a checkout that has claimed nothing yet; None where its key is taken."""
+        return await self._insert_wanted(wanted, None)
+
+    async def entomb(self, wanted: Wanted) -> Session | None:
+        """Insert a checkout that has failed as cancelled; None where its key is taken."""
+        return await self._insert_wanted(wanted, Reason.CANCELLED)
+
+    async def ask_cancel(self, wanted: Wanted) -> Session | None:
+        """Note that a running checkout is to be cancelled, and have recovery look at it soon; None where none runs."""
+        rows = await self._db.fetch(_ASK_CANCEL, wanted.user_id, wanted.key)
+        return _session(rows[0]) if rows else None
+
+    async def recent(self, origin: Origin, ended_within: float, most: int) -> list[Session]:
+        """Give those of an origin that run, or that ended within so many seconds, oldest first."""
+        rows = await self._db.fetch(
+            f"SELECT {_COLUMNS} FROM checkout_sessions WHERE origin = $1 AND (status = 'PROCESSING'"  # noqa: S608 - constants
+            " OR changed_at > clock_timestamp() - make_interval(secs => $2)) ORDER BY created_at LIMIT $3",
+            origin,
+            ended_within,
+            most,
+        )
+        return [_session(row) for row in rows]
+
+    async def changed_since(self, cursor: datetime | None) -> list[tuple[str, int, datetime]]:
+        """Give (id, version, changed at) from a little before `cursor` on, or before now."""
+        rows = await self._db.fetch(
+            f"SELECT id, version, changed_at FROM checkout_sessions"  # noqa: S608 - constants
+            f" WHERE changed_at >= coalesce($1, clock_timestamp()) - interval '{LOOK_BACK}' ORDER BY changed_at",
+            cursor,
+        )
+        return [(str(row["id"]), row["version"], row["changed_at"]) for row in rows]
+
+    async def load_many(self, checkout_ids: Sequence[str]) -> list[Session]:
+        """Give those checkouts that exist."""
+        rows = await self._db.fetch(
+            f"SELECT {_COLUMNS} FROM checkout_sessions WHERE id = ANY($1::uuid[]) ORDER BY changed_at",  # noqa: S608 - constants
+            list(checkout_ids),
+        )
+        return [_session(row) for row in rows]
+
+    async def _drives(self, session: Session) -> bool:
+        there = await self.load(session.id)
+        return there.step is session.step and there.lease_epoch == session.lease_epoch
+
+    async def _insert_wanted(self, wanted: Wanted, failed: Reason | None) -> Session | None:
+        now = call.current()
+        checkout_id = str(uuid.uuid4())
+        lines = [Line("", product_id, "", 0, quantity) for product_id, quantity in wanted.items]
+        steps = accepted_records(datetime.now(UTC))
+        if failed:
+            steps = tuple(replace(step, state="failed", finished_at=step.started_at) for step in steps)
+        status = Status.FAILED if failed else Status.PROCESSING
+        rows = await self._db.fetch(
+            _ACCEPT,
+            wanted.user_id,
+            wanted.key,
+            _fingerprint(wanted),
+            wanted.source,
+            status,
+            _json(steps),
+            failed,
+            _json(lines),
+            NO_CURRENCY,
+            _json(wanted.resource),
+            self._owner,
+            LEASE_SECONDS,
+            now.request_id,
+            now.traceparent,
+            wanted.timeout or self._timeout,
+            200 if failed else None,
+            _body(checkout_id, status, failed) if failed else None,
+            checkout_id,
+        )
+        return _session(rows[0]) if rows else None
+
     async def move(self, before: Session, after: Session) -> Session:
         """Write `after` where the row still is `before` under the same lease; LostLease where it is not."""
         ended = after.status is not Status.PROCESSING
@@ -182,7 +318,7 @@ class PostgresSessions:
             after.status,
             after.reason,
             200 if ended else None,
-            _answer(after) if ended else None,
+            _body(after.id, after.status, after.reason) if ended else None,
             event_id,
             completed_event(after, str(event_id), datetime.now(UTC)) if event_id else None,
             _json(headers) if event_id else None,
@@ -191,7 +327,7 @@ class PostgresSessions:
             raise LostLease(before.id)
         return _session(rows[0])
 
-    async def park(self, session: Session, error: str) -> None:
+    async def park(self, session: Session, error: str, *, most: float | None = None) -> None:
         """Give the lease up; recovery tries again after a pause that doubles up to its most, with full jitter."""
         await self._db.fetch(
             _PARK,
@@ -200,7 +336,7 @@ class PostgresSessions:
             error,
             _json(tried_again(session.steps)),
             PARK_SECONDS,
-            PARK_MOST_SECONDS,
+            most or PARK_MOST_SECONDS,
         )
 
     async def take_over(self, most: int) -> list[Session]:
@@ -234,11 +370,27 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _answer(session: Session) -> bytes:
+async def _hold_cart(connection: Any, claim: Claim) -> None:
+    """Let nobody else claim this user's cart until the transaction ends, and note what is gone from it."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", claim.user_id)
+    if claim.bought:
+        await connection.execute(
+            "UPDATE checkout_sessions SET cart_cleared_version = $2"
+            " WHERE id = ANY($1::uuid[]) AND cart_cleared_version IS NULL AND status = 'COMPLETED'",
+            list(claim.bought),
+            claim.cart_version,
+        )
+
+
+def _fingerprint(wanted: Wanted) -> bytes:
+    return hashlib.sha256(wanted.intention.encode()).digest()
+
+
+def _body(checkout_id: str, status: Status, reason: Reason | None) -> bytes:
     """Give the body that is stored and replayed for ever."""
-    body = {"checkout_id": session.id, "status": session.status.value}
-    if session.reason:
-        body["reason"] = session.reason.value
+    body = {"checkout_id": checkout_id, "status": status.value}
+    if reason:
+        body["reason"] = reason.value
     return msgspec.json.encode(body)
 
 
@@ -274,4 +426,6 @@ def _session(row: Row) -> Session:
         response_body=row["response_body"] or b"",
         request_id=row["request_id"],
         traceparent=row["traceparent"],
+        resource=msgspec.json.decode(row["origin_ref"] or "{}", type=Resource),
+        last_error=row["last_error"] or "",
     )

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from services.checkout.claims import Claimer
 from services.checkout.domain import (
     AnotherRunning,
     Claim,
     EmptyCart,
-    Line,
     LostLease,
     Origin,
-    Purchase,
     Session,
     Status,
     UnknownCheckout,
+    Wanted,
 )
 from services.errors import Fault, NotFound, OutcomeUnknown, Transient, Unavailable
 
@@ -23,38 +23,6 @@ V = TypeVar("V")
 
 POLL_LEAST = 0.02
 POLL_MOST = 0.2  # seconds between looks at a saga that another process drives
-
-
-@dataclass(frozen=True, slots=True)
-class CartContent:
-    """A cart as a claim reads it: lines of (line id, product id, quantity), at a version of the document."""
-
-    version: int
-    lines: tuple[tuple[str, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """A product as a claim needs it; the price is in minor units."""
-
-    product_id: int
-    name: str
-    price_minor: int
-    currency: str
-
-
-class Carts(Protocol):
-    """The cart service."""
-
-    async def content(self, user_id: int, bought: Sequence[Purchase]) -> CartContent:
-        """Remove what was bought, then read the document itself."""
-
-
-class Prices(Protocol):
-    """The product service."""
-
-    async def priced(self, product_ids: Sequence[int]) -> Sequence[Priced | Fault]:
-        """Give each product as it is now, or NotFound."""
 
 
 class Sessions(Protocol):
@@ -69,14 +37,20 @@ class Sessions(Protocol):
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""
 
-    async def still_in_cart(self, user_id: int) -> Sequence[Purchase]:
-        """Give the user's purchases whose removal from the cart is not yet known of."""
-
-    async def in_the_way(self, user_id: int, cart_version: int) -> Sequence[Session]:
-        """Give the checkouts that bar a claim at this version of the cart."""
-
     async def claim(self, claim: Claim) -> Session | None:
         """Insert the checkout under the claim rule; None where something bars it."""
+
+    async def accepted(self, wanted: Wanted) -> Session | None:
+        """Give the checkout of a resource's key; KeyReused where it is of something else."""
+
+    async def accept(self, wanted: Wanted) -> Session | None:
+        """Insert a checkout that has claimed nothing yet; None where its key is taken."""
+
+    async def ask_cancel(self, wanted: Wanted) -> Session | None:
+        """Note that a running checkout is to be cancelled; None where none runs under the key."""
+
+    async def entomb(self, wanted: Wanted) -> Session | None:
+        """Insert a checkout that has failed as cancelled; None where its key is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +76,13 @@ class Checkouts:
     def __init__(
         self,
         sessions: Sessions,
-        carts: Carts,
-        prices: Prices,
+        claimer: Claimer,
         advance: Callable[[Session], Coroutine[Any, Any, Session]],
         *,
         notify: Callable[[Session, Fault], None],
     ) -> None:
         self._sessions = sessions
-        self._carts = carts
-        self._prices = prices
+        self._claimer = claimer
         self._advance = advance
         self._notify = notify
         self._claiming: dict[tuple[int, str], asyncio.Task[Session]] = {}
@@ -126,9 +98,28 @@ class Checkouts:
         while self._driven:
             await asyncio.wait(self._driven.values())
 
-    async def start(self, wishes: Sequence[Start]) -> Sequence[Started | Fault]:
-        """Start, join or replay a checkout for each wish, each within its own time."""
-        return await asyncio.gather(*(self._fault_as_value(self._start(wish)) for wish in wishes))
+    async def start(self, wishes: Sequence[Start | Wanted]) -> Sequence[Started | Fault]:
+        """Start, join or replay a checkout for each wish, each within its own time; what resources want is accepted."""
+
+        async def one(wish: Start | Wanted) -> Started:
+            return await (self._start(wish) if isinstance(wish, Start) else self._accept(wish))
+
+        return await asyncio.gather(*(self._fault_as_value(one(wish)) for wish in wishes))
+
+    async def cancel(self, wishes: Sequence[Wanted]) -> Sequence[Session | Fault]:
+        """Cancel what is not yet paid; a key without a checkout gets one that has failed, so that it never buys later."""
+        return await asyncio.gather(*(self._fault_as_value(self._cancel(wish)) for wish in wishes))
+
+    async def find(self, keys: Sequence[tuple[int, Origin, str]]) -> Sequence[Session | Fault]:
+        """Give the checkout of each (user id, origin, key)."""
+
+        async def one(user_id: int, origin: Origin, key: str) -> Session:
+            found = await self._sessions.find(user_id, origin, key)
+            if found is None:
+                raise UnknownCheckout
+            return found
+
+        return await asyncio.gather(*(self._fault_as_value(one(*key)) for key in keys))
 
     async def get(self, asked: Sequence[tuple[int, str]]) -> Sequence[Session | Fault]:
         """Give the checkout of each (user id, checkout id); another user's is not found."""
@@ -189,34 +180,31 @@ class Checkouts:
         return known
 
     async def _claim_cart(self, wish: Start, ends_at: float) -> Session:
-        bought = {purchase.checkout_id: purchase for purchase in await self._sessions.still_in_cart(wish.user_id)}
-        while asyncio.get_running_loop().time() < ends_at:
-            content = await self._carts.content(wish.user_id, list(bought.values()))
-            if not content.lines:
-                raise EmptyCart
-            lines, currency = await self._priced(content)
-            claim = Claim(wish.user_id, wish.key, lines, currency, content.version, tuple(bought))
+        async def take(claim: Claim) -> Session | None:
             session = await self._sessions.claim(claim)
-            if session:
-                return session
-            if await self._sessions.find(wish.user_id, Origin.REST, wish.key):
+            if session is None and await self._sessions.find(wish.user_id, Origin.REST, wish.key):
                 raise AnotherRunning("")  # the second look finds it
-            for other in await self._sessions.in_the_way(wish.user_id, content.version):
-                if other.status is Status.PROCESSING:
-                    raise AnotherRunning(other.id)
-                bought[other.id] = Purchase(other.id, tuple((line.line_id, line.quantity) for line in other.lines))
-        raise Unavailable("the cart is being bought; try again", retry_after=1)
+            return session
 
-    async def _priced(self, content: CartContent) -> tuple[tuple[Line, ...], str]:
-        products = await self._prices.priced([product_id for _, product_id, _ in content.lines])
-        lines = []
-        currency = ""
-        for (line_id, product_id, quantity), product in zip(content.lines, products, strict=True):
-            if isinstance(product, Fault):
-                raise product
-            currency = product.currency
-            lines.append(Line(line_id, product_id, product.name, product.price_minor, quantity))
-        return tuple(lines), currency
+        return await self._claimer.claim_cart(wish.user_id, wish.key, take, ends_at)
+
+    async def _accept(self, wanted: Wanted) -> Started:
+        known = await self._sessions.accepted(wanted)
+        if known is None:
+            session = await self._sessions.accept(wanted)
+            if session is not None:
+                self._drive(session)
+                return Started(session, replayed=False)
+            known = await self._sessions.accepted(wanted)
+        if known is None:
+            raise Unavailable("the checkout could not be accepted; repeat it with the same key")
+        return Started(known, replayed=known.status is not Status.PROCESSING)
+
+    async def _cancel(self, wanted: Wanted) -> Session:
+        for attempt in (self._sessions.ask_cancel, self._sessions.accepted, self._sessions.entomb):
+            if found := await attempt(wanted):
+                return found
+        raise Unavailable("the checkout could not be cancelled; repeat it")  # it has just been made: the next finds it
 
     def _drive(self, session: Session) -> None:
         task = asyncio.create_task(self._driving(session))

@@ -28,17 +28,41 @@ PROCESSING: Status
 COMPLETED: Status
 FAILED: Status
 
+class WantedItem(_message.Message):
+    __slots__ = ("product_id", "quantity")
+    PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    product_id: int
+    quantity: int
+    def __init__(self, product_id: _Optional[int] = ..., quantity: _Optional[int] = ...) -> None: ...
+
+class ResourceRef(_message.Message):
+    __slots__ = ("uid", "namespace", "name")
+    UID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    uid: str
+    namespace: str
+    name: str
+    def __init__(self, uid: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
 class StartCheckout(_message.Message):
-    __slots__ = ("call", "user_id", "origin", "idempotency_key")
+    __slots__ = ("call", "user_id", "origin", "idempotency_key", "items", "resource", "timeout_seconds")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     call: _call_pb2.Call
     user_id: int
     origin: Origin
     idempotency_key: str
-    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    items: _containers.RepeatedCompositeFieldContainer[WantedItem]
+    resource: ResourceRef
+    timeout_seconds: int
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WantedItem, _Mapping]]] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., timeout_seconds: _Optional[int] = ...) -> None: ...
 
 class StartCheckoutsRequest(_message.Message):
     __slots__ = ("items",)
@@ -57,16 +81,18 @@ class StartCheckoutResult(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ..., running_checkout_id: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("checkout_id", "status", "replayed", "body")
+    __slots__ = ("checkout_id", "status", "replayed", "body", "checkout")
     CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    CHECKOUT_FIELD_NUMBER: _ClassVar[int]
     checkout_id: str
     status: Status
     replayed: bool
     body: bytes
-    def __init__(self, checkout_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., replayed: _Optional[bool] = ..., body: _Optional[bytes] = ...) -> None: ...
+    checkout: Checkout
+    def __init__(self, checkout_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., replayed: _Optional[bool] = ..., body: _Optional[bytes] = ..., checkout: _Optional[_Union[Checkout, _Mapping]] = ...) -> None: ...
 
 class StartCheckoutsResponse(_message.Message):
     __slots__ = ("results",)
@@ -103,7 +129,7 @@ class StepRecord(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., started_at_ms: _Optional[int] = ..., finished_at_ms: _Optional[int] = ...) -> None: ...
 
 class Checkout(_message.Message):
-    __slots__ = ("id", "user_id", "status", "step", "reason", "total_minor", "currency", "lines", "steps", "order_id", "version", "created_at_ms", "finished_at_ms")
+    __slots__ = ("id", "user_id", "status", "step", "reason", "total_minor", "currency", "lines", "steps", "order_id", "version", "created_at_ms", "finished_at_ms", "saga_step", "origin", "idempotency_key", "resource", "note")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +143,11 @@ class Checkout(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     FINISHED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    SAGA_STEP_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     id: str
     user_id: int
     status: Status
@@ -130,17 +161,88 @@ class Checkout(_message.Message):
     version: int
     created_at_ms: int
     finished_at_ms: int
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[int] = ..., status: _Optional[_Union[Status, str]] = ..., step: _Optional[str] = ..., reason: _Optional[str] = ..., total_minor: _Optional[int] = ..., currency: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[StepRecord, _Mapping]]] = ..., order_id: _Optional[str] = ..., version: _Optional[int] = ..., created_at_ms: _Optional[int] = ..., finished_at_ms: _Optional[int] = ...) -> None: ...
+    saga_step: str
+    origin: Origin
+    idempotency_key: str
+    resource: ResourceRef
+    note: str
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[int] = ..., status: _Optional[_Union[Status, str]] = ..., step: _Optional[str] = ..., reason: _Optional[str] = ..., total_minor: _Optional[int] = ..., currency: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[StepRecord, _Mapping]]] = ..., order_id: _Optional[str] = ..., version: _Optional[int] = ..., created_at_ms: _Optional[int] = ..., finished_at_ms: _Optional[int] = ..., saga_step: _Optional[str] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class GetCheckout(_message.Message):
-    __slots__ = ("call", "user_id", "checkout_id")
+    __slots__ = ("call", "user_id", "checkout_id", "origin", "idempotency_key")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     call: _call_pb2.Call
     user_id: int
     checkout_id: str
-    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., checkout_id: _Optional[str] = ...) -> None: ...
+    origin: Origin
+    idempotency_key: str
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., checkout_id: _Optional[str] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class CancelCheckout(_message.Message):
+    __slots__ = ("call", "user_id", "origin", "idempotency_key", "items", "resource")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    call: _call_pb2.Call
+    user_id: int
+    origin: Origin
+    idempotency_key: str
+    items: _containers.RepeatedCompositeFieldContainer[WantedItem]
+    resource: ResourceRef
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WantedItem, _Mapping]]] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ...) -> None: ...
+
+class CancelCheckoutsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[CancelCheckout]
+    def __init__(self, items: _Optional[_Iterable[_Union[CancelCheckout, _Mapping]]] = ...) -> None: ...
+
+class CancelCheckoutResult(_message.Message):
+    __slots__ = ("checkout", "refusal")
+    CHECKOUT_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    checkout: Checkout
+    refusal: _call_pb2.Refusal
+    def __init__(self, checkout: _Optional[_Union[Checkout, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
+
+class CancelCheckoutsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[CancelCheckoutResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[CancelCheckoutResult, _Mapping]]] = ...) -> None: ...
+
+class ListCheckoutsRequest(_message.Message):
+    __slots__ = ("origin", "ended_within_ms", "most")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    ENDED_WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    origin: Origin
+    ended_within_ms: int
+    most: int
+    def __init__(self, origin: _Optional[_Union[Origin, str]] = ..., ended_within_ms: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
+
+class ListCheckoutsResponse(_message.Message):
+    __slots__ = ("checkouts",)
+    CHECKOUTS_FIELD_NUMBER: _ClassVar[int]
+    checkouts: _containers.RepeatedCompositeFieldContainer[Checkout]
+    def __init__(self, checkouts: _Optional[_Iterable[_Union[Checkout, _Mapping]]] = ...) -> None: ...
+
+class WatchCheckoutsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchCheckoutsResponse(_message.Message):
+    __slots__ = ("checkouts",)
+    CHECKOUTS_FIELD_NUMBER: _ClassVar[int]
+    checkouts: _containers.RepeatedCompositeFieldContainer[Checkout]
+    def __init__(self, checkouts: _Optional[_Iterable[_Union[Checkout, _Mapping]]] = ...) -> None: ...
 
 class GetCheckoutsRequest(_message.Message):
     __slots__ = ("items",)

@@ -44,6 +44,21 @@ class CheckoutServiceStub:
                 request_serializer=services_dot_pb_dot_checkout__pb2.GetCheckoutsRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_checkout__pb2.GetCheckoutsResponse.FromString,
                 _registered_method=True)
+        self.CancelCheckouts = channel.unary_unary(
+                '/cartwright.checkout.CheckoutService/CancelCheckouts',
+                request_serializer=services_dot_pb_dot_checkout__pb2.CancelCheckoutsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_checkout__pb2.CancelCheckoutsResponse.FromString,
+                _registered_method=True)
+        self.ListCheckouts = channel.unary_unary(
+                '/cartwright.checkout.CheckoutService/ListCheckouts',
+                request_serializer=services_dot_pb_dot_checkout__pb2.ListCheckoutsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_checkout__pb2.ListCheckoutsResponse.FromString,
+                _registered_method=True)
+        self.WatchCheckouts = channel.unary_stream(
+                '/cartwright.checkout.CheckoutService/WatchCheckouts',
+                request_serializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsResponse.FromString,
+                _registered_method=True)
 
 
 class CheckoutServiceServicer:
@@ -64,6 +79,28 @@ class CheckoutServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelCheckouts(self, request, context):
+        """Cancels what is not yet paid. A key without a checkout gets one that has failed, so that it never buys later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckouts(self, request, context):
+        """The checkouts of an origin that run or have just ended, oldest first: what a follower compares itself with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCheckouts(self, request, context):
+        """Every change from now on, and those of the last seconds; a change may come twice, and never comes late by more
+        than a second while the database answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CheckoutServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +113,21 @@ def add_CheckoutServiceServicer_to_server(servicer, server):
                     servicer.GetCheckouts,
                     request_deserializer=services_dot_pb_dot_checkout__pb2.GetCheckoutsRequest.FromString,
                     response_serializer=services_dot_pb_dot_checkout__pb2.GetCheckoutsResponse.SerializeToString,
+            ),
+            'CancelCheckouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelCheckouts,
+                    request_deserializer=services_dot_pb_dot_checkout__pb2.CancelCheckoutsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_checkout__pb2.CancelCheckoutsResponse.SerializeToString,
+            ),
+            'ListCheckouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckouts,
+                    request_deserializer=services_dot_pb_dot_checkout__pb2.ListCheckoutsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_checkout__pb2.ListCheckoutsResponse.SerializeToString,
+            ),
+            'WatchCheckouts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCheckouts,
+                    request_deserializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +184,87 @@ class CheckoutService:
             '/cartwright.checkout.CheckoutService/GetCheckouts',
             services_dot_pb_dot_checkout__pb2.GetCheckoutsRequest.SerializeToString,
             services_dot_pb_dot_checkout__pb2.GetCheckoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelCheckouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cartwright.checkout.CheckoutService/CancelCheckouts',
+            services_dot_pb_dot_checkout__pb2.CancelCheckoutsRequest.SerializeToString,
+            services_dot_pb_dot_checkout__pb2.CancelCheckoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cartwright.checkout.CheckoutService/ListCheckouts',
+            services_dot_pb_dot_checkout__pb2.ListCheckoutsRequest.SerializeToString,
+            services_dot_pb_dot_checkout__pb2.ListCheckoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCheckouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cartwright.checkout.CheckoutService/WatchCheckouts',
+            services_dot_pb_dot_checkout__pb2.WatchCheckoutsRequest.SerializeToString,
+            services_dot_pb_dot_checkout__pb2.WatchCheckoutsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -129,7 +129,7 @@ class MemorySessions:
             self.events.append((after.id, str(after.user_id), after.order_id))
         return self._seen(row)
 
-    async def park(self, session, error):
+    async def park(self, session, error, *, most=None):
         if row := self._fenced(session, session.lease_epoch):
             row.lease_until, row.error = self._now(), error
             row.next_attempt_at = self._now() + 0.2
@@ -363,4 +363,4 @@ def stock():
 @pytest.fixture
 def new_driver(till, stock):
     """Give the driver of a process."""
-    return lambda sessions: Driver(sessions, stock, till, clock=lambda: datetime.now(UTC), observe=lambda _: None)
+    return lambda sessions: Driver(sessions, None, stock, till, clock=lambda: datetime.now(UTC), observe=lambda _: None)

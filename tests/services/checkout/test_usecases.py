@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from services.checkout.claims import CartContent, Claimer, Priced
 from services.checkout.domain import AnotherRunning, EmptyCart, LostLease, Origin, Status, Step, UnknownCheckout
-from services.checkout.usecases import CartContent, Checkouts, Priced, Start
+from services.checkout.usecases import Checkouts, Start
 from services.errors import NotFound, OutcomeUnknown, Unavailable
 
 WAIT = 4.0
@@ -82,6 +83,11 @@ def cart():
     return cart
 
 
+def make_desk(sessions, cart, advance, *, notify=print):
+    """Wire the use case."""
+    return Checkouts(sessions, Claimer(sessions, cart, MemoryPrices()), advance, notify=notify)
+
+
 @pytest.fixture
 async def saga(sessions, bring):
     """What drives the sagas here."""
@@ -97,8 +103,8 @@ def told():
 @pytest.fixture
 def new_process(sessions, cart, saga, told):
     """Give the use case as another process has it."""
-    return lambda: Checkouts(
-        sessions, cart, MemoryPrices(), saga.advance, notify=lambda session, fault: told.append((session.id, fault))
+    return lambda: make_desk(
+        sessions, cart, saga.advance, notify=lambda session, fault: told.append((session.id, fault))
     )
 
 
@@ -229,7 +235,7 @@ class LostReply:
 
 async def test_a_lost_reply_to_a_claim_that_was_made_finds_it(buy, sessions, cart, saga):
     """A claim whose reply was lost is looked for: the checkout is the answer, and its key claims no other."""
-    desk = Checkouts(LostReply(sessions, made=True), cart, MemoryPrices(), saga.advance, notify=print)
+    desk = make_desk(LostReply(sessions, made=True), cart, saga.advance)
     started = await buy(process=desk, wait=SHORT)
     assert (started.session.status, started.session.key) == (Status.PROCESSING, "k")
     assert (await buy(wait=SHORT)).session.id == started.session.id
@@ -237,7 +243,7 @@ async def test_a_lost_reply_to_a_claim_that_was_made_finds_it(buy, sessions, car
 
 async def test_a_lost_reply_to_a_claim_that_was_not_made_is_no_refusal(buy, sessions, cart, saga, find):
     """A claim that was lost on its way may be tried again with the same key, which then buys."""
-    desk = Checkouts(LostReply(sessions, made=False), cart, MemoryPrices(), saga.advance, notify=print)
+    desk = make_desk(LostReply(sessions, made=False), cart, saga.advance)
     assert isinstance(await buy(process=desk), Unavailable)
     assert await find("k") is None
     assert (await buy()).session.status is Status.COMPLETED
@@ -305,7 +311,7 @@ async def test_a_claim_that_is_always_barred_gives_up_in_time(buy, cart, session
         async def claim(self, claim):
             await asyncio.sleep(0)
 
-    desk = Checkouts(Barred(sessions, made=False), cart, MemoryPrices(), None, notify=print)
+    desk = make_desk(Barred(sessions, made=False), cart, None)
     refusal = await buy(process=desk, wait=SHORT)
     assert isinstance(refusal, Unavailable)
     assert refusal.retry_after > 0
