@@ -34,10 +34,19 @@ POLICY = BreakerPolicy(window=1.0, min_calls=5)
 class RedisCache:
     """Fits the port Cache."""
 
-    def __init__(self, url: str, metrics: Metrics, *, token_ms: int = TOKEN_MS, fresh_ms: int = FRESH_MS) -> None:
+    def __init__(
+        self,
+        url: str,
+        metrics: Metrics,
+        *,
+        token_ms: int = TOKEN_MS,
+        fresh_ms: int = FRESH_MS,
+        within: float = OPERATION_SECONDS,
+    ) -> None:
         self._redis: Any = Redis.from_url(
-            url, socket_timeout=OPERATION_SECONDS, socket_connect_timeout=OPERATION_SECONDS, decode_responses=True
+            url, socket_timeout=within, socket_connect_timeout=within, decode_responses=True
         )
+        self._within = within
         self._script = self._redis.register_script((Path(__file__).parent / "cache.lua").read_text())
         self._token_ms = token_ms
         self._least_life_ms = VALUE_MS - fresh_ms
@@ -125,7 +134,7 @@ class RedisCache:
             return None
         ok = False
         try:
-            async with asyncio.timeout(OPERATION_SECONDS):
+            async with asyncio.timeout(self._within):
                 answer = await self._script(keys=[key, f"{key}:w", f"{key}:l"], args=list(arguments))
             ok = True
         except (RedisError, OSError, TimeoutError):

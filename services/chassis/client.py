@@ -39,6 +39,7 @@ class Endpoint:
         self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self.breaker = CircuitBreaker(name, metrics)
         self._called = metrics.called
+        self._away_since: float | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,18 +84,23 @@ class Endpoint:
             self._called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
 
     async def _connected(self, most: float) -> float:
-        """Wait for a connection, and give the seconds that it took; Unavailable: none within `most`, nothing was sent."""
-        state = self.channel.get_state(try_to_connect=True)
-        if state is grpc.ChannelConnectivity.READY:
-            return 0.0
+        """Wait for a connection, and give the seconds that it took; Unavailable: there is none, and nothing was sent.
+
+        Only the first calls wait: what has been away for longer is refused at once, until it is back.
+        """
         started = time.perf_counter()
-        try:
-            async with asyncio.timeout(most):
-                while state is not grpc.ChannelConnectivity.READY:
-                    await self.channel.wait_for_state_change(state)
-                    state = self.channel.get_state(try_to_connect=True)
-        except TimeoutError:
-            raise Unavailable(f"{self.name} is unavailable") from None
+        state = self.channel.get_state(try_to_connect=True)
+        if state is not grpc.ChannelConnectivity.READY:
+            self._away_since = self._away_since or started
+            left = min(most, self._away_since + CONNECT_SECONDS - started)
+            try:
+                async with asyncio.timeout(max(0.0, left)):
+                    while state is not grpc.ChannelConnectivity.READY:
+                        await self.channel.wait_for_state_change(state)
+                        state = self.channel.get_state(try_to_connect=True)
+            except TimeoutError:
+                raise Unavailable(f"{self.name} is unavailable") from None
+        self._away_since = None
         return time.perf_counter() - started
 
     async def ready(self) -> str:

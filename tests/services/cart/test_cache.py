@@ -228,7 +228,7 @@ def refusing():
 @pytest.mark.parametrize("how", ["silent", "refusing"])
 async def test_a_cache_that_is_away(make_cache, request, user_id, how):
     """Reads miss at once; a write goes on unseen once the cache is known to be away."""
-    cache = make_cache(url=request.getfixturevalue(how))
+    cache = make_cache(url=request.getfixturevalue(how), within=0.05)
     assert await cache.read(user_id) == (None, "")
     assert await cache.begin_write(user_id) == ""
     assert await cache.ready() == "failing"
@@ -238,7 +238,7 @@ async def test_a_cache_that_is_away(make_cache, request, user_id, how):
 @pytest.mark.real
 async def test_a_cache_that_is_perhaps_there(make_cache, silent, user_id):
     """A write that cannot be announced is refused while the cache is not known to be away."""
-    cache = make_cache(url=silent)
+    cache = make_cache(url=silent, within=0.05)
     for _ in range(100):
         cache._breaker.record(ok=True)
     with pytest.raises(Unavailable):
