@@ -1,0 +1,78 @@
+"""Both places where products can be kept: in memory, and in PostgreSQL."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from services.chassis.env import process_environment
+from services.chassis.migrate import migrate, role_of
+from services.chassis.postgres import Postgres
+from services.product.domain import Product
+from services.product.store import PostgresProducts
+from services.product.usecases import Catalogue
+
+MIGRATIONS = Path(__file__).parents[3] / "services" / "product" / "migrations"
+SOLD = {
+    1: ("Laptop", 129999),
+    2: ("Mouse", 2999),
+    3: ("Keyboard", 8999),
+    4: ("Monitor", 39999),
+    5: ("Headphones", 19999),
+}
+
+
+class MemoryProducts:
+    """Fits the port Products."""
+
+    def __init__(self):
+        self.kept = {
+            number: Product(number, name, f"A {name}", price, "USD", "http://example.com/a.jpg", datetime.now(UTC))
+            for number, (name, price) in SOLD.items()
+        }
+
+    async def all(self):
+        return [self.kept[number] for number in sorted(self.kept)]
+
+    async def by_ids(self, ids):
+        return [self.kept[number] for number in set(ids) & self.kept.keys()]
+
+
+@pytest.fixture
+def sold():
+    """Name and price in minor units of each product, by id."""
+    return SOLD
+
+
+@pytest.fixture(scope="session")
+def server(request):
+    """The PostgreSQL that POSTGRES_URL names, or else the platform's own."""
+    return process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
+
+
+@pytest.fixture
+async def db(server):
+    """The pool of the service's own role, in a database of these tests' own whose rows do not lie in the order of ids."""
+    url = urlunsplit(urlsplit(server)._replace(path="/product_tests"))
+    await migrate(url, schema="product", folder=MIGRATIONS)
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE product.products SET name = name WHERE id = 1")
+    await connection.close()
+    async with Postgres(url, role=role_of("product"), schema="product", size=4) as db:
+        yield db
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.real)])
+def products(request):
+    """The store; PostgreSQL is asked for only where it is needed."""
+    if request.param == "memory":
+        return MemoryProducts()
+    return PostgresProducts(request.getfixturevalue("db"))
+
+
+@pytest.fixture
+def catalogue(products):
+    """The use case on either store."""
+    return Catalogue(products)

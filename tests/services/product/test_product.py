@@ -1,0 +1,60 @@
+"""The catalogue on both stores: what is sold, at what price, and what is not."""
+
+import asyncpg
+import pytest
+
+from services.pb import product_pb2 as pb
+from services.product.api import ProductApi
+from services.product.domain import UnknownProduct
+
+NOT_FOUND = 5  # gRPC status code
+
+
+async def test_the_five_products_are_there_by_id(catalogue, sold):
+    """A new shop sells the five products that it is known for, listed by id, each with all that is shown of it."""
+    listed = await catalogue.list_products()
+    assert [(one.id, (one.name, one.price_minor)) for one in listed] == list(sold.items())
+    for one in listed:
+        assert one.currency == "USD"
+        assert one.description
+        assert one.image_url
+        assert one.created_at.tzinfo
+
+
+async def test_products_come_in_the_order_asked_for(catalogue):
+    """Each id has its own answer in its own place, also one that is asked for twice."""
+    found = await catalogue.get_products([5, 1, 3, 1])
+    assert [one.id for one in found] == [5, 1, 3, 1]
+    assert await catalogue.get_products([]) == []
+
+
+async def test_an_unknown_product_is_unknown_alone(catalogue):
+    """An id that is not sold is not found, and its neighbours are."""
+    found = await catalogue.get_products([2, 404, 2**63 - 1, 4])
+    assert [one.id for one in (found[0], found[3])] == [2, 4]
+    assert [one.product_id for one in found[1:3] if isinstance(one, UnknownProduct)] == [404, 2**63 - 1]
+
+
+async def test_bad_ids_are_refused_alone(catalogue):
+    """Over gRPC an id that cannot be one is not found, in its place, and the price of the others is there."""
+    items = [pb.GetProduct(product_id=product_id) for product_id in (0, 2, -1, 404, -(2**63))]
+    reply = await ProductApi(catalogue).GetProducts(pb.GetProductsRequest(items=items), None)
+    assert [result.refusal.code for result in reply.results] == [NOT_FOUND, 0, NOT_FOUND, NOT_FOUND, NOT_FOUND]
+    assert (reply.results[1].product.name, reply.results[1].product.price_minor) == ("Mouse", 2999)
+
+
+async def test_the_list_goes_out_whole(catalogue, sold):
+    """Over gRPC the list has every product once, by id."""
+    reply = await ProductApi(catalogue).ListProducts(pb.ListProductsRequest(), None)
+    assert [product.id for product in reply.products] == list(sold)
+    assert all(product.created_at_ms for product in reply.products)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "sql", ["UPDATE products SET price_minor = 1", "DELETE FROM products", "CREATE TABLE t (x int)"]
+)
+async def test_role_may_only_read(db, sql):
+    """The service cannot change what it sells, nor at what price."""
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await db.fetch(sql)
