@@ -1,0 +1,74 @@
+"""Each service's role on the platform's own database: its own tables, and nobody else's."""
+
+import asyncpg
+import pytest
+
+from services.chassis.migrate import role_of
+
+pytestmark = pytest.mark.real
+SCHEMAS = ("product", "inventory", "payment", "checkout", "orders")
+
+
+@pytest.fixture(params=SCHEMAS)
+def schema(request):
+    """A service's schema."""
+    return request.param
+
+
+@pytest.fixture
+async def service(platform, schema):
+    """A connection that acts as the service does."""
+    connection = await asyncpg.connect(platform.urls["POSTGRES_URL"], server_settings={"role": role_of(schema)})
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def tables(platform):
+    """Every table of the services, as (schema, name)."""
+    connection = await asyncpg.connect(platform.urls["POSTGRES_URL"])
+    rows = await connection.fetch(
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY ($1::text[])", list(SCHEMAS)
+    )
+    await connection.close()
+    assert {row["schemaname"] for row in rows} == set(SCHEMAS)
+    return [tuple(row) for row in rows]
+
+
+async def test_no_service_touches_the_tables_of_another(service, schema, tables):
+    """A service's role can neither read nor write any table of another service."""
+    for other, table in tables:
+        if other == schema:
+            continue
+        for sql in (f"SELECT 1 FROM {other}.{table}", f"DELETE FROM {other}.{table}", f"TRUNCATE {other}.{table}"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await service.execute(sql)
+
+
+async def test_a_service_reads_its_own_tables(service, schema, tables):
+    """A service's role can read what it works with, so that the refusals here are not those of a role that can do nothing."""
+    own = [table for other, table in tables if other == schema and table != "schema_migrations"]
+    assert own
+    for table in own:
+        await service.execute(f"SELECT 1 FROM {schema}.{table} LIMIT 1")
+
+
+async def test_no_service_changes_what_tables_there_are(service, schema, tables):
+    """A service's role can make, change and drop no table, not even of its own."""
+    for sql in (
+        f"CREATE TABLE {schema}.mine (x int)",
+        "CREATE TABLE public.mine (x int)",
+        "CREATE SCHEMA mine",
+        *(f"DROP TABLE {other}.{table}" for other, table in tables),
+        *(f"ALTER TABLE {other}.{table} ADD COLUMN mine int" for other, table in tables),
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await service.execute(sql)
+
+
+async def test_no_service_becomes_another(service, schema):
+    """A service's role has no member's rights in any other role, and none of a superuser's."""
+    others = [role_of(other) for other in SCHEMAS if other != schema]
+    assert not await service.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    for other in others:
+        assert not await service.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", other)
