@@ -98,9 +98,9 @@ async def test_the_step_is_written_before_the_charge(sessions, session, new_driv
     assert steps == [Step.PAYING]
 
 
-async def test_a_checkout_whose_time_is_up_fails(table, user, make_claim, new_driver, till):
-    """Past its time a checkout goes back without a charge, and says why."""
+async def test_a_checkout_whose_time_is_up_fails(table, user, make_claim, new_driver, stock):
+    """Past its time a checkout takes no further step but back, and says why."""
     late = table.sessions(timeout=-1)
     session = await late.claim(make_claim(user))
     assert (await new_driver(late).advance(session)).reason is Reason.TIMED_OUT
-    assert till.charged == []
+    assert stock.asked == ["release"]
