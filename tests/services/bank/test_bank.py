@@ -1,6 +1,8 @@
-"""The simulated bank over real gRPC, on its real ledger: it decides once per key, and behaves as it is told."""
+"""The simulated bank over real gRPC, on a ledger in memory and on the real one: it decides once per key, and behaves as it is told."""
 
 import asyncio
+import collections
+import math
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,7 +12,7 @@ import pytest
 import structlog
 
 from services.bank.api import ADMIN_SERVICE, SERVICE, BankAdminApi, BankApi
-from services.bank.domain import Behaviour, Charge, State, Whom, drawn
+from services.bank.domain import Behaviour, Charge, OtherCharge, State, Transaction, Whom, drawn
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
 from services.chassis.env import process_environment
@@ -21,10 +23,44 @@ from services.chassis.telemetry import Metrics
 from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
 
-pytestmark = pytest.mark.real
 MIGRATIONS = Path(__file__).parents[3] / "services" / "bank" / "migrations"
 SECONDS = 5
 SHORT_SECONDS = 0.3  # for calls that are never answered
+
+
+class MemoryLedger:
+    """Fits the port Ledger; `requests` counts what was asked with each key."""
+
+    def __init__(self):
+        self.kept, self.requests, self.behaviours = {}, collections.Counter(), {}
+
+    def _keep(self, transaction):
+        self.requests[transaction.key] += 1
+        return self.kept.setdefault(transaction.key, transaction)
+
+    async def decide(self, charge, state):
+        figures = (charge.user_id, charge.amount_minor, charge.currency)
+        there = self._keep(Transaction(charge.key, state, *figures, f"ref-{charge.key}"))
+        if there.state is not State.CANCELLED and figures != (there.user_id, there.amount_minor, there.currency):
+            raise OtherCharge
+        return there
+
+    async def find(self, key):
+        return self.kept.get(key)
+
+    async def cancel(self, key):
+        return self._keep(Transaction(key, State.CANCELLED, 0, 0, "", f"ref-{key}"))
+
+    async def told(self, charge):
+        for scope in (f"checkout:{charge.key}", f"user:{charge.user_id}", "all"):
+            behaviour, times = self.behaviours.get(scope, (None, 0))
+            if times:
+                self.behaviours[scope] = (behaviour, times - 1)
+                return behaviour
+        return None
+
+    async def tell(self, whom, behaviour, times):
+        self.behaviours[whom.scope] = (behaviour, (times or math.inf) if behaviour else 0)
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +83,28 @@ async def db(database):
         yield db
 
 
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.real)])
+def ledger(request):
+    """The ledger; PostgreSQL is asked for only where it is needed."""
+    return MemoryLedger() if request.param == "memory" else PostgresLedger(request.getfixturevalue("db"))
+
+
 @pytest.fixture
-async def channel(db):
+def requests(ledger):
+    """Give how often each key was asked for."""
+
+    async def requests():
+        if isinstance(ledger, MemoryLedger):
+            return list(ledger.requests.values())
+        return [row["requests"] for row in await ledger._db.fetch("SELECT requests FROM transactions")]
+
+    return requests
+
+
+@pytest.fixture
+async def channel(ledger):
     """A channel to a bank that approves unless it is told otherwise."""
-    bank = Bank(PostgresLedger(db), seed="s", success_rate=1, admin=True)
+    bank = Bank(ledger, seed="s", success_rate=1, admin=True)
     stopping = asyncio.Event()
     server = Server(structlog.get_logger(), Metrics(), reflect=False)
     port = await server.start(
@@ -97,12 +151,11 @@ async def refused(call):
     return caught.value.code()
 
 
-async def test_a_key_is_charged_once(stub, db):
+async def test_a_key_is_charged_once(stub, requests):
     """However often and at once a charge is sent, there is one transaction, and the repeats are counted."""
     replies = await asyncio.gather(*(stub.Charge(charge(), timeout=SECONDS) for _ in range(10)))
     assert {(reply.state, reply.reference) for reply in replies} == {(pb.CAPTURED, replies[0].reference)}
-    rows = await db.fetch("SELECT requests FROM transactions")
-    assert [row["requests"] for row in rows] == [10]
+    assert await requests() == [10]
 
 
 async def test_a_key_belongs_to_one_charge(stub):
@@ -183,6 +236,7 @@ def test_the_draw_keeps_to_its_rate_and_to_its_key():
     assert 9300 < drawn_states.count(State.CAPTURED) < 9700
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "sql", ["DELETE FROM transactions", "UPDATE transactions SET state = 'CAPTURED'", "CREATE TABLE t (x int)"]
 )
@@ -192,9 +246,8 @@ async def test_role_may_not_rewrite_the_ledger(db, sql):
         await db.fetch(sql)
 
 
-async def test_without_the_right_to_tell_it_nothing_told_counts(db):
+async def test_without_the_right_to_tell_it_nothing_told_counts(ledger):
     """A behaviour that was left behind by a bank that could be told does not change what one that cannot does."""
-    ledger = PostgresLedger(db)
     told = Bank(ledger, seed="s", success_rate=1, admin=True)
     await told.behave(Whom(), Behaviour.DECLINE, 0)
     charge = Charge("left-behind", 1, 100, "USD")

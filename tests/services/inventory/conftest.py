@@ -1,5 +1,6 @@
-"""A warehouse on a real PostgreSQL, in a database of this module's own."""
+"""Both places where stock can be kept: in memory, and in PostgreSQL in a database of these tests' own."""
 
+import time
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -9,9 +10,87 @@ import pytest
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
+from services.errors import Invalid
+from services.inventory.domain import NotHeld, OtherLines, Reservation, State, Stock
 from services.inventory.store import PostgresWarehouse
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "inventory" / "migrations"
+
+
+class MemoryWarehouse:
+    """Fits the ports Warehouse and Expiring."""
+
+    def __init__(self, ttl):
+        self.ttl, self.heads, self.deliveries = ttl, {}, set()
+        self.stock = {product_id: [10, 0, 0] for product_id in (1, 2, 3)}  # available, reserved, sold
+
+    async def reserve(self, wants):
+        return [self._reserve(want) for want in wants]
+
+    def _reserve(self, want):
+        if there := self.heads.get(want.checkout_id):
+            state, lines, _ = there
+            return Reservation(want.checkout_id, state) if lines in {want.lines, ()} else OtherLines()
+        for product_id, quantity in want.lines:
+            if self.stock.get(product_id, [0])[0] < quantity:
+                return Reservation(want.checkout_id, State.INSUFFICIENT, product_id)
+        self._book(want.lines, 0, 1)
+        self.heads[want.checkout_id] = (State.HELD, want.lines, time.monotonic() + self.ttl)
+        return Reservation(want.checkout_id, State.HELD)
+
+    def _book(self, lines, came, went):
+        for product_id, quantity in lines:
+            self.stock[product_id][came] -= quantity
+            self.stock[product_id][went] += quantity
+
+    async def pin(self, checkout_ids):
+        for checkout_id in checkout_ids:
+            state, lines, until = self.heads.get(checkout_id, ("", (), 0))
+            if state is State.HELD and until > time.monotonic():
+                self.heads[checkout_id] = (State.PINNED, lines, until)
+        return self._answers(checkout_ids, {State.PINNED, State.CONFIRMED})
+
+    async def confirm(self, checkout_ids):
+        self._settle(checkout_ids, State.CONFIRMED, 2)
+        return self._answers(checkout_ids, {State.CONFIRMED})
+
+    async def release(self, checkout_ids):
+        for checkout_id in checkout_ids:
+            self.heads.setdefault(checkout_id, (State.RELEASED, (), 0))
+        self._settle(checkout_ids, State.RELEASED, 0)
+        return self._answers(checkout_ids, {State.RELEASED, State.EXPIRED})
+
+    async def expire(self, most):
+        now = time.monotonic()
+        over = [name for name, (state, _, until) in self.heads.items() if state is State.HELD and until <= now][:most]
+        self._settle(over, State.EXPIRED, 0)
+        return len(over)
+
+    async def ages(self):
+        return 0.0, 0.0
+
+    def _settle(self, checkout_ids, state, went):
+        for checkout_id in checkout_ids:
+            there, lines, until = self.heads.get(checkout_id, ("", (), 0))
+            if there in {State.HELD, State.PINNED}:
+                self._book(lines, 1, went)
+                self.heads[checkout_id] = (state, lines, until)
+
+    def _answers(self, checkout_ids, good):
+        states = [(name, self.heads.get(name, ("",))[0]) for name in checkout_ids]
+        return [Reservation(name, state) if state in good else NotHeld(name, state) for name, state in states]
+
+    async def restock(self, deliveries):
+        for one in deliveries:
+            if one.product_id in self.stock and one.restock_id not in self.deliveries:
+                self.deliveries.add(one.restock_id)
+                self.stock[one.product_id][0] += one.quantity
+        return [
+            Stock(one.product_id, *self.stock[one.product_id])
+            if one.product_id in self.stock
+            else Invalid("product not found")
+            for one in deliveries
+        ]
 
 
 @pytest.fixture(scope="session")
@@ -43,24 +122,40 @@ async def db(url):
         yield db
 
 
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.real)])
+def new_warehouse(request):
+    """Give a warehouse that holds for so many seconds; PostgreSQL is asked for only where it is needed."""
+    if request.param == "memory":
+        return MemoryWarehouse
+    return lambda ttl: PostgresWarehouse(request.getfixturevalue("db"), ttl=ttl)
+
+
 @pytest.fixture
-def warehouse(db):
+def warehouse(new_warehouse):
     """A warehouse that holds for five minutes."""
+    return new_warehouse(ttl=300)
+
+
+@pytest.fixture
+def short(new_warehouse):
+    """A warehouse whose reservations have expired as soon as they are made."""
+    return new_warehouse(ttl=0)
+
+
+@pytest.fixture
+def real_warehouse(db):
+    """A warehouse in PostgreSQL that holds for five minutes."""
     return PostgresWarehouse(db, ttl=300)
 
 
 @pytest.fixture
-def short(db):
-    """A warehouse whose reservations have expired as soon as they are made."""
-    return PostgresWarehouse(db, ttl=0)
-
-
-@pytest.fixture
-def stock(db):
+def stock():
     """Ask for (available, reserved, sold) of a product."""
 
-    async def ask(product_id):
-        row = (await db.fetch("SELECT available, reserved, sold FROM stock WHERE product_id = $1", product_id))[0]
-        return tuple(row)
+    async def ask(warehouse, product_id):
+        if isinstance(warehouse, MemoryWarehouse):
+            return tuple(warehouse.stock[product_id])
+        sql = "SELECT available, reserved, sold FROM stock WHERE product_id = $1"
+        return tuple((await warehouse._db.fetch(sql, product_id))[0])
 
     return ask

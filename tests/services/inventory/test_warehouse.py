@@ -1,4 +1,4 @@
-"""Batches, races, repeats and deliveries on the real store: nothing is sold twice, lost, or held for ever."""
+"""Batches, races, repeats and deliveries on both stores: nothing is sold twice, lost, or held for ever."""
 
 import asyncio
 
@@ -10,15 +10,13 @@ from services.chassis.telemetry import Metrics
 from services.inventory.domain import Delivery, NotHeld, State, want
 from services.inventory.sweeper import Sweeper
 
-pytestmark = pytest.mark.real
-
 
 async def test_repeated_reserve_takes_once(warehouse, stock):
     """A reserve whose reply was lost can be sent again, also within one batch."""
     wish = want("a", [(1, 3)])
     answers = [*await warehouse.reserve([wish, wish]), *await warehouse.reserve([wish])]
     assert {answer.state for answer in answers} == {State.HELD}
-    assert await stock(1) == (7, 3, 0)
+    assert await stock(warehouse, 1) == (7, 3, 0)
 
 
 async def test_repeat_of_what_fell_short_in_the_same_batch(warehouse, stock):
@@ -27,7 +25,7 @@ async def test_repeat_of_what_fell_short_in_the_same_batch(warehouse, stock):
     answers = await warehouse.reserve([wish, wish])
     assert [(answer.state, answer.product_id) for answer in answers] == [(State.INSUFFICIENT, 1)] * 2
     assert (await warehouse.reserve([want("a", [(1, 10)])]))[0].state is State.HELD
-    assert await stock(1) == (0, 10, 0)
+    assert await stock(warehouse, 1) == (0, 10, 0)
 
 
 async def test_a_batch_decides_each_item_alone(warehouse, stock):
@@ -35,7 +33,7 @@ async def test_a_batch_decides_each_item_alone(warehouse, stock):
     answers = await warehouse.reserve([want("z", [(1, 6)]), want("b", [(999, 1)]), want("a", [(1, 4)])])
     assert [answer.state for answer in answers] == [State.HELD, State.INSUFFICIENT, State.HELD]
     assert answers[1].product_id == 999
-    assert await stock(1) == (0, 10, 0)
+    assert await stock(warehouse, 1) == (0, 10, 0)
 
 
 async def test_release_returns_stock_once(warehouse, stock):
@@ -46,7 +44,7 @@ async def test_release_returns_stock_once(warehouse, stock):
     for act in (warehouse.pin, warehouse.confirm):
         assert isinstance((await act(["a"]))[0], NotHeld)
         assert isinstance((await act(["nobody"]))[0], NotHeld)
-    assert await stock(1) == (10, 0, 0)
+    assert await stock(warehouse, 1) == (10, 0, 0)
 
 
 async def test_sweeper_returns_expired_stock_once(short, stock):
@@ -56,7 +54,7 @@ async def test_sweeper_returns_expired_stock_once(short, stock):
     sweeper = Sweeper(short, Metrics())
     assert [await sweeper.run_once(), await sweeper.run_once()] == [1, 0]
     assert (await short.release(["a"]))[0].state is State.EXPIRED
-    assert await stock(1) == (10, 0, 0)
+    assert await stock(short, 1) == (10, 0, 0)
 
 
 async def test_fifty_buyers_of_the_last_pieces(warehouse, stock):
@@ -64,7 +62,7 @@ async def test_fifty_buyers_of_the_last_pieces(warehouse, stock):
     answers = await asyncio.gather(*(warehouse.reserve([want(f"b{n}", [(1, 1)])]) for n in range(50)))
     states = [answer.state for (answer,) in answers]
     assert (states.count(State.HELD), states.count(State.INSUFFICIENT)) == (10, 40)
-    assert await stock(1) == (0, 10, 0)
+    assert await stock(warehouse, 1) == (0, 10, 0)
 
 
 async def test_calls_in_any_order_keep_the_books(warehouse, stock):
@@ -84,14 +82,15 @@ async def test_calls_in_any_order_keep_the_books(warehouse, stock):
 
     await asyncio.gather(*(send(act, items) for _ in range(6) for act, items in calls))
     for product_id in (1, 2, 3):
-        assert sum(await stock(product_id)) == 10
+        assert sum(await stock(warehouse, product_id)) == 10
 
 
-async def test_a_reserve_that_waits_for_its_head_holds_no_stock(db, warehouse):
+@pytest.mark.real
+async def test_a_reserve_that_waits_for_its_head_holds_no_stock(db, real_warehouse):
     """A reserve and the release of the same checkout cannot wait for each other in a circle."""
     async with db.transaction() as connection:
         await connection.execute("INSERT INTO reservation VALUES ('late', 'RELEASED', '[]', clock_timestamp())")
-        late = asyncio.create_task(warehouse.reserve([want("late", [(1, 1)])]))
+        late = asyncio.create_task(real_warehouse.reserve([want("late", [(1, 1)])]))
         async with asyncio.timeout(5):
             while not await db.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - the server's state
                 await asyncio.sleep(0.01)
@@ -105,18 +104,20 @@ async def test_restock_counts_once(warehouse, stock):
         counted, refused = await warehouse.restock([Delivery("d1", 1, 5), Delivery("d2", 999, 5)])
         assert counted.available == 15
         assert isinstance(refused, Exception)
-    assert await stock(1) == (15, 0, 0)
+    assert await stock(warehouse, 1) == (15, 0, 0)
 
 
-async def test_restock_of_a_product_that_is_made_later(warehouse, url):
+@pytest.mark.real
+async def test_restock_of_a_product_that_is_made_later(real_warehouse, url):
     """A delivery that was refused because its product was not there yet counts when it comes again."""
-    await warehouse.restock([Delivery("d", 7, 5)])
+    await real_warehouse.restock([Delivery("d", 7, 5)])
     owner = await asyncpg.connect(url)
     await owner.execute("INSERT INTO inventory.stock (product_id, received, available) VALUES (7, 0, 0)")
     await owner.close()
-    assert (await warehouse.restock([Delivery("d", 7, 5)]))[0].available == 5
+    assert (await real_warehouse.restock([Delivery("d", 7, 5)]))[0].available == 5
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("sql", ["CREATE TABLE t (x int)", "DELETE FROM stock", "UPDATE restock SET quantity = 1"])
 async def test_role_may_not_do_more_than_it_needs(db, sql):
     """The service's role can neither change tables nor rewrite what has been received."""
