@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from devstack import fetch, home, ports, stores
+from devstack import apiserver, fetch, home, ports, stores
 from devstack.client import Stack, StackError
 from devstack.table import UnknownPart, part
 
@@ -20,6 +20,7 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 INTERRUPTED = 130
+EXAMPLE = "manifests/examples/checkout.yaml"
 Name = Annotated[str, typer.Argument(help="The part's name, as in the status table.")]
 
 
@@ -60,7 +61,13 @@ A first order:
   curl -s {url}/api/v1/checkout {json} -d '{{"idempotency_key": "first"}}'
   curl -s {url}/api/v1/orders
 
-make status shows the parts, eval "$(make -s env)" lets psql and redis-cli find them, make down ends it.""",
+The same as a resource:
+  eval "$(make -s env)"
+  kubectl apply -f {EXAMPLE}
+  kubectl get checkouts
+  kubectl explain checkout.spec
+
+make status shows the parts, eval "$(make -s env)" lets psql, redis-cli and kubectl find them, make down ends it.""",
         soft_wrap=True,
     )
 
@@ -119,14 +126,15 @@ def status() -> None:
 
 @app.command()
 def env() -> None:
-    """Print the export lines that let psql, redis-cli and curl find the platform."""
+    """Print the export lines that let psql, redis-cli, kubectl and curl find the platform."""
     user = home.user_environment()
     try:
         exported = _stack().env()
         programs = stores.find({"postgres", "redis"}, user, lambda _: None)
+        kubectl = apiserver.kubectl(user, lambda line: errors.print(f"  {line} …"))
     except (StackError, fetch.CannotFetch) as error:
         _fail(error)
-    folders = (str(programs.postgres), str(programs.redis.parent))
+    folders = (str(programs.postgres), str(programs.redis.parent), str(kubectl.parent))
     missing = [folder for folder in folders if folder not in user.get("PATH", "").split(":")]
     exported["PATH"] = ":".join([user.get("PATH", ""), *missing])  # the user's own programs come first
     for name, value in exported.items():

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import psutil
 
-from devstack import environment, ports, stores
+from devstack import apiserver, environment, ports, stores
+from devstack.cluster import Cluster, ClusterError
 from devstack.home import ROOT, Home, user_environment
 from devstack.table import PARTS, STORES, Part, part
 
@@ -61,12 +62,14 @@ class Stack:
     ) -> None:
         """Fetch what is missing and start the supervisor; PortTaken, CannotFetch or CannotStart before anything runs."""
         chosen = ports.choose(self.home, env, free=free)
-        env = environment.without_ours(chosen, env)
+        env = environment.without_ours(self.home, chosen, env)
         parts = [one for one in PARTS.values() if (only is None or one.name in only) and not _is_the_users(one, env)]
         self.end_orphans()
         stores.find({part.name for part in parts if part.is_store}, env, say)
         ports.check(parts, chosen)
         _check_own_stores(env, only)
+        if env.get("KUBECONFIG") and (only is None or "apiserver" in only):
+            _prepare_own_cluster(Cluster(apiserver.kubectl(env, say), env["KUBECONFIG"], self.home, env), say)
         self.home.path.mkdir(parents=True, exist_ok=True)
         self.home.path.joinpath("logs").mkdir(exist_ok=True)
         plan = self.home.path / "plan.json"
@@ -125,7 +128,7 @@ class Stack:
     def env(self) -> dict[str, str]:
         """Give the URLs of the stack."""
         status = self.order("status")
-        return environment.exports(status["ports"], status["env"])
+        return environment.exports(self.home, status["ports"], status["env"])
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to a part, and give the process id that had it."""
@@ -225,13 +228,22 @@ def _check_own_stores(env: Mapping[str, str], only: Collection[str] | None) -> N
     for one in (PARTS[name] for name in STORES):
         for variable in one.urls:
             url = env.get(variable, "")
-            if not url or (only is not None and one.name not in only):
+            if not url or variable == "KUBECONFIG" or (only is not None and one.name not in only):
                 continue
             host, port = _address(url, one)
             try:
                 socket.create_connection((host, port), timeout=3).close()
             except OSError as error:
                 raise StackError(f"{variable} is set, but nothing answers at {host}:{port} ({error})") from error
+
+
+def _prepare_own_cluster(cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Bring a cluster of the user's own up to date, as a database of their own; what is changed there is said."""
+    try:
+        say(f"KUBECONFIG is set: putting the Checkout resource into the cluster at {cluster.check()}")
+        cluster.prepare(role=False)
+    except ClusterError as error:
+        raise StackError(f"KUBECONFIG is set, but {error}; unset it to have an API server started here") from error
 
 
 def _address(url: str, one: Part) -> tuple[str, int]:

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 
+from devstack.home import Home
 from devstack.ports import HOST
 from devstack.table import PARTS, Part
 
-STORE_URLS = ("POSTGRES_URL", "BANK_POSTGRES_URL", "MONGODB_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+STORE_URLS = ("POSTGRES_URL", "BANK_POSTGRES_URL", "MONGODB_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KUBECONFIG")
 
 
-def without_ours(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+def without_ours(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
     """Give the user's environment without the URLs that `make env` has put there: those are no stores of their own."""
-    ours = urls(ports, {})
+    ours = urls(home, ports, {})
     return {name: value for name, value in user.items() if name not in STORE_URLS or value != ours[name]}
 
 
-def urls(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+def urls(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
     """Give the URL of every store and service; a store of the user's own comes first."""
     postgres = f"postgresql://postgres@{HOST}:{ports['POSTGRES_PORT']}"
     ours = {
@@ -23,6 +24,7 @@ def urls(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
         "MONGODB_URL": f"mongodb://{HOST}:{ports['MONGODB_PORT']}",
         "REDIS_URL": f"redis://{HOST}:{ports['REDIS_PORT']}/0",
         "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports['KAFKA_PORT']}",
+        "KUBECONFIG": str(home.kubeconfig),
     }
     for part in PARTS.values():
         if part.migrates:
@@ -32,7 +34,7 @@ def urls(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
     return ours | {name: user[name] for name in STORE_URLS if user.get(name)}
 
 
-def for_part(part: Part, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
     """Give the environment of one of our processes: the user's own, with what this stack decides."""
     env = {
         "APP_ENV": "dev",
@@ -40,18 +42,19 @@ def for_part(part: Part, ports: Mapping[str, int], user: Mapping[str, str]) -> d
         "BANK_ADMIN": "1",
         "DRAIN_DELAY": "0",
         **user,
-        **urls(ports, user),
+        **urls(home, ports, user),
         "LISTEN_HOST": HOST,
         "PYTHONUNBUFFERED": "1",
     }
+    del env["KUBECONFIG"]  # no service has any business there
     for variable, _ in part.ports:
         env["GRPC_PORT" if variable.endswith("_GRPC_PORT") else "HTTP_PORT"] = str(ports[variable])
     return env
 
 
-def exports(ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+def exports(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
     """Give what `make env` prints: the URLs, and what makes a bare `psql` speak to our database."""
-    shown = urls(ports, user)
+    shown = urls(home, ports, user)
     if "POSTGRES_URL" not in user:
         shown |= {
             "PGHOST": HOST,

@@ -27,22 +27,22 @@ class CannotFetch(Exception):
 def tool(name: str, env: Mapping[str, str], say: Say) -> Path:
     """Give the folder where the Python package of `devstack/tools/<name>.txt` is installed; installs it where missing."""
     lock = TOOLS / f"{name}.txt"
-    target = _folder(env) / f"{name}-{_digest(lock)}"
+    target = place(name, lock, env)
     if not target.exists():
         say(f"fetching {lock.read_text().split(maxsplit=1)[0]}")
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", str(lock)]
-        _into(target, lambda folder: _run([*command, "--target", str(folder)], env, what=name))
+        into(target, lambda folder: _run([*command, "--target", str(folder)], env, what=name))
     return target
 
 
 def jars(name: str, env: Mapping[str, str], say: Say) -> Path:
     """Give the folder of the jars of `devstack/tools/<name>.sha256`; fetches them where missing."""
     sums = TOOLS / f"{name}.sha256"
-    target = _folder(env) / f"{name}-{_digest(sums)}"
+    target = place(name, sums, env)
     if not target.exists():
         resolver = tool("maven", env, say)
         say(f"fetching {COORDINATES[name].split('+', maxsplit=1)[0]} and what it needs")
-        _into(target, lambda folder: _resolve(COORDINATES[name], sums, resolver, folder, env))
+        into(target, lambda folder: _resolve(COORDINATES[name], sums, resolver, folder, env))
     return target
 
 
@@ -71,7 +71,7 @@ def _resolve(coordinates: str, sums: Path, resolver: Path, folder: Path, env: Ma
     shutil.rmtree(work)
 
 
-def _into(target: Path, fill: Callable[[Path], None]) -> None:
+def into(target: Path, fill: Callable[[Path], None]) -> None:
     """Fill a folder beside `target` and rename it once it is whole, so that an interrupted fetch leaves nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -89,10 +89,19 @@ def _run(command: list[str], env: Mapping[str, str], *, what: str) -> None:
         raise CannotFetch(f"{what} could not be fetched; is the network there?\n{last}")
 
 
-def _digest(lock: Path) -> str:
-    return hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+def place(name: str, lock: Path, env: Mapping[str, str]) -> Path:
+    """Give the folder in the cache of what this lock file pins."""
+    return cache_folder(env) / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
 
 
-def _folder(env: Mapping[str, str]) -> Path:
+def on_path(name: str, env: Mapping[str, str]) -> Path | None:
+    """Give a program of the user's own."""
+    if env.get("DEVSTACK_IGNORE_PATH") == "1":
+        return None
+    found = shutil.which(name, path=env.get("PATH"))
+    return Path(found) if found else None
+
+
+def cache_folder(env: Mapping[str, str]) -> Path:
     """Give the cache; for root one that the unprivileged user of the database can reach."""
     return Path("/var/cache/cartwright") if os.geteuid() == 0 and "XDG_CACHE_HOME" not in env else cache(env)

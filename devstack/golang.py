@@ -1,0 +1,109 @@
+"""Builds the Kubernetes programs that a machine lacks: no package registry has them ready, but all have their source."""
+
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import fetch
+
+VERSION = "1.35.4"
+NEEDED_GO = (1, 26)
+SAID_EVERY = 20.0  # seconds between lines that say that it still builds
+
+_STAMPS = {
+    "k8s.io/component-base/version.gitVersion": f"v{VERSION}",
+    "k8s.io/component-base/version.gitMajor": VERSION.split(".", maxsplit=1)[0],
+    "k8s.io/component-base/version.gitMinor": VERSION.split(".")[1],
+    "k8s.io/client-go/pkg/version.gitVersion": f"v{VERSION}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a program is built from, and how long that takes on two cores when nothing of it is built yet."""
+
+    modules: str
+    package: str
+    takes: str
+
+
+SOURCES = {
+    "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "about a minute"),
+    "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "about 4 minutes"),
+    "kubectl": Source("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "up to 2 minutes"),
+}
+
+
+def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
+    """Give the program that is built from `devstack/tools`; builds it where it is missing."""
+    source = SOURCES[name]
+    modules = fetch.TOOLS / source.modules
+    target = fetch.place(f"{name}-{VERSION}" if source.modules == "kubernetes" else name, modules / "go.sum", env)
+    if not (target / name).exists():
+        go, settings = _go(env, say)
+        say(f"building {name} ({source.takes}, this once)")
+        started = time.monotonic()
+        fetch.into(target, lambda folder: _build(name, go, folder / name, {**env, **settings}, say))
+        say(f"built {name} in {_spoken(time.monotonic() - started)}")
+    return target / name
+
+
+def _build(name: str, go: Path, output: Path, env: Mapping[str, str], say: fetch.Say) -> None:
+    source = SOURCES[name]
+    stamps = " ".join(f"-X {variable}={value}" for variable, value in _STAMPS.items())
+    command = [str(go), "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {stamps}", "-o", str(output)]
+    # What a user has set for Go programs of their own would build another program, or none.
+    theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}
+    plain = {variable: value for variable, value in env.items() if variable not in theirs}
+    plain |= {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    started = time.monotonic()
+    with (
+        output.with_suffix(".log").open("w+") as log,
+        subprocess.Popen(
+            [*command, source.package], cwd=fetch.TOOLS / source.modules, env=plain, stdout=log, stderr=log
+        ) as build,
+    ):
+        try:
+            while True:
+                try:
+                    build.wait(SAID_EVERY)
+                    break
+                except subprocess.TimeoutExpired:
+                    say(f"still building {name}: {_spoken(time.monotonic() - started)} so far, of {source.takes}")
+        except BaseException:
+            build.kill()
+            raise
+        log.seek(0)
+        lines = [line for line in log.read().strip().splitlines() if not line.startswith("go: downloading")]
+    if build.returncode:
+        last = "\n".join(lines[-5:])
+        raise fetch.CannotFetch(f"{name} could not be built; is the network there?\n{last}")
+    output.with_suffix(".log").unlink()
+
+
+def _go(env: Mapping[str, str], say: fetch.Say) -> tuple[Path, dict[str, str]]:
+    """Give a Go toolchain that is new enough, and what it must be told: ours leaves nothing outside our cache."""
+    found = fetch.on_path("go", env)
+    if found:
+        shown = subprocess.run(
+            [str(found), "env", "GOVERSION"],
+            env=dict(env) | {"GOTOOLCHAIN": "local"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        version = re.match(r"go(\d+)\.(\d+)", shown.stdout)
+        if version and (int(version[1]), int(version[2])) >= NEEDED_GO:
+            return found, {}
+    root = fetch.tool("go", env, say) / "go"
+    work = fetch.cache_folder(env) / "go-work"
+    ours = {"GOROOT": str(root), "GOPATH": str(work / "path"), "GOCACHE": str(work / "cache"), "GOENV": "off"}
+    return root / "bin" / "go", ours
+
+
+def _spoken(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
