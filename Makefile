@@ -44,7 +44,7 @@ clean: $(VENV)/.stamp ## Delete all data of the platform
 	@$(PY) -m devstack clean
 
 test: lint ## Lint, then every test that needs no Docker
-	@$(VENV)/bin/pytest $(ARGS)
+	@$(PY) -m devstack fetch && $(VENV)/bin/pytest $(ARGS)
 
 lint: $(VENV)/.stamp ## Style, types and import rules
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports

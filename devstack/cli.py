@@ -13,7 +13,7 @@ from rich.table import Table
 
 from devstack import apiserver, fetch, home, ports, stores
 from devstack.client import Stack, StackError
-from devstack.table import UnknownPart, part
+from devstack.table import STORES, UnknownPart, part
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console(highlight=False)
@@ -70,6 +70,15 @@ The same as a resource:
 make status shows the parts, eval "$(make -s env)" lets psql, redis-cli and kubectl find them, make down ends it.""",
         soft_wrap=True,
     )
+
+
+@app.command("fetch")
+def fetch_all() -> None:
+    """Bring everything that the platform needs into the cache."""
+    try:
+        stores.find(set(STORES), home.user_environment(), lambda line: console.print(f"  {line} …"))
+    except (fetch.CannotFetch, stores.CannotStart) as error:
+        _fail(error)
 
 
 def _wait(stack: Stack) -> None:

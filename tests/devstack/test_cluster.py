@@ -1,0 +1,222 @@
+"""The API server of a stack: what it keeps, whom it lets do what, and when it is not started at all."""
+
+import json
+import os
+import shutil
+import ssl
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from devstack import apiserver, environment, fetch, golang
+from devstack.apiserver import NAMESPACE
+from devstack.client import Stack
+from devstack.cluster import Cluster, ClusterError
+from devstack.home import ROOT, Home, user_environment
+
+pytestmark = pytest.mark.real
+
+BOTH = {"etcd", "apiserver"}
+MAY = {
+    "checkouts.cartwright.dev": {"get", "list", "watch", "create", "patch", "delete"},
+    "checkouts.cartwright.dev/status": {"get", "patch"},
+    "events": {"create", "patch"},
+}
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+OTHERS = ("secrets", "configmaps", "pods", "namespaces", "roles.rbac.authorization.k8s.io", "serviceaccounts")
+
+
+@pytest.fixture(name="home", scope="module")
+def home_fixture():
+    """A home for the stacks of this module, one after the other."""
+    home = Home(ROOT / ".cartwright" / "test_cluster")
+    Stack(home).down()
+    shutil.rmtree(home.path, ignore_errors=True)
+    yield home
+    Stack(home).down()
+
+
+@pytest.fixture(name="stack", scope="module")
+def stack_fixture(home):
+    """A stack with an API server alone."""
+    stack = Stack.up(home.path, only=BOTH)
+    yield stack
+    stack.down()
+
+
+def cluster(home: Home, *, operator: bool = False) -> Cluster:
+    """The cluster, spoken to as a person or as the operator."""
+    path = home.operator_kubeconfig if operator else home.kubeconfig
+    env = user_environment()
+    return Cluster(apiserver.kubectl(env, print), str(path), home, env)
+
+
+def test_what_was_applied_survives_kills(stack, home, eventually) -> None:
+    """A Checkout is there after both the API server and its store are killed, and the kubeconfig still opens it."""
+    kubeconfig = home.kubeconfig.read_text()
+    cluster(home).run("apply", "-f", str(ROOT / "manifests" / "examples" / "checkout.yaml"))
+    restarts = {name: stack.row(name)["restarts"] for name in BOTH}
+    for name in BOTH:
+        stack.kill(name)
+    eventually(lambda: all(stack.row(name)["restarts"] > restarts[name] for name in BOTH))
+    stack.wait_ready()
+    assert "checkout.cartwright.dev/first" in cluster(home).run("get", "co", "-o", "name")
+    assert home.kubeconfig.read_text() == kubeconfig
+
+
+def test_the_operator_may_do_what_its_role_says_and_no_more(stack, home) -> None:
+    """The operator may do with Checkouts and events what its role names; nothing else, and nothing elsewhere."""
+
+    def may(verb: str, resource: str, namespace: str) -> bool:
+        kind, _, below = resource.partition("/")
+        asked = ["auth", "can-i", verb, kind, "-n", namespace, *([f"--subresource={below}"] if below else [])]
+        try:
+            return operator.run(*asked).strip() == "yes"
+        except ClusterError:
+            return False
+
+    operator = cluster(home, operator=True)
+    for resource, verbs in MAY.items():
+        assert {verb for verb in VERBS if may(verb, resource, NAMESPACE)} == verbs, resource
+    asked = [(verb, resource, NAMESPACE) for verb in ("get", "create") for resource in OTHERS]
+    asked += [("list", "checkouts.cartwright.dev", "kube-system"), ("create", "events", "kube-system")]
+    assert [one for one in asked if may(*one)] == []
+
+
+def test_the_operator_works_with_what_it_may(stack, home) -> None:
+    """The operator lists Checkouts and is refused a secret, by the server and not by its own word."""
+    operator = cluster(home, operator=True)
+    operator.run("get", "checkouts")
+    with pytest.raises(ClusterError, match="forbidden"):
+        operator.run("get", "secrets")
+
+
+def test_kubeconfigs_are_secret(stack, home) -> None:
+    """Tokens and keys can be read by nobody else."""
+    data = home.data("apiserver")
+    for path in (home.kubeconfig, home.operator_kubeconfig, data / "tokens.csv", data / "apiserver.key"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert "system:masters" not in home.operator_kubeconfig.read_text()
+
+
+def test_its_certificate_is_good_for_strict_clients(stack, home) -> None:
+    """A client that checks certificates as Python 3.13 does trusts it, with what the kubeconfig holds."""
+    port = stack.row("apiserver")["ports"][0]
+    trust = ssl.create_default_context(cafile=str(home.data("apiserver") / "apiserver.crt"))
+    trust.verify_flags |= ssl.VERIFY_X509_STRICT
+    with ssl.create_connection(("127.0.0.1", port)) as plain, trust.wrap_socket(plain, server_hostname="127.0.0.1"):
+        pass
+
+
+def test_preparing_again_changes_nothing(stack, home) -> None:
+    """What every start does to the cluster can be done again; an object of the person's stays."""
+    version = ("get", "crd", "checkouts.cartwright.dev", "-o", "jsonpath={.metadata.generation}")
+    before = cluster(home).run(*version)
+    cluster(home).prepare(role=True)
+    assert cluster(home).run(*version) == before
+
+
+def test_a_role_that_was_widened_is_put_right(stack, home, eventually) -> None:
+    """A right that somebody added to the operator's role is gone after the next start."""
+
+    def may() -> bool:
+        try:
+            cluster(home, operator=True).run("get", "secrets")
+        except ClusterError:
+            return False
+        return True
+
+    more = (
+        '[{"op": "add", "path": "/rules/-", "value": {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}}]'
+    )
+    cluster(home).run("patch", "role", "cartwright-operator", "--type=json", "-p", more)
+    eventually(may)
+    cluster(home).prepare(role=True)
+    eventually(lambda: not may())
+
+
+def test_a_cluster_of_the_users_own(stack, home, tmp_path) -> None:
+    """With KUBECONFIG set no API server is started; that cluster gets the resource, and is left running."""
+    other = Stack(Home(ROOT / ".cartwright" / "test_cluster_own"))
+    said = []
+    cluster(home).run("delete", "crd", "checkouts.cartwright.dev")
+    env = user_environment() | {"KUBECONFIG": str(home.kubeconfig)}
+    try:
+        other.launch(env, only={"redis", *BOTH}, free=True, while_pid=os.getpid(), say=said.append)
+        other.wait_ready()
+        assert [row["name"] for row in other.rows()] == ["redis"]
+        assert other.env()["KUBECONFIG"] == str(home.kubeconfig)
+    finally:
+        other.down()
+    assert any("putting the Checkout resource into the cluster at https://127.0.0.1" in line for line in said)
+    assert "checkouts" in cluster(home).run("get", "crd", "-o", "name")
+
+
+def test_a_cluster_of_the_users_own_that_is_away(tmp_path) -> None:
+    """A KUBECONFIG whose cluster does not answer is said at once, before anything starts."""
+    path = tmp_path / "kubeconfig"
+    away = {"clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}], "current-context": "a"}
+    away |= {"contexts": [{"name": "a", "context": {"cluster": "a", "user": ""}}]}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config"} | away))
+    home = Home(tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, "-m", "devstack", "up"],
+        cwd=ROOT,
+        env=user_environment() | {"DEVSTACK_HOME": str(home.path), "DEVSTACK_PORTS": "free", "KUBECONFIG": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "KUBECONFIG is set, but" in done.stderr
+    assert not home.state.exists()
+
+
+def test_our_own_kubeconfig_is_no_cluster_of_the_users(tmp_path) -> None:
+    """A shell that ran `make env` starts our API server again, like the stores; services are told of none."""
+    home = Home(tmp_path)
+    ports = dict.fromkeys(
+        (variable for one in environment.PARTS.values() for variable, _ in one.ports),
+        1,
+    )
+    shell = environment.exports(home, ports, {})
+    assert environment.without_ours(home, ports, shell).get("KUBECONFIG") is None
+    assert "KUBECONFIG" not in environment.for_part(environment.PARTS["checkout"], home, ports, {})
+
+
+def test_programs_of_the_users_own_come_first(tmp_path) -> None:
+    """KUBEBUILDER_ASSETS names the programs; one that is missing there is said, with what to do."""
+    env = user_environment() | {"KUBEBUILDER_ASSETS": str(tmp_path)}
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).touch()
+    with pytest.raises(fetch.CannotFetch, match="there is no kubectl in"):
+        apiserver.find(env, print)
+    (tmp_path / "kubectl").touch()
+    assert apiserver.find(env, print).apiserver == tmp_path / "kube-apiserver"
+
+
+def test_a_kubectl_that_does_not_fit_is_not_used(tmp_path) -> None:
+    """A kubectl on PATH is used where its version fits the server, and passed over where it is too old."""
+    for minor, used in ((34, True), (20, False)):
+        program = tmp_path / "kubectl"
+        program.write_text(f"""#!/bin/sh\necho '{{"clientVersion": {{"gitVersion": "v1.{minor}.1"}}}}'\n""")
+        program.chmod(0o755)
+        env = {name: value for name, value in user_environment().items() if name != "DEVSTACK_IGNORE_PATH"}
+        found = apiserver.kubectl(env | {"PATH": f"{tmp_path}:{env['PATH']}"}, print)
+        assert (found == program) is used
+
+
+def test_the_build_is_pinned() -> None:
+    """The version that is built is the one that the module files pin."""
+    assert f"k8s.io/kubernetes v{golang.VERSION}\n" in (fetch.TOOLS / "kubernetes" / "go.mod").read_text()
+
+
+def test_a_certificate_half_made_is_made_anew(tmp_path) -> None:
+    """An API server that was killed while it made its certificate starts again."""
+    (tmp_path / "apiserver.crt").write_text("-----BEGIN CERTIFICATE-----\n")
+    programs = apiserver.Programs(tmp_path, tmp_path, tmp_path)
+    ports = {"ETCD_PORT": 1, "APISERVER_PORT": 2}
+    assert apiserver.apiserver_command(programs, tmp_path, ports)
+    assert not (tmp_path / "apiserver.crt").exists()
