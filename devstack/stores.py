@@ -237,7 +237,8 @@ def _start_kafka(programs: Programs, data: Path, ports: Mapping[str, int]) -> St
     if not (data / "log" / "meta.properties").exists():
         shutil.rmtree(data / "log", ignore_errors=True)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        # As one word: one in sixty-four ids begins with a dash.
+        command = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise CannotStart(f"Kafka's storage cannot be formatted:\n{done.stdout}{done.stderr}")
