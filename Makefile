@@ -47,7 +47,7 @@ test: lint ## Lint, then every test that needs no Docker
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest $(ARGS)
 
 lint: $(VENV)/.stamp ## Style, types and import rules
-	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && PYTHONPATH=operator $(VENV)/bin/lint-imports
 
 format: $(VENV)/.stamp ## Format the code
 	@$(VENV)/bin/ruff format && $(VENV)/bin/ruff check --fix

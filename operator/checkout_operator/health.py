@@ -1,0 +1,51 @@
+"""Says whether the operator works: its loop runs, and it has compared everything not long ago."""
+
+import asyncio
+import time
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from checkout_operator.telemetry import Metrics
+
+LAG_SECONDS = 5.0
+TICK_SECONDS = 0.5
+
+
+class Health:
+    """The pages /health, /ready and /metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.ready = asyncio.Event()
+        self._ticked_at = time.monotonic()
+
+    async def watch_loop(self) -> None:
+        """Measure how late the event loop is."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            self._metrics.loop_lag.set(max(0.0, now - self._ticked_at - TICK_SECONDS))
+            self._ticked_at = now
+
+    async def serve(self, host: str, port: int) -> web.AppRunner:
+        """Serve the pages until the runner is cleaned up; OSError when the port is taken."""
+        app = web.Application()
+        app.add_routes(
+            [web.get("/health", self._health), web.get("/ready", self._ready), web.get("/metrics", self._page)]
+        )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        return runner
+
+    async def _health(self, _: web.Request) -> web.Response:
+        late = time.monotonic() - self._ticked_at > LAG_SECONDS + TICK_SECONDS
+        return web.json_response({"status": "late" if late else "ok"}, status=503 if late else 200)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        ready = self.ready.is_set()
+        return web.json_response({"status": "ok" if ready else "starting"}, status=200 if ready else 503)
+
+    async def _page(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), content_type="text/plain")

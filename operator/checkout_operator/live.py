@@ -1,0 +1,69 @@
+"""The resources that are there, as the watch has told of them."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from checkout_operator.spec import Resource
+from checkout_operator.status import SagaView
+
+REMEMBERED = 10_000
+
+
+class Live:
+    """Resources by name, and by the checkout that they are about."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Resource] = {}
+        self._by_key: dict[tuple[int, str], dict[str, None]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def put(self, resource: Resource) -> None:
+        """Take note of a resource as it is now."""
+        self._unlink(resource.name)
+        self._by_name[resource.name] = resource
+        if not resource.is_mirror:
+            self._by_key.setdefault((resource.spec.user_id, resource.spec.key), {})[resource.name] = None
+
+    def drop(self, name: str) -> None:
+        """Take note that a resource is gone."""
+        if self._unlink(name):
+            self._gone[name] = None
+            while len(self._gone) > REMEMBERED:
+                self._gone.popitem(last=False)
+
+    def get(self, name: str) -> Resource | None:
+        """Give a resource."""
+        return self._by_name.get(name)
+
+    def was_deleted(self, name: str) -> bool:
+        """Whether a resource of this name was there and is gone."""
+        return name in self._gone
+
+    def all(self) -> list[Resource]:
+        """Give every resource."""
+        return list(self._by_name.values())
+
+    def mirrors(self) -> list[Resource]:
+        """Give the mirrors."""
+        return [one for one in self._by_name.values() if one.is_mirror]
+
+    def showing(self, view: SagaView) -> Iterable[str]:
+        """Give the names under which a checkout is to be shown; a mirror's also where there is none yet."""
+        if view.from_resource:
+            return tuple(self._by_key.get((view.user_id, view.key), ()))
+        return (mirror_name(view.id),)
+
+    def _unlink(self, name: str) -> bool:
+        there = self._by_name.pop(name, None)
+        if there is None:
+            return False
+        names = self._by_key.get((there.spec.user_id, there.spec.key), {})
+        names.pop(name, None)
+        if not names:
+            self._by_key.pop((there.spec.user_id, there.spec.key), None)
+        return True
+
+
+def mirror_name(checkout_id: str) -> str:
+    """Give the name of the mirror of a checkout."""
+    return f"co-{checkout_id}"

@@ -1,0 +1,93 @@
+"""Starts the operator: `python -m checkout_operator.main`. One task each for the watch, the work, and what goes round."""
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+import kopf
+import uvloop
+
+from checkout_operator import handlers
+from checkout_operator.backlog import Backlog
+from checkout_operator.cluster import Cluster
+from checkout_operator.config import BadSettings, Config, read
+from checkout_operator.health import Health
+from checkout_operator.live import Live
+from checkout_operator.projector import Projector
+from checkout_operator.reconciler import WORKERS, Reconciler
+from checkout_operator.saga_client import SagaClient
+from checkout_operator.sweeper import Sweeper
+from checkout_operator.telemetry import Metrics, make_log
+
+FLUSH_SECONDS = 5.0
+
+
+async def operate(config: Config) -> None:
+    """Run until SIGTERM, then show what is pending and end."""
+    log, metrics = make_log(config.log_level), Metrics()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        health = Health(metrics)
+        runner = await health.serve(config.listen_host, config.http_port)
+        stack.push_async_callback(runner.cleanup)
+        cluster = await Cluster.connect(config.namespace)
+        stack.push_async_callback(cluster.close)
+        sagas = SagaClient(config.checkout_addr)
+        stack.push_async_callback(sagas.close)
+        live, backlog = Live(), Backlog()
+        projector = Projector(live, cluster, config, metrics, log)
+        reconciler = Reconciler(live, backlog, sagas, projector, metrics=metrics, log=log)
+        sweeper = Sweeper(live, cluster, config, log)
+        registry = handlers.register(live, backlog, reconciler, projector, log)
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=registry,
+                settings=handlers.settings(),
+                namespace=config.namespace,
+                standalone=True,
+                stop_flag=stopping,
+                ready_flag=health.ready,
+            )
+        )
+        tasks = [
+            asyncio.create_task(work)
+            for work in (
+                *(reconciler.work() for _ in range(WORKERS)),
+                reconciler.follow(),
+                reconciler.compare_on(config.compare_every),
+                projector.run(),
+                sweeper.run(),
+                health.watch_loop(),
+            )
+        ]
+        log.info("operating", namespace=config.namespace)
+        stopped = asyncio.create_task(stopping.wait())
+        every: set[asyncio.Task[Any]] = {watching, stopped, *tasks}
+        done, _ = await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await projector.flush()
+        await watching
+        log.info("stopped")
+        for task in done - {stopped, watching}:
+            task.result()  # none of them ends by itself: what ended one is told
+
+
+def main() -> None:
+    """Run the operator; exits with 2 where a setting is wrong."""
+    try:
+        config = read()
+    except BadSettings as error:
+        sys.exit(f"wrong settings:\n{error}")
+    uvloop.run(operate(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The checkout service, as the operator speaks to it. The only importer of grpc."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+
+from checkout_operator.spec import Resource
+from checkout_operator.status import SagaView, StepView
+from services.pb import checkout_pb2 as pb
+from services.pb import checkout_pb2_grpc
+
+CALL_SECONDS = 5.0
+BATCH = 100
+MOST_LISTED = 2000
+_OPTIONS = (
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class SagaUnavailable(Exception):
+    """The checkout service did not answer, or not with an outcome; the same call may be repeated."""
+
+
+class KeyReused(Exception):
+    """The key belongs to a checkout of other items; it will not get better."""
+
+
+class SagaClient:
+    """Starts, cancels and follows checkouts."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._stub: Any = checkout_pb2_grpc.CheckoutServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def start(self, resource: Resource) -> SagaView:
+        """Start the checkout of a resource, or give the one that its key has."""
+        item = pb.StartCheckout(timeout_seconds=resource.spec.timeout_seconds, **_wanted(resource))
+        reply = await self._call(self._stub.StartCheckouts, pb.StartCheckoutsRequest(items=[item]))
+        return _view(_one(reply).answer.checkout)
+
+    async def cancel(self, resource: Resource) -> SagaView:
+        """Cancel the checkout of a resource, or bar one that has not been started."""
+        item = pb.CancelCheckout(**_wanted(resource))
+        reply = await self._call(self._stub.CancelCheckouts, pb.CancelCheckoutsRequest(items=[item]))
+        return _view(_one(reply).checkout)
+
+    async def of_resources(self, resources: Sequence[Resource]) -> list[SagaView | None]:
+        """Give the checkout of each resource; None where there is none."""
+        items = [
+            pb.GetCheckout(user_id=one.spec.user_id, checkout_id=one.spec.mirror_of)
+            if one.is_mirror
+            else pb.GetCheckout(user_id=one.spec.user_id, origin=pb.RESOURCE, idempotency_key=one.spec.key)
+            for one in resources
+        ]
+        views: list[SagaView | None] = []
+        for start in range(0, len(items), BATCH):
+            request = pb.GetCheckoutsRequest(items=items[start : start + BATCH])
+            reply = await self._call(self._stub.GetCheckouts, request)
+            views += [_found(result) for result in reply.results]
+        return views
+
+    async def by_rest(self, ended_within: float) -> list[SagaView]:
+        """Give the checkouts of the REST interface that run, or that ended within so many seconds."""
+        request = pb.ListCheckoutsRequest(origin=pb.REST, ended_within_ms=int(ended_within * 1000), most=MOST_LISTED)
+        reply = await self._call(self._stub.ListCheckouts, request)
+        return [_view(one) for one in reply.checkouts]
+
+    async def follow(self) -> AsyncIterator[SagaView]:
+        """Give every change from now on; SagaUnavailable when the stream breaks."""
+        try:
+            async for change in self._stub.WatchCheckouts(pb.WatchCheckoutsRequest()):
+                for one in change.checkouts:
+                    yield _view(one)
+        except grpc.RpcError as error:
+            raise SagaUnavailable(str(error)) from error
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            raise SagaUnavailable("the checkout service does not answer") from error
+
+
+def _wanted(resource: Resource) -> dict[str, Any]:
+    return {
+        "user_id": resource.spec.user_id,
+        "origin": pb.RESOURCE,
+        "idempotency_key": resource.spec.key,
+        "items": [pb.WantedItem(product_id=product, quantity=quantity) for product, quantity in resource.spec.items],
+        "resource": pb.ResourceRef(uid=resource.uid, namespace=resource.namespace, name=resource.name),
+    }
+
+
+def _one(reply: Any) -> Any:
+    result = reply.results[0]
+    if result.WhichOneof("outcome") != "refusal":
+        return result
+    if result.refusal.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]:
+        raise KeyReused
+    raise SagaUnavailable(result.refusal.message)
+
+
+def _found(result: Any) -> SagaView | None:
+    if result.WhichOneof("outcome") == "refusal":
+        if result.refusal.code == grpc.StatusCode.NOT_FOUND.value[0]:
+            return None
+        raise SagaUnavailable(result.refusal.message)
+    return _view(result.checkout)
+
+
+def _view(checkout: pb.Checkout) -> SagaView:
+    return SagaView(
+        id=checkout.id,
+        user_id=checkout.user_id,
+        key=checkout.idempotency_key,
+        from_resource=checkout.origin == pb.RESOURCE,
+        resource_name=checkout.resource.name,
+        saga_step=checkout.saga_step,
+        reason=checkout.reason,
+        note=checkout.note,
+        total_minor=checkout.total_minor,
+        currency=checkout.currency,
+        order_id=checkout.order_id,
+        version=checkout.version,
+        created_ms=checkout.created_at_ms,
+        finished_ms=checkout.finished_at_ms,
+        steps=tuple(
+            StepView(step.name, step.state, step.attempts, step.started_at_ms, step.finished_at_ms)
+            for step in checkout.steps
+        ),
+    )

@@ -1,0 +1,236 @@
+"""What a saga looks like as a resource's status: pure, so that a status can be rebuilt from the saga at any time.
+
+Times come from the saga too. The vocabulary is the table of the Checkout resource: one word each for the step that is
+stored, the one that is shown, and the condition that has become true.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+STEPS = ("claim", "reserve", "pay", "confirm")
+MOST_OF_A_NOTE = 500  # a message holds 1024 characters
+FIELDS = (
+    "observedGeneration",
+    "checkoutId",
+    "orderId",
+    "phase",
+    "step",
+    "progress",
+    "steps",
+    "sagaVersion",
+    "total",
+    "totalDisplay",
+    "startedAt",
+    "finishedAt",
+    "conditions",
+)
+PHASES = {
+    "ACCEPTED": "Pending",
+    "CLAIMED": "Reserving",
+    "RESERVED": "Paying",
+    "PAYING": "Paying",
+    "PAID": "Confirming",
+    "COMPLETED": "Completed",
+    "CANCELLING": "Compensating",
+    "RELEASING": "Compensating",
+    "FAILED": "Failed",
+}
+MESSAGES = {
+    "EmptyCart": "the cart was empty: there was nothing to buy",
+    "UnknownProduct": "a product is not in the catalogue",
+    "OutOfStock": "there was not enough in stock",
+    "PaymentDeclined": "the bank declined the payment",
+    "ReservationExpired": "the stock was not held long enough to pay for it",
+    "Cancelled": "it was cancelled before it was paid",
+    "TimedOut": "it was not finished in time",
+    "IdempotencyKeyReused": "the idempotency key was used for other items: choose another, or leave it out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step of a saga; times in milliseconds since 1970, 0: not yet."""
+
+    name: str
+    state: str
+    attempts: int
+    started_ms: int
+    finished_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SagaView:
+    """A checkout as its service tells of it."""
+
+    id: str
+    user_id: int
+    key: str
+    from_resource: bool
+    resource_name: str
+    saga_step: str
+    reason: str
+    note: str
+    total_minor: int
+    currency: str
+    order_id: str
+    version: int
+    created_ms: int
+    finished_ms: int
+    steps: tuple[StepView, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has reached its end."""
+        return self.saga_step in {"COMPLETED", "FAILED"}
+
+    def step(self, name: str) -> StepView | None:
+        """Give the record of a step."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def done(self, name: str) -> bool:
+        """Whether a step was done."""
+        step = self.step(name)
+        return step is not None and step.state == "done"
+
+
+def project(view: SagaView, generation: int) -> dict[str, Any]:
+    """Give the status of a saga."""
+    claimed = view.done("claim")
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "checkoutId": view.id,
+        "phase": PHASES.get(view.saga_step, view.saga_step.capitalize()),
+        "step": _shown(view).capitalize(),
+        "progress": f"{_progress(view)}/{len(STEPS)}",
+        "sagaVersion": view.version,
+        "startedAt": _time(view.created_ms),
+        "steps": [_step(step) for step in view.steps],
+        "conditions": _conditions(view, generation),
+    }
+    if view.saga_step == "COMPLETED":
+        status["orderId"] = view.order_id
+    if claimed:
+        status["total"] = {"amountMinor": view.total_minor, "currency": view.currency}
+        status["totalDisplay"] = f"{view.total_minor // 100}.{view.total_minor % 100:02}"
+    if view.finished_ms:
+        status["finishedAt"] = _time(view.finished_ms)
+    return status
+
+
+def refused(reason: str, generation: int, created: str) -> dict[str, Any]:
+    """Give the status of a resource that never became a saga."""
+    why = _Why(reason, MESSAGES[reason], created)
+    return {
+        "observedGeneration": generation,
+        "phase": "Failed",
+        "step": "Claim",
+        "progress": f"0/{len(STEPS)}",
+        "startedAt": created,
+        "finishedAt": created,
+        "conditions": [
+            _condition("Succeeded", "False", why, generation),
+            _condition("Finished", "True", why, generation),
+            _condition("InventoryReserved", "False", why, generation),
+            _condition("PaymentCaptured", "False", why, generation),
+        ],
+    }
+
+
+def differs(status: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a status shows anything else than is wanted."""
+    return any(status.get(name) != wanted.get(name) for name in FIELDS)
+
+
+def patch(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the merge patch that makes a status what is wanted: what is not in it goes."""
+    return {name: wanted.get(name) for name in FIELDS}
+
+
+def _progress(view: SagaView) -> int:
+    return sum(view.done(name) for name in STEPS)
+
+
+def _shown(view: SagaView) -> str:
+    if view.saga_step == "RELEASING":
+        return "release"
+    failed = next((step.name for step in view.steps if step.state == "failed"), "")
+    if view.saga_step == "FAILED":
+        return failed or "claim"
+    return {"ACCEPTED": "claim", "CLAIMED": "reserve", "PAID": "confirm", "COMPLETED": "confirm"}.get(
+        view.saga_step, "pay"
+    )
+
+
+def _step(step: StepView) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": step.name.capitalize(),
+        "state": step.state.capitalize(),
+        "attempts": step.attempts,
+    }
+    shown["startedAt"] = _time(step.started_ms)
+    if step.finished_ms:
+        shown["finishedAt"] = _time(step.finished_ms)
+    return shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a condition stands so, in a word and a sentence, and since when."""
+
+    reason: str
+    message: str
+    since: str
+
+
+def _conditions(view: SagaView, generation: int) -> list[dict[str, Any]]:
+    why = _why(view)
+    state = {"COMPLETED": "True", "FAILED": "False"}.get(view.saga_step, "Unknown")
+    conditions = [
+        _condition("Succeeded", state, why, generation),
+        _condition("Finished", "True" if view.ended else "False", why, generation),
+    ]
+    for kind, name, text in (
+        ("InventoryReserved", "reserve", "the stock is held"),
+        ("PaymentCaptured", "pay", "the payment is captured"),
+    ):
+        step = view.step(name)
+        if step and step.state == "done":
+            conditions.append(_condition(kind, "True", _Why("Done", text, _time(step.finished_ms)), generation))
+        else:
+            never = _Why(why.reason, why.message if view.ended else "not yet", _time(view.created_ms))
+            conditions.append(_condition(kind, "False", never, generation))
+    release = view.step("release")
+    if release and view.done("release") and view.done("reserve"):
+        back = _Why(why.reason, "the stock that was held is back", _time(release.finished_ms))
+        conditions.append(_condition("Compensated", "True", back, generation))
+    return conditions
+
+
+def _why(view: SagaView) -> _Why:
+    if view.saga_step == "COMPLETED":
+        return _Why("Completed", "the order is made", _time(view.finished_ms))
+    note = view.note[:MOST_OF_A_NOTE]
+    if view.saga_step == "FAILED":
+        message = MESSAGES.get(view.reason, view.reason)
+        if view.reason in {"TimedOut", "Cancelled"} and note:
+            message = f"{message}; last: {note}"
+        return _Why(view.reason or "Failed", message, _time(view.finished_ms))
+    phase = PHASES.get(view.saga_step, "Unknown")
+    return _Why(phase, note or f"it is {phase.lower()}", _time(view.created_ms))
+
+
+def _condition(kind: str, state: str, why: _Why, generation: int) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": state,
+        "reason": why.reason,
+        "message": why.message,
+        "lastTransitionTime": why.since,
+        "observedGeneration": generation,
+    }
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else ""

@@ -1,0 +1,61 @@
+"""Deletes what has been finished for long enough. One look at all of them, not a timer for each."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+import structlog
+
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.config import Config
+from checkout_operator.live import Live
+from checkout_operator.spec import Resource
+
+EVERY_SECONDS = 1.0
+
+
+def finished_at(resource: Resource) -> float | None:
+    """Give when a resource's checkout ended, in seconds since 1970; None while it runs."""
+    text = resource.status.get("finishedAt")
+    return datetime.fromisoformat(str(text)).timestamp() if text else None
+
+
+def due(resources: Iterable[Resource], config: Config, now: float) -> list[Resource]:
+    """Say which resources have had their time, and which mirrors are too many: the oldest finished ones go first."""
+    ended = [(at, one) for one in resources if (at := finished_at(one)) is not None]
+    over = [one for at, one in ended if at + one.spec.ttl_seconds <= now]
+    left = sorted(((at, one) for at, one in ended if one.is_mirror and one not in over), key=lambda pair: pair[0])
+    failed = [one for _, one in left if one.status.get("phase") == "Failed"]
+    over += failed[: max(0, len(failed) - config.mirror_max_failures)]
+    return over
+
+
+class Sweeper:
+    """Deletes resources after their time."""
+
+    def __init__(self, live: Live, cluster: Cluster, config: Config, log: structlog.stdlib.BoundLogger) -> None:
+        self._live = live
+        self._cluster = cluster
+        self._config = config
+        self._log = log
+
+    async def run_once(self) -> int:
+        """Delete what is due, and give how many that was."""
+        gone = due(self._live.all(), self._config, time.time())
+        mirrors = self._live.mirrors()
+        if len(mirrors) >= max(1, self._config.mirror_max_objects):  # room for those that run
+            ended = [one for one in mirrors if finished_at(one) is not None and one not in gone]
+            gone += sorted(ended, key=lambda one: finished_at(one) or 0.0)[:1]
+        for resource in gone:
+            await self._cluster.delete(resource.name, resource.uid)
+        return len(gone)
+
+    async def run(self) -> None:
+        """Sweep again and again."""
+        while True:
+            try:
+                await self.run_once()
+            except (ClusterUnavailable, Refused) as error:
+                self._log.warning("could not sweep", error=str(error)[:300])
+            await asyncio.sleep(EVERY_SECONDS)

@@ -1,0 +1,64 @@
+"""The operator's metrics, and its logs as JSON."""
+
+import logging
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+
+
+class Metrics:
+    """What the operator counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        self.actions = Counter(
+            "checkout_operator_actions_total",
+            "Calls to the checkout service.",
+            ("action", "outcome"),
+            registry=self.registry,
+        )
+        self.writes = Counter(
+            "checkout_operator_writes_total", "Writes to the API server.", ("verb", "outcome"), registry=self.registry
+        )
+        self.skipped = Counter(
+            "checkout_mirror_skipped_total", "Checkouts that are not mirrored.", ("reason",), registry=self.registry
+        )
+        self.resources = Gauge(
+            "checkout_operator_resources", "Checkouts that are there.", ("managed_by",), registry=self.registry
+        )
+        self.backlog = Gauge(
+            "checkout_operator_backlog", "Resources that wait to be looked at.", registry=self.registry
+        )
+        self.compared_at = Gauge(
+            "checkout_operator_compared_timestamp_seconds", "When all was last compared.", registry=self.registry
+        )
+        self.loop_lag = Gauge(
+            "checkout_operator_loop_lag_seconds", "How late the event loop runs.", registry=self.registry
+        )
+
+
+def make_log(level: str) -> structlog.stdlib.BoundLogger:
+    """Send what is logged, kopf's words included, to the standard output as JSON."""
+    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("cartwright").setLevel(level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    log: structlog.stdlib.BoundLogger = structlog.get_logger("cartwright.operator")
+    return log
