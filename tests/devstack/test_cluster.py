@@ -220,3 +220,23 @@ def test_a_certificate_half_made_is_made_anew(tmp_path) -> None:
     ports = {"ETCD_PORT": 1, "APISERVER_PORT": 2}
     assert apiserver.apiserver_command(programs, tmp_path, ports)
     assert not (tmp_path / "apiserver.crt").exists()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_build_is_whole_or_not_there(tmp_path, works) -> None:
+    """A program is built once, with what it takes said first; of a build that fails nothing is left but its words."""
+    go = tmp_path / "go"
+    build = 'while [ "$1" != -o ]; do shift; done; echo built > "$2"' if works else "echo no route to host >&2; exit 1"
+    go.write_text(f'#!/bin/sh\nif [ "$1" = env ]; then echo go1.99.0; else {build}; fi\n')
+    go.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    said = []
+    if works:
+        assert golang.program("etcd", env, said.append).read_text() == "built\n"
+        assert golang.program("etcd", env, said.append).parent.parent == tmp_path / "cache" / "cartwright"
+        assert [line.split()[0] for line in said] == ["building", "built"]
+    else:
+        with pytest.raises(fetch.CannotFetch, match="no route to host"):
+            golang.program("etcd", env, said.append)
+        assert list((tmp_path / "cache" / "cartwright").iterdir()) == []
+        assert golang.SOURCES["etcd"].takes in said[0]
