@@ -64,8 +64,8 @@ A first order:
 The same as a resource:
   eval "$(make -s env)"
   kubectl apply -f {EXAMPLE}
+  kubectl wait --for=condition=Finished checkout/first
   kubectl get checkouts
-  kubectl explain checkout.spec
 
 make status shows the parts, eval "$(make -s env)" lets psql, redis-cli and kubectl find them, make down ends it.""",
         soft_wrap=True,

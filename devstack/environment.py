@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from devstack.home import Home
+from devstack.apiserver import NAMESPACE
+from devstack.home import ROOT, Home
 from devstack.ports import HOST
 from devstack.table import PARTS, Part
 
@@ -46,7 +47,12 @@ def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str
         "LISTEN_HOST": HOST,
         "PYTHONUNBUFFERED": "1",
     }
-    del env["KUBECONFIG"]  # no service has any business there
+    if part.uses_cluster:
+        env |= {"KUBECONFIG": user.get("KUBECONFIG") or str(home.operator_kubeconfig), "NAMESPACE": NAMESPACE}
+    else:
+        del env["KUBECONFIG"]  # it has no business there
+    if part.folder != ".":
+        env["PYTHONPATH"] = str(ROOT / part.folder)
     for variable, _ in part.ports:
         env["GRPC_PORT" if variable.endswith("_GRPC_PORT") else "HTTP_PORT"] = str(ports[variable])
     return env

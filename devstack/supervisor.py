@@ -94,7 +94,8 @@ class Supervisor:
 
     def _our_process(self, one: Part, role: str = "") -> stores.Start:
         env = environment.for_part(one, self.home, self.ports, self.env) | self.overrides.get(one.name, {})
-        return stores.Start([sys.executable, "-m", one.module, role or one.role], env=env)
+        words = [word for word in (role or one.role,) if word]
+        return stores.Start([sys.executable, "-m", one.module, *words], env=env)
 
     async def _start_all(self) -> None:
         migrated = {one.name: asyncio.Event() for one in self.parts if one.migrates}

@@ -22,6 +22,10 @@ class Part:
     migrates: bool = False
     after: str = ""
     """The part whose migration makes what this one needs."""
+    folder: str = "."
+    """Where the module's package stands, below the root."""
+    uses_cluster: bool = False
+    """Whether it speaks to the API server, and is told how."""
     urls: tuple[str, ...] = ()
     """The variables that name stores of the user's own."""
 
@@ -63,6 +67,14 @@ _ALL = (
     _worker("checkout", "recovery", 9157),
     _worker("cart", "consumer", 9152),
     _worker("orders", "consumer", 9155),
+    Part(
+        "operator",
+        (("OPERATOR_HTTP_PORT", 9060),),
+        "checkout_operator.main",
+        needs=("apiserver",),
+        folder="operator",
+        uses_cluster=True,
+    ),
 )
 PARTS: dict[str, Part] = {part.name: part for part in _ALL}
 STORES = tuple(part.name for part in _ALL if part.is_store)

@@ -186,6 +186,16 @@ def test_our_own_kubeconfig_is_no_cluster_of_the_users(tmp_path) -> None:
     assert "KUBECONFIG" not in environment.for_part(environment.PARTS["checkout"], home, ports, {})
 
 
+def test_the_operator_is_told_of_its_own_identity(tmp_path) -> None:
+    """The operator speaks to our API server as itself and not as the person, or to the cluster of the user's own."""
+    ports = dict.fromkeys((variable for one in environment.PARTS.values() for variable, _ in one.ports), 1)
+    operator = environment.PARTS["operator"]
+    told = environment.for_part(operator, Home(tmp_path), ports, {})
+    assert told["KUBECONFIG"] == str(tmp_path / "operator.kubeconfig")
+    assert (told["NAMESPACE"], told["HTTP_PORT"], told["CHECKOUT_ADDR"]) == ("default", "1", "127.0.0.1:1")
+    assert environment.for_part(operator, Home(tmp_path), ports, {"KUBECONFIG": "/theirs"})["KUBECONFIG"] == "/theirs"
+
+
 def test_programs_of_the_users_own_come_first(tmp_path) -> None:
     """KUBEBUILDER_ASSETS names the programs; one that is missing there is said, with what to do."""
     env = user_environment() | {"KUBEBUILDER_ASSETS": str(tmp_path)}
