@@ -7,8 +7,35 @@ import pytest
 
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.inventory.domain import Delivery, NotHeld, State, want
+from services.inventory.domain import Delivery, NotHeld, OtherLines, State, want
 from services.inventory.sweeper import Sweeper
+
+
+async def test_a_purchase_takes_its_stock_once(warehouse, stock):
+    """Held, pinned and confirmed stock is sold, once, however often each is asked for; what is sold cannot be returned."""
+    for act, state, books in (
+        (lambda: warehouse.reserve([want("a", [(1, 3)])]), State.HELD, (7, 3, 0)),
+        (lambda: warehouse.pin(["a"]), State.PINNED, (7, 3, 0)),
+        (lambda: warehouse.confirm(["a"]), State.CONFIRMED, (7, 0, 3)),
+    ):
+        assert [(await act())[0].state for _ in range(2)] == [state] * 2
+        assert await stock(warehouse, 1) == books
+    assert isinstance((await warehouse.release(["a"]))[0], NotHeld)
+    assert await stock(warehouse, 1) == (7, 0, 3)
+
+
+async def test_a_tombstone_bars_a_late_reservation(warehouse, stock):
+    """A release that comes first bars the reservation that comes late, and takes nothing."""
+    assert (await warehouse.release(["a"]))[0].state is State.RELEASED
+    assert (await warehouse.reserve([want("a", [(1, 3)])]))[0].state is State.RELEASED
+    assert await stock(warehouse, 1) == (10, 0, 0)
+
+
+async def test_a_checkout_has_one_set_of_lines(warehouse, stock):
+    """Other lines under the same checkout are refused, and take nothing."""
+    await warehouse.reserve([want("a", [(1, 1)])])
+    assert isinstance((await warehouse.reserve([want("a", [(1, 2)])]))[0], OtherLines)
+    assert await stock(warehouse, 1) == (9, 1, 0)
 
 
 async def test_repeated_reserve_takes_once(warehouse, stock):
