@@ -27,7 +27,7 @@ def test_every_test_states_its_promise() -> None:
 
 def test_modules_say_why_they_exist() -> None:
     """Every module of ours opens with why it exists."""
-    ours = [*(ROOT / "services").rglob("*.py"), *(ROOT / "devstack").rglob("*.py")]
+    ours = [*(ROOT / "services").rglob("*.py"), *(ROOT / "devstack").rglob("*.py"), *(ROOT / "operator").rglob("*.py")]
     silent = [
         str(path) for path in ours if "pb" not in path.parts and not ast.get_docstring(ast.parse(path.read_text()))
     ]

@@ -15,6 +15,7 @@ class Live:
     def __init__(self) -> None:
         self._by_name: dict[str, Resource] = {}
         self._by_key: dict[tuple[int, str], dict[str, None]] = {}
+        self._confirmed: set[str] = set()
         self._gone: OrderedDict[str, None] = OrderedDict()
 
     def put(self, resource: Resource) -> None:
@@ -26,10 +27,19 @@ class Live:
 
     def drop(self, name: str) -> None:
         """Take note that a resource is gone."""
-        if self._unlink(name):
+        if there := self._unlink(name):
+            self._confirmed.discard(there.uid)
             self._gone[name] = None
             while len(self._gone) > REMEMBERED:
                 self._gone.popitem(last=False)
+
+    def confirm(self, resource: Resource) -> None:
+        """Take note that the checkout of a resource's key is its own: the same key may stand for other items."""
+        self._confirmed.add(resource.uid)
+
+    def is_confirmed(self, resource: Resource) -> bool:
+        """Whether the checkout of a resource's key is known to be its own."""
+        return resource.is_mirror or resource.uid in self._confirmed
 
     def get(self, name: str) -> Resource | None:
         """Give a resource."""
@@ -50,18 +60,19 @@ class Live:
     def showing(self, view: SagaView) -> Iterable[str]:
         """Give the names under which a checkout is to be shown; a mirror's also where there is none yet."""
         if view.from_resource:
-            return tuple(self._by_key.get((view.user_id, view.key), ()))
+            names = self._by_key.get((view.user_id, view.key), {})
+            return tuple(name for name in names if self._by_name[name].uid in self._confirmed)
         return (mirror_name(view.id),)
 
-    def _unlink(self, name: str) -> bool:
+    def _unlink(self, name: str) -> Resource | None:
         there = self._by_name.pop(name, None)
         if there is None:
-            return False
+            return None
         names = self._by_key.get((there.spec.user_id, there.spec.key), {})
         names.pop(name, None)
         if not names:
             self._by_key.pop((there.spec.user_id, there.spec.key), None)
-        return True
+        return there
 
 
 def mirror_name(checkout_id: str) -> str:

@@ -69,6 +69,8 @@ class Projector:
     async def refuse(self, resource: Resource, reason: str) -> None:
         """Show that a resource never became a checkout."""
         wanted = refused(reason, resource.generation, resource.created)
+        if differs(resource.status, wanted):
+            self._written.pop(resource.uid, None)
         await self._write(resource, wanted, ended=True)
 
     async def repair(self, resource: Resource, view: SagaView) -> None:

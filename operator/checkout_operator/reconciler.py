@@ -40,7 +40,6 @@ class Reconciler:
         self._metrics = metrics
         self._log = log
         self._done: dict[str, Action] = {}
-        self._reused: set[str] = set()
 
     async def work(self) -> None:
         """Look at one resource after the other."""
@@ -68,20 +67,19 @@ class Reconciler:
             view = await call(resource)
         except KeyReused:
             self._metrics.actions.labels(action.value, "key_reused").inc()
-            self._reused.add(resource.uid)
             await self._projector.refuse(resource, KEY_REUSED)
         except SagaUnavailable:
             self._metrics.actions.labels(action.value, "unavailable").inc()
             raise
         else:
             self._metrics.actions.labels(action.value, "ok").inc()
+            self._live.confirm(resource)
             self._projector.offer(view)
         self._done[resource.uid] = action
 
     def forget(self, uid: str) -> None:
         """Let go of a resource that is gone."""
         self._done.pop(uid, None)
-        self._reused.discard(uid)
 
     async def follow(self) -> None:
         """Show every change of a checkout as it comes, and take the stream up again when it breaks."""
@@ -95,10 +93,12 @@ class Reconciler:
 
     async def compare(self) -> None:
         """Hold every resource, and every running checkout of the REST interface, against the checkout service."""
-        resources = [one for one in self._live.all() if one.uid not in self._reused]
+        resources = self._live.all()
         for resource, view in zip(resources, await self._sagas.of_resources(resources), strict=True):
-            if view is not None:
+            if view is not None and self._live.is_confirmed(resource):
                 await self._projector.repair(resource, view)
+            elif view is not None and resource.uid in self._done:
+                await self._projector.refuse(resource, KEY_REUSED)
             elif not resource.is_mirror:
                 self._done.pop(resource.uid, None)
                 self._backlog.add(resource.name)

@@ -31,7 +31,7 @@ ORDER = "/api/v1/orders/7c1e0000-0000-4000-8000-000000000001"
         ("GET", ORDER, "/api/v1/orders/{id}", None, 200),
     ],
 )
-async def test_answers_are_as_the_contract_describes(gateway, verb, path, template, body, status):  # noqa: PLR0917 - a row of the table
+async def test_answers_are_as_the_contract_describes(gateway, verb, path, template, body, status):
     """The status of an answer is described for its route, and its body fits the schema given there."""
     response = await gateway.client.request(verb, path, json=body)
     assert response.status == status

@@ -1,0 +1,131 @@
+"""The projection of a saga, row by row of its vocabulary."""
+
+import pytest
+
+from checkout_operator.status import FIELDS, MESSAGES, SagaView, StepView, differs, patch, project, refused
+
+AT = 1_790_000_000_000
+CLAIM, RESERVE, PAY = (StepView(name, "done", 1, AT, AT + 1000) for name in ("claim", "reserve", "pay"))
+
+
+def running(name):
+    """Give a step that is under way."""
+    return StepView(name, "running", 2, AT, 0)
+
+
+def ended(name, state):
+    """Give a step that has ended."""
+    return StepView(name, state, 1, AT, AT + 2000)
+
+
+def view(saga_step, *steps, reason="", note=""):
+    """Give a saga."""
+    over = saga_step in {"COMPLETED", "FAILED"}
+    return SagaView(
+        id="c1",
+        user_id=1,
+        key="k",
+        from_resource=True,
+        resource_name="first",
+        saga_step=saga_step,
+        reason=reason,
+        note=note,
+        total_minor=259_998,
+        currency="USD",
+        order_id="o1",
+        version=3,
+        created_ms=AT,
+        finished_ms=AT + 3000 if over else 0,
+        steps=steps,
+    )
+
+
+TABLE = [
+    (view("ACCEPTED", running("claim")), "Pending", "Claim", "0/4", set()),
+    (view("CLAIMED", CLAIM, running("reserve")), "Reserving", "Reserve", "1/4", set()),
+    (view("RESERVED", CLAIM, RESERVE, running("pay")), "Paying", "Pay", "2/4", {"InventoryReserved"}),
+    (view("PAYING", CLAIM, RESERVE, running("pay")), "Paying", "Pay", "2/4", {"InventoryReserved"}),
+    (
+        view("PAID", CLAIM, RESERVE, PAY, running("confirm")),
+        "Confirming",
+        "Confirm",
+        "3/4",
+        {"InventoryReserved", "PaymentCaptured"},
+    ),
+    (
+        view("COMPLETED", CLAIM, RESERVE, PAY, ended("confirm", "done")),
+        "Completed",
+        "Confirm",
+        "4/4",
+        {"InventoryReserved", "PaymentCaptured", "Succeeded", "Finished"},
+    ),
+    (view("CANCELLING", CLAIM, RESERVE, running("pay")), "Compensating", "Pay", "2/4", {"InventoryReserved"}),
+    (
+        view("RELEASING", CLAIM, RESERVE, ended("pay", "failed"), running("release"), reason="PaymentDeclined"),
+        "Compensating",
+        "Release",
+        "2/4",
+        {"InventoryReserved"},
+    ),
+    (
+        view("FAILED", CLAIM, RESERVE, ended("pay", "failed"), ended("release", "done"), reason="PaymentDeclined"),
+        "Failed",
+        "Pay",
+        "2/4",
+        {"InventoryReserved", "Finished", "Compensated"},
+    ),
+    (
+        view("FAILED", CLAIM, ended("reserve", "failed"), ended("release", "done"), reason="OutOfStock"),
+        "Failed",
+        "Reserve",
+        "1/4",
+        {"Finished"},
+    ),
+    (view("FAILED", ended("claim", "failed"), reason="EmptyCart"), "Failed", "Claim", "0/4", {"Finished"}),
+]
+
+
+@pytest.mark.parametrize(("saga", "phase", "step", "progress", "true"), TABLE)
+def test_the_vocabulary(saga, phase, step, progress, true):
+    """Each stored step has one phase, one step to show, its progress, and the conditions that are true."""
+    status = project(saga, 1)
+    assert (status["phase"], status["step"], status["progress"]) == (phase, step, progress)
+    assert {one["type"] for one in status["conditions"] if one["status"] == "True"} == true
+    assert all(one["reason"] and one["message"] and one["lastTransitionTime"] for one in status["conditions"])
+    succeeded = next(one for one in status["conditions"] if one["type"] == "Succeeded")
+    assert succeeded["status"] == {"COMPLETED": "True", "FAILED": "False"}.get(saga.saga_step, "Unknown")
+    assert set(status) <= set(FIELDS)
+
+
+def test_the_order_and_the_total():
+    """The order's id is shown once there is one, the total once there are prices."""
+    first, last = project(TABLE[0][0], 1), project(TABLE[5][0], 1)
+    assert "orderId" not in first
+    assert "totalDisplay" not in first
+    assert (last["orderId"], last["totalDisplay"]) == ("o1", "2599.98")
+    assert last["total"] == {"amountMinor": 259_998, "currency": "USD"}
+
+
+def test_a_note_says_what_it_waits_for():
+    """What the last attempt met stands in the message, also where time was up; a long one is cut."""
+    waiting = project(view("ACCEPTED", running("claim"), note="waits for checkout c0"), 1)
+    assert waiting["conditions"][0]["message"] == "waits for checkout c0"
+    late = project(view("FAILED", ended("claim", "failed"), reason="TimedOut", note="n" * 5000), 1)
+    assert late["conditions"][0]["message"].startswith(MESSAGES["TimedOut"])
+    assert len(late["conditions"][0]["message"]) <= 1024
+
+
+def test_a_patch_makes_it_whole():
+    """A patch takes away what does not belong there, and is needed only where something differs."""
+    wanted = project(TABLE[8][0], 1)
+    assert patch(wanted)["orderId"] is None
+    assert not differs(dict(wanted), wanted)
+    assert differs(dict(wanted) | {"orderId": "stolen"}, wanted)
+    assert set(patch(wanted)) == set(FIELDS)
+
+
+def test_a_key_of_other_items():
+    """What never became a saga has failed at its claim, and has ended."""
+    status = refused("IdempotencyKeyReused", 1, "2026-01-01T00:00:00Z")
+    assert (status["phase"], status["progress"], status["step"]) == ("Failed", "0/4", "Claim")
+    assert {one["type"]: one["status"] for one in status["conditions"]}["Finished"] == "True"
