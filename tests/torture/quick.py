@@ -25,11 +25,13 @@ from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
 from devstack.stores import data_folder
 from devstack.table import PARTS
+from tests.kube import Kube
 
 BUYERS = 24
 LEAST_IN_FLIGHT = 10
 DROPPED = 20
 SETTLE_SECONDS = 120.0
+SHOWN_SECONDS = 40.0  # two full comparisons, and a little
 ENDED = {"COMPLETED", "FAILED"}
 console = Console(highlight=False)
 
@@ -39,10 +41,30 @@ class Load:
     """Buyers that never give up on a key."""
 
     url: str
+    home: Home
     stop: threading.Event = field(default_factory=threading.Event)
     answers: dict[str, str] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
     users: Any = field(default_factory=lambda: itertools.count(secrets.randbelow(10**9) + 1))
+
+    def apply_on(self) -> None:
+        """Apply a Checkout, user after user, and wait until each has ended, until told to stop."""
+        kube = Kube(self.home)
+        while not self.stop.is_set():
+            user = next(self.users)
+            name = f"torture-{user}"
+            items = [{"productId": random.randint(1, 5), "quantity": random.randint(1, 3)}]
+            while not self.stop.is_set():
+                try:
+                    if kube.get(name) is None:
+                        kube.create(name, {"userId": user, "items": items, "ttlSecondsAfterFinished": 3600})
+                    if ended := kube.finished(name):
+                        self.answers[ended["checkoutId"]] = {"Completed": "COMPLETED"}.get(ended["phase"], "FAILED")
+                        self.seen[f"resource {ended['phase']}"] += 1
+                        break
+                except (requests.RequestException, KeyError):
+                    self.seen["no answer"] += 1
+                time.sleep(0.1)
 
     def buy_on(self) -> None:
         """Buy, user after user, until told to stop."""
@@ -133,6 +155,17 @@ def settle(url: str) -> None:
         time.sleep(0.25)
 
 
+def shown(kube: Kube, url: str) -> None:
+    """Wait until every resource shows how its checkout has ended; AssertionError where one does not."""
+    ended = "SELECT id, status, origin_ref->>'name' AS name FROM checkout.checkout_sessions WHERE origin = 'resource'"
+    rows = ask(url, ended)
+    ends_at = time.monotonic() + SHOWN_SECONDS
+    while wrong := [row["name"] for row in rows if kube.status(row["name"]).get("phase", "").upper() != row["status"]]:
+        if time.monotonic() > ends_at:
+            raise AssertionError(f"{len(wrong)} resources do not show how they ended, {wrong[0]} among them")
+        time.sleep(0.5)
+
+
 def judge(urls: dict[str, str], load: Load) -> dict[str, int]:
     """Hold the books against each other, and give the figures; AssertionError where they do not agree."""
     shop, bank = urls["POSTGRES_URL"], urls["BANK_POSTGRES_URL"]
@@ -161,6 +194,9 @@ def judge(urls: dict[str, str], load: Load) -> dict[str, int]:
     wrong = [key for key, status in load.answers.items() if states.get(key) != status]
     assert not wrong, f"{len(wrong)} shoppers were told something else than what holds"
     return {
+        "applied as resources": number(
+            shop, "SELECT count(*) FROM checkout.checkout_sessions WHERE origin = 'resource' AND status = 'COMPLETED'"
+        ),
         "completed": len(completed),
         "failed": sum(status == "FAILED" for status in states.values()),
         "taken over": number(shop, "SELECT count(*) FROM checkout.checkout_sessions WHERE lease_epoch > 1"),
@@ -178,8 +214,12 @@ def main() -> int:
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)
     stack = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "0.9"})
-    load = Load(stack.env()["CARTWRIGHT_URL"])
-    buyers = [threading.Thread(target=load.buy_on, daemon=True) for _ in range(BUYERS)]
+    load = Load(stack.env()["CARTWRIGHT_URL"], home)
+    buyers = [
+        threading.Thread(target=target, daemon=True)
+        for target in (load.buy_on, load.apply_on)
+        for _ in range(BUYERS // 2)
+    ]
     try:
         urls = stack.env()
         # Some replies of the bank are lost as well, so that charges are sent again.
@@ -192,6 +232,7 @@ def main() -> int:
         for buyer in buyers:
             buyer.join(timeout=15)
         settle(urls["POSTGRES_URL"])
+        shown(Kube(home), urls["POSTGRES_URL"])
         figures = {"in flight at the kills": sum(under_way.values())} | judge(urls, load)
     except AssertionError as error:
         console.print(f"[red]FAILED:[/] {error}; the logs are in {home.path / 'logs'}")
