@@ -74,6 +74,11 @@ class Kube:
         """Delete it."""
         assert self.session.delete(f"{self.url}{CHECKOUTS}/{name}", timeout=10).status_code == 200
 
+    def mirrors(self):
+        """Give how many mirrors there are."""
+        query = {"fieldSelector": "spec.managedBy=mirror"}
+        return len(self.session.get(self.url + CHECKOUTS, params=query, timeout=10).json()["items"])
+
     def writes(self):
         """Give how often Checkouts and events have been written, by the API server's own counter."""
         page = self.session.get(self.url + "/metrics", timeout=30).text

@@ -154,6 +154,38 @@ def test_cancel_while_paying(kube, platform, shopper, eventually, bought) -> Non
     assert bought(shopper) == 0
 
 
+def test_cancel_while_it_waits_its_turn(kube, platform, shopper, eventually, bought) -> None:
+    """A checkout that waits for the cart is cancelled before it has claimed anything."""
+    shopper.add(3, 1)
+    platform.bank("hang", shopper.user_id)
+    first = kube.apply(userId=shopper.user_id)
+    eventually(lambda: kube.status(first).get("phase") == "Paying")
+    second = kube.apply(userId=shopper.user_id)
+    eventually(lambda: kube.status(second).get("phase") == "Pending")
+    kube.patch(second, {"spec": {"cancelRequested": True}})
+    assert eventually(lambda: kube.finished(second), 60)["step"] == "Claim"
+    assert kube.reason(second) == "Cancelled"
+    platform.bank("approve", shopper.user_id)
+    assert eventually(lambda: kube.finished(first), 60)["phase"] == "Completed"
+    assert bought(shopper) == 1
+
+
+def test_cancel_while_it_reserves(kube, platform, shopper, eventually, bought) -> None:
+    """Cancelled while inventory is away it gives back what it may hold, once inventory is there again."""
+    platform.stack.stop("inventory")
+    try:
+        name = kube.apply(userId=shopper.user_id, items=MOUSE)
+        eventually(lambda: kube.status(name).get("phase") == "Reserving")
+        kube.patch(name, {"spec": {"cancelRequested": True}})
+        eventually(lambda: kube.status(name).get("phase") == "Compensating", 60)
+    finally:
+        platform.stack.start("inventory")
+        platform.stack.wait_ready("inventory", timeout=60)
+    assert eventually(lambda: kube.finished(name), 60)["step"] == "Reserve"
+    assert kube.reason(name) == "Cancelled"
+    assert bought(shopper) == 0
+
+
 def test_cancel_of_what_is_paid(kube, shopper, eventually, bought) -> None:
     """What is bought stays bought."""
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
@@ -213,6 +245,33 @@ def test_by_rest(kube, platform, shopper, eventually, bought) -> None:
     assert bought(shopper) == 1
     rows = platform.sql("SELECT origin FROM checkout_sessions WHERE user_id = $1", shopper.user_id)
     assert rows == [{"origin": "rest"}]
+
+
+def test_the_cap_of_mirrors(kube, platform, eventually) -> None:
+    """No more checkouts of REST are shown than the cap allows; those left out are counted, and complete."""
+    stack = platform.stack
+    stack.stop("operator")
+    stack.start("operator", {"MIRROR_MAX_OBJECTS": "2"})
+    try:
+        stack.wait_ready("operator", timeout=60)
+        eventually(lambda: kube.mirrors() <= 2, 60)
+        buyers = [platform.shopper() for _ in range(4)]
+        for buyer in buyers:
+            buyer.add(2, 1)
+            platform.bank("hang", buyer.user_id)
+        for buyer in buyers:
+            assert buyer.buy("capped").status_code == 202
+        eventually(lambda: platform.metric("operator", 'checkout_mirror_skipped_total{reason="objects"}') > 0)
+        assert kube.mirrors() <= 2
+        for buyer in buyers:
+            platform.bank("approve", buyer.user_id)
+        for buyer in buyers:
+            eventually(buyer.orders, 60)
+        assert kube.mirrors() <= 2
+    finally:
+        stack.stop("operator")
+        stack.start("operator", {})
+        stack.wait_ready("operator", timeout=60)
 
 
 def test_a_hundred_at_once(kube, platform, eventually) -> None:
