@@ -13,7 +13,10 @@ from services.pb import checkout_pb2_grpc
 CALL_SECONDS = 5.0
 BATCH = 100
 MOST_LISTED = 2000
+_SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'  # by all replicas behind a `dns:///` address
 _OPTIONS = (
+    ("grpc.service_config", _SHARED),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3000),

@@ -1,5 +1,6 @@
 """The settings of the cart service and its consumer."""
 
+from services.chassis.brokers import KafkaSettings
 from services.chassis.env import Port, Settings
 
 
@@ -13,9 +14,8 @@ class Config(Settings):
     product_addr: str = "127.0.0.1:50051"
 
 
-class ConsumerConfig(Config):
+class ConsumerConfig(Config, KafkaSettings):
     """The variables of the consumer."""
 
     http_port: Port = 9152
-    kafka_bootstrap_servers: str
     checkout_topic: str = "checkout-events"

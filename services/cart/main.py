@@ -50,7 +50,7 @@ async def consume(runtime: Runtime) -> None:
         book, checks = await _book(stack, runtime, config)
         remover = PurchaseRemover(book.remove_bought, runtime.log)
         consumer = Consumer(
-            config.kafka_bootstrap_servers,
+            config.brokers(),
             config.checkout_topic,
             "cart",
             handle=remover.handle,

@@ -20,7 +20,11 @@ V = TypeVar("V")
 LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
 CONNECT_SECONDS = 0.6  # more than the longest pause between attempts: what has just come up is not taken for away
 
+# A `dns:///` address may stand for many replicas: each gets its share, and a new one is found soon.
+_SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 _OPTIONS = (
+    ("grpc.service_config", _SHARED),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),

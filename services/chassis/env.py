@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """Health, readiness and metrics."""
     grpc_port: Port = 0
     grpc_reflection: bool = True
+    grpc_max_connection_age: Seconds = 0.0
+    """After how long a client's connection is closed kindly, so that it looks for new replicas; 0: never."""
     drain_delay: Seconds = 5.0
     """How long a process goes on serving after SIGTERM: endpoints are removed asynchronously to it."""
     drain_timeout: Seconds = 20.0

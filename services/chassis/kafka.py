@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from services.chassis import call
+from services.chassis.brokers import Brokers
 from services.chassis.logs import Logger
 from services.chassis.run import wait
 from services.chassis.telemetry import Metrics
@@ -40,9 +41,9 @@ class Message:
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
 
 
-async def make_topics(servers: str, topics: dict[str, int], *, replication: int) -> None:
+async def make_topics(brokers: Brokers, topics: dict[str, int], *, replication: int) -> None:
     """Make the topics (name → partitions) that are missing; Unavailable when Kafka does not answer."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**brokers.options(), request_timeout_ms=10_000)
     try:
         await admin.start()
         reply = await admin.create_topics([NewTopic(name, count, replication) for name, count in topics.items()])
@@ -51,15 +52,15 @@ async def make_topics(servers: str, topics: dict[str, int], *, replication: int)
             if code and error is not TopicAlreadyExistsError:
                 raise Unavailable(f"the topic {name} cannot be made: {error.__name__}")
     except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer at {servers}") from error
+        raise Unavailable(f"Kafka does not answer at {brokers.servers}") from error
     finally:
         await admin.close()
 
 
-def producer(servers: str, client_id: str) -> AIOKafkaProducer:
+def producer(brokers: Brokers, client_id: str) -> AIOKafkaProducer:
     """Make a producer whose acknowledgement means that every replica in sync has the message."""
     return AIOKafkaProducer(
-        bootstrap_servers=servers,
+        **brokers.options(),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -71,8 +72,10 @@ def producer(servers: str, client_id: str) -> AIOKafkaProducer:
 class Consumer:
     """Reads a topic for a group and hands its messages on, a partition's batch at a time."""
 
-    def __init__(self, servers: str, topic: str, group: str, *, handle: Handle, log: Logger, metrics: Metrics) -> None:
-        self._servers = servers
+    def __init__(
+        self, brokers: Brokers, topic: str, group: str, *, handle: Handle, log: Logger, metrics: Metrics
+    ) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._group = group
         self._handle = handle
@@ -88,7 +91,7 @@ class Consumer:
         while not stopping.is_set():
             consumer = AIOKafkaConsumer(
                 self._topic,
-                bootstrap_servers=self._servers,
+                **self._brokers.options(),
                 group_id=self._group,
                 client_id=self._group,
                 enable_auto_commit=False,
@@ -168,7 +171,7 @@ class Consumer:
             "original-offset": str(message.offset),
             "error": f"{type(error).__name__}: {error}"[:500],
         }
-        async with producer(self._servers, f"{self._group}-dlq") as sender:
+        async with producer(self._brokers, f"{self._group}-dlq") as sender:
             headers = [(name, value.encode()) for name, value in (message.headers | origin).items()]
             await sender.send_and_wait(self._dead, message.value, key=message.key.encode(), headers=headers)
         self._set_aside.inc()

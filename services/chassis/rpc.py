@@ -31,6 +31,8 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5000),
 )
 
+AGED_GRACE_SECONDS = 30  # for calls on a connection that is too old: longer than any but a stream, which is made again
+
 Register = Callable[[grpc.aio.Server], None]
 
 
@@ -116,15 +118,23 @@ def _call_of(calls: Sequence[CallMessage]) -> call.Call:
     )
 
 
+def _aging(seconds: float) -> tuple[tuple[str, int], ...]:
+    if not seconds:
+        return ()
+    grace = ("grpc.max_connection_age_grace_ms", AGED_GRACE_SECONDS * 1000)
+    return (("grpc.max_connection_age_ms", int(seconds * 1000)), grace)
+
+
 class Server:
     """A gRPC server with standard health and, where wanted, reflection."""
 
-    def __init__(self, log: Logger, metrics: Metrics, *, reflect: bool) -> None:
+    def __init__(self, log: Logger, metrics: Metrics, *, reflect: bool, connection_age: float = 0) -> None:
+        """Take how many seconds a connection may live (0: for ever); calls under way on an old one may end."""
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server = grpc.aio.server(
             interceptors=(_Guard(log, metrics, self._tasks),),
-            options=_OPTIONS,
+            options=(*_OPTIONS, *_aging(connection_age)),
             maximum_concurrent_rpcs=MAX_UNDER_WAY,
         )
         self._health = health.aio.HealthServicer()

@@ -45,7 +45,12 @@ class Runtime:
 
     async def serve(self, settings: Settings, services: dict[str, Register], checks: Mapping[str, web.Check]) -> None:
         """Serve gRPC (full service name → what registers it) until the process is told to stop, then drain."""
-        server = Server(self.log, self.metrics, reflect=settings.grpc_reflection)
+        server = Server(
+            self.log,
+            self.metrics,
+            reflect=settings.grpc_reflection,
+            connection_age=settings.grpc_max_connection_age,
+        )
         pages = await self._pages(settings, checks)
         try:
             port = await server.start(f"{settings.listen_host}:{settings.grpc_port}", services)
@@ -62,6 +67,7 @@ class Runtime:
     ) -> None:
         """Serve `app` with the health pages beside its own routes, until the process is told to stop, then drain."""
         app.add_routes(web.health_routes(self.readiness, self.metrics))
+        app.on_response_prepare.append(web.close_when_draining(self.readiness))
         self.readiness.checks.update(checks)
         runner = await web.start(app, settings.listen_host, settings.http_port, drain=settings.drain_timeout)
         try:

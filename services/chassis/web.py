@@ -54,6 +54,17 @@ def health_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
     return [web.get("/health", health), web.get("/ready", ready), web.get("/metrics", page)]
 
 
+def close_when_draining(readiness: Readiness) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Give what ends a client's connection with its answer while draining: its next request then meets another replica."""
+
+    async def prepare(_: web.Request, response: web.StreamResponse) -> None:
+        if readiness.state == "draining":
+            response.force_close()
+            response.headers["Connection"] = "close"  # aiohttp has written the headers' defaults before this hook
+
+    return prepare
+
+
 async def start(app: web.Application, host: str, port: int, *, drain: float) -> web.AppRunner:
     """Serve `app`; OSError when the port is taken. `drain`: seconds that requests may take to end at its cleanup."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=drain)

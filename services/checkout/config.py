@@ -1,5 +1,6 @@
 """The settings of the checkout service and its workers."""
 
+from services.chassis.brokers import KafkaSettings
 from services.chassis.env import Port, Seconds, Settings
 
 
@@ -21,12 +22,11 @@ class Config(Settings):
     """How often the leases of running sagas are renewed; they last 10 s."""
 
 
-class RelayConfig(Settings):
+class RelayConfig(KafkaSettings):
     """The variables of the relay."""
 
     http_port: Port = 9156
     postgres_url: str
-    kafka_bootstrap_servers: str
     checkout_topic: str = "checkout-events"
 
 

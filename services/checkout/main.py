@@ -73,7 +73,7 @@ async def relay(runtime: Runtime) -> None:
     """Publish the outbox."""
     config = RelayConfig.from_env(runtime.env)
     async with _database(config.postgres_url, 4) as db:
-        publisher = KafkaPublisher(config.kafka_bootstrap_servers, config.checkout_topic)
+        publisher = KafkaPublisher(config.brokers(), config.checkout_topic)
         worker = Relay(db, publisher, owner=_owner(), log=runtime.log, metrics=runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
@@ -94,7 +94,7 @@ async def make(runtime: Runtime) -> None:
     ends_at = asyncio.get_running_loop().time() + config.topic_wait
     while True:
         try:
-            await kafka.make_topics(config.kafka_bootstrap_servers, topics, replication=config.topic_replication)
+            await kafka.make_topics(config.brokers(), topics, replication=config.topic_replication)
             break
         except Unavailable:
             if asyncio.get_running_loop().time() > ends_at:

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from services.chassis import call, kafka
+from services.chassis.brokers import Brokers
 from services.chassis.logs import Logger
 from services.chassis.postgres import Postgres
 from services.chassis.telemetry import Metrics
@@ -46,8 +47,8 @@ class Publisher(Protocol):
 class KafkaPublisher:
     """Fits the port Publisher."""
 
-    def __init__(self, servers: str, topic: str) -> None:
-        self._servers = servers
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
 
@@ -78,7 +79,7 @@ class KafkaPublisher:
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
-            producer = kafka.producer(self._servers, "checkout-relay")
+            producer = kafka.producer(self._brokers, "checkout-relay")
             try:
                 async with asyncio.timeout(ACK_SECONDS):
                     await producer.start()

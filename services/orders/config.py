@@ -1,5 +1,6 @@
 """The settings of the orders service and its consumer."""
 
+from services.chassis.brokers import KafkaSettings
 from services.chassis.env import Port, Settings
 
 
@@ -12,9 +13,8 @@ class Config(Settings):
     postgres_pool: int = 8
 
 
-class ConsumerConfig(Config):
+class ConsumerConfig(Config, KafkaSettings):
     """The variables of the consumer."""
 
     http_port: Port = 9155
-    kafka_bootstrap_servers: str
     checkout_topic: str = "checkout-events"

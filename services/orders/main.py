@@ -35,7 +35,7 @@ async def consume(runtime: Runtime) -> None:
     async with _database(config) as db:
         maker = OrderMaker(PostgresOrders(db), runtime.log, runtime.metrics)
         consumer = Consumer(
-            config.kafka_bootstrap_servers,
+            config.brokers(),
             config.checkout_topic,
             "orders",
             handle=maker.handle,

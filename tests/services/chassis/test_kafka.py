@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.chassis import call, kafka
+from services.chassis.brokers import Brokers
 from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown, Unavailable
@@ -35,13 +36,13 @@ class Line:
     """A topic of one partition with its dead-letter topic, and what tests do with it."""
 
     def __init__(self, servers):
-        self.servers, self.topic = servers, f"t-{secrets.token_hex(6)}"
+        self.servers, self.brokers, self.topic = servers, Brokers(servers), f"t-{secrets.token_hex(6)}"
         self.dead = f"{self.topic}.dlq"
         self.group = f"{self.topic}-group"
 
     async def send(self, *values):
         """Send values, in order."""
-        async with kafka.producer(self.servers, "test") as sender:
+        async with kafka.producer(self.brokers, "test") as sender:
             for value in values:
                 headers = [("request_id", value.encode())]
                 await sender.send_and_wait(self.topic, value.encode(), key=b"key", headers=headers)
@@ -73,7 +74,7 @@ class Line:
 async def line(servers):
     """A topic that is there."""
     line = Line(servers)
-    await kafka.make_topics(servers, {line.topic: 1, line.dead: 1}, replication=1)
+    await kafka.make_topics(line.brokers, {line.topic: 1, line.dead: 1}, replication=1)
     return line
 
 
@@ -114,7 +115,7 @@ def metrics():
 def consumer(line, handler, metrics):
     """A consumer of the topic; each run of it joins the group anew."""
     return kafka.Consumer(
-        line.servers, line.topic, line.group, handle=handler, log=structlog.get_logger(), metrics=metrics
+        line.brokers, line.topic, line.group, handle=handler, log=structlog.get_logger(), metrics=metrics
     )
 
 
@@ -255,7 +256,7 @@ async def test_readiness_says_whether_kafka_is_there(consumer):
 async def test_topics_are_made_once(line):
     """Making topics that are there changes nothing, and makes those that are missing."""
     await line.send("a")
-    await kafka.make_topics(line.servers, {line.topic: 5, f"{line.topic}.more": 1}, replication=1)
+    await kafka.make_topics(line.brokers, {line.topic: 5, f"{line.topic}.more": 1}, replication=1)
     assert [one.value for one in await line.read(line.topic)] == [b"a"]
     assert await line.read(f"{line.topic}.more") == []
 
@@ -263,4 +264,4 @@ async def test_topics_are_made_once(line):
 async def test_no_kafka_is_unavailable():
     """Where no broker answers, topics cannot be made yet, and that is said as such."""
     with pytest.raises(Unavailable):
-        await kafka.make_topics("127.0.0.1:1", {"t": 1}, replication=1)
+        await kafka.make_topics(Brokers("127.0.0.1:1"), {"t": 1}, replication=1)

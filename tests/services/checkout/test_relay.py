@@ -9,6 +9,7 @@ import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer
 
+from services.chassis.brokers import Brokers
 from services.chassis.env import process_environment
 from services.chassis.kafka import make_topics
 from services.chassis.telemetry import Metrics
@@ -254,8 +255,8 @@ def kafka(request):
 async def test_kafka_gets_every_event_but_what_it_cannot_take(new_relay, write, row, kafka, eventually):
     """On the real Kafka events arrive in order with key and headers; one that is too large does not hold them up."""
     name = f"relay-{secrets.token_hex(4)}"
-    await make_topics(kafka, {name: 1}, replication=1)
-    publisher = KafkaPublisher(kafka, name)
+    await make_topics(Brokers(kafka), {name: 1}, replication=1)
+    publisher = KafkaPublisher(Brokers(kafka), name)
     relay = new_relay(publisher=publisher)
     first = await write(2, '{"n": 1}')
     [large] = await write(1, json.dumps({"n": "x" * 2_000_000}))
@@ -280,7 +281,7 @@ async def test_kafka_gets_every_event_but_what_it_cannot_take(new_relay, write, 
 async def test_a_kafka_that_does_not_answer_is_unavailable(new_relay, write, row):
     """Where no broker is, nothing is known of the events, and they wait."""
     [event] = await write()
-    publisher = KafkaPublisher("127.0.0.1:1", "nowhere")
+    publisher = KafkaPublisher(Brokers("127.0.0.1:1"), "nowhere")
     with pytest.raises(Unavailable):
         await new_relay(publisher=publisher).run_once()
     assert (await row(event))["attempts"] == 0
