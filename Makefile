@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto lock bank-approve bank-decline bank-hang bank-drop bank-reset torture-quick
+.PHONY: help up down status logs env start stop restart clean test lint format proto lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,6 +77,15 @@ bank-drop: $(VENV)/.stamp ## The bank charges, and does not answer
 
 bank-reset: $(VENV)/.stamp ## The bank draws its outcomes again
 	@$(BANK) reset $(WHOM)
+
+kind-up: $(VENV)/.stamp ## Make a kind cluster with the platform on it: make kind-up [GATEWAY_PORT=8080] [KIND_NODE_IMAGE=…]
+	@$(PY) -m devstack.kind up
+
+kind-test: $(VENV)/.stamp ## Test the platform on that cluster: REST, kubectl, updates and failures of pods
+	@$(VENV)/bin/pytest --platform=kind -m "not local" tests/e2e tests/kind $(ARGS)
+
+kind-down: $(VENV)/.stamp ## Delete that cluster
+	@$(PY) -m devstack.kind down
 
 torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
 	@PYTHONPATH=. $(PY) tests/torture/quick.py

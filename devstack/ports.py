@@ -41,24 +41,25 @@ def _free(taken: set[int]) -> int:
     """Give a free port below those that the kernel hands to outgoing connections: one of them could take it before us."""
     while True:
         port = secrets.choice(FREE)
-        if port not in taken and not _is_taken(port):
+        if port not in taken and not is_taken(port):
             return port
 
 
 def check(parts: Iterable[Part], ports: Mapping[str, int]) -> None:
     """Raise PortTaken, naming the holder of each port that is taken and the variable that moves it."""
     taken = [
-        f"port {ports[variable]} for {part.name} is taken by {_holder(ports[variable])};"
+        f"port {ports[variable]} for {part.name} is taken by {holder(ports[variable])};"
         f" end it, or choose another: {variable}=… make up"
         for part in parts
         for variable, _ in part.ports
-        if _is_taken(ports[variable])
+        if is_taken(ports[variable])
     ]
     if taken:
         raise PortTaken("\n".join(taken))
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Whether something of this machine listens on it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -68,7 +69,8 @@ def _is_taken(port: int) -> bool:
     return False
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
+    """Say which program listens on a port, as far as this user may see it."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:

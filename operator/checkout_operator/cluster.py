@@ -11,6 +11,10 @@ CALL_SECONDS = 10.0
 NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
 
 
+class NoCluster(Exception):
+    """It is said nowhere which API server to speak to; `str()` says what to do."""
+
+
 class ClusterUnavailable(Exception):
     """The API server did not do it; the same call may be repeated."""
 
@@ -31,13 +35,15 @@ class Cluster:
 
     @classmethod
     async def connect(cls, namespace: str) -> "Cluster":
-        """Connect as the pod's service account, or as KUBECONFIG says."""
+        """Connect as the pod's service account, or as KUBECONFIG says; NoCluster where there is neither."""
         settings = client.Configuration()
         try:
-            loaded = config.load_incluster_config(client_configuration=settings)
+            config.load_incluster_config(client_configuration=settings)
         except config.ConfigException:
-            loaded = await config.load_kube_config(client_configuration=settings)
-        del loaded
+            try:
+                await config.load_kube_config(client_configuration=settings)
+            except config.ConfigException as error:
+                raise NoCluster(f"no cluster: run it in a pod, or set KUBECONFIG ({error})") from error
         return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:

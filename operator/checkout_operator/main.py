@@ -11,7 +11,7 @@ import uvloop
 
 from checkout_operator import handlers
 from checkout_operator.backlog import Backlog
-from checkout_operator.cluster import Cluster
+from checkout_operator.cluster import Cluster, NoCluster
 from checkout_operator.config import BadSettings, Config, read
 from checkout_operator.health import Health
 from checkout_operator.live import Live
@@ -22,6 +22,7 @@ from checkout_operator.sweeper import Sweeper
 from checkout_operator.telemetry import Metrics, make_log
 
 FLUSH_SECONDS = 5.0
+EXIT_USAGE = 2
 
 
 async def operate(config: Config) -> None:
@@ -81,12 +82,12 @@ async def operate(config: Config) -> None:
 
 
 def main() -> None:
-    """Run the operator; exits with 2 where a setting is wrong."""
+    """Run the operator; exits with 2 where a setting is wrong or no cluster is named."""
     try:
-        config = read()
-    except BadSettings as error:
-        sys.exit(f"wrong settings:\n{error}")
-    uvloop.run(operate(config))
+        uvloop.run(operate(read()))
+    except (BadSettings, NoCluster) as error:
+        sys.stderr.write("".join(f"operator: {line}\n" for line in str(error).splitlines()))
+        sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":

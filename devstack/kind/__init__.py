@@ -1,0 +1,1 @@
+"""The platform on a kind cluster of its own: behind `make kind-up` and `make kind-down`."""

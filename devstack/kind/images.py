@@ -1,0 +1,31 @@
+"""The images of a cluster: ours, built here, and the stores', where this machine has them."""
+
+import hashlib
+
+from devstack.kind.cluster import Cluster
+from devstack.kind.programs import Programs
+
+REPOSITORY = "ghcr.io/cartwright"
+TARGETS = ("services", "operator")
+STORES = ("postgres:17", "mongo:8", "redis:8", "apache/kafka:4.1.0")
+
+
+def build(programs: Programs, tag: str) -> str:
+    """Build our images and give their tag: `tag`, or one that changes with what is in them."""
+    found = [programs.run("docker", "build", "-q", "--target", target, ".").split()[-1] for target in TARGETS]
+    chosen = tag or f"dev-{hashlib.sha256(''.join(found).encode()).hexdigest()[:12]}"
+    for target, image in zip(TARGETS, found, strict=True):
+        programs.run("docker", "tag", image, name(target, chosen))
+    return chosen
+
+
+def name(target: str, tag: str) -> str:
+    """Give the full name of one of our images."""
+    return f"{REPOSITORY}/{target}:{tag}"
+
+
+def to_load(cluster: Cluster, tag: str) -> list[str]:
+    """Give what the node lacks of our images, and of the stores' that this machine has; it pulls the others itself."""
+    here = [store for store in STORES if not cluster.programs.code("docker", "image", "inspect", store)]
+    ours = [name(target, tag) for target in TARGETS]
+    return [image for image in (*ours, *here) if not cluster.has(image)]
