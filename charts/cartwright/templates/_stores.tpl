@@ -1,0 +1,93 @@
+{{/*
+How each store is reached. A URL comes from a secret: of the user's own, or one that the chart makes of `url`. Where the
+user's secret holds only a password, Kubernetes puts it into the URL when the container starts.
+*/}}
+{{- define "cartwright.store.variable" -}}
+{{- index (dict "postgresql" "POSTGRES_URL" "bankPostgresql" "BANK_POSTGRES_URL" "mongodb" "MONGODB_URL" "redis" "REDIS_URL") . -}}
+{{- end }}
+
+{{/* Fails where a store is named by nothing, or twice. */}}
+{{- define "cartwright.store.check" -}}
+{{- $of := index .root.Values.stores .store -}}
+{{- if eq .store "kafka" }}
+{{- if not $of.bootstrapServers }}{{ fail "stores.kafka.bootstrapServers: say where Kafka is, such as kafka:9092" }}{{ end }}
+{{- if and (hasPrefix "SASL" $of.securityProtocol) (not (and $of.username $of.existingSecret)) }}{{ fail (printf "stores.kafka: %s needs username and existingSecret" $of.securityProtocol) }}{{ end }}
+{{- else }}
+{{- if and (not $of.url) (not $of.existingSecret) }}{{ fail (printf "stores.%s: set existingSecret (a secret that holds the URL), or url" .store) }}{{ end }}
+{{- if and $of.url $of.existingSecret }}{{ fail (printf "stores.%s: set url or existingSecret, not both" .store) }}{{ end }}
+{{- if and $of.host (not $of.existingSecret) }}{{ fail (printf "stores.%s: host needs existingSecret, which holds the password" .store) }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* The variables of one store: (dict "root" $ "store" "redis"). */}}
+{{- define "cartwright.store.env" -}}
+{{- include "cartwright.store.check" . -}}
+{{- $of := index .root.Values.stores .store -}}
+{{- $variable := include "cartwright.store.variable" .store -}}
+{{- if eq .store "kafka" -}}
+- {name: KAFKA_BOOTSTRAP_SERVERS, value: {{ $of.bootstrapServers | quote }}}
+- {name: KAFKA_SECURITY_PROTOCOL, value: {{ $of.securityProtocol }}}
+{{- if $of.caSecret }}
+- {name: KAFKA_CA_FILE, value: /etc/cartwright/kafka/ca.crt}
+{{- end }}
+{{- if hasPrefix "SASL" $of.securityProtocol }}
+- {name: KAFKA_SASL_MECHANISM, value: {{ $of.saslMechanism }}}
+- {name: KAFKA_SASL_USERNAME, value: {{ $of.username | quote }}}
+- {name: KAFKA_SASL_PASSWORD, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret }}, key: {{ $of.passwordKey }}}}}
+{{- end }}
+- {name: CHECKOUT_TOPIC, value: {{ $of.topic | quote }}}
+{{- else if $of.host -}}
+{{- $password := printf "%s_PASSWORD" (trimSuffix "_URL" $variable) -}}
+{{- $scheme := index (dict "postgresql" "postgresql" "bankPostgresql" "postgresql" "mongodb" "mongodb" "redis" (ternary "rediss" "redis" ($of.tls | default false))) .store -}}
+- {name: {{ $password }}, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret }}, key: {{ $of.passwordKey }}}}}
+- {name: {{ $variable }}, value: "{{ $scheme }}://{{ $of.username }}:$({{ $password }})@{{ $of.host }}:{{ $of.port }}/{{ $of.database }}{{ with $of.parameters }}?{{ . }}{{ end }}"}
+{{- else if $of.existingSecret -}}
+- {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret }}, key: {{ $of.urlKey }}}}}
+{{- else -}}
+- {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ .secret | default (include "cartwright.name" .root) }}, key: {{ .store }}}}}
+{{- end }}
+{{- end }}
+
+{{/* The authorities' files that a container needs: (dict "root" $ "stores" list). */}}
+{{- define "cartwright.mounts" -}}
+{{- range .stores }}
+{{- if (index $.root.Values.stores .).caSecret }}
+- {name: ca-{{ . | lower }}, mountPath: /etc/cartwright/{{ . }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "cartwright.volumes" -}}
+{{- range .stores }}
+{{- $of := index $.root.Values.stores . }}
+{{- if $of.caSecret }}
+- name: ca-{{ . | lower }}
+  secret: {secretName: {{ $of.caSecret }}, items: [{key: {{ $of.caKey }}, path: ca.crt}]}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The URLs that stand in the values, by store. */}}
+{{- define "cartwright.urls" -}}
+{{- range $store := list "postgresql" "bankPostgresql" "mongodb" "redis" }}
+{{- with (index $.Values.stores $store).url }}
+{{ $store }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Egress to stores: the ports that the values name, and the usual one where a secret of the user's holds the URL. */}}
+{{- define "cartwright.towards" -}}
+{{- $ports := list -}}
+{{- range .stores -}}
+{{- $of := index $.root.Values.stores . -}}
+{{- if eq . "kafka" -}}
+{{- range splitList "," $of.bootstrapServers }}{{ $ports = append $ports (regexFind "[0-9]+$" .) }}{{ end -}}
+{{- else -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" (regexFind "@?[^/@]+:[0-9]+" ($of.url | trimPrefix "postgresql:" | trimPrefix "mongodb:" | trimPrefix "redis:" | trimPrefix "rediss:")) | default (toString $of.port)) -}}
+{{- end -}}
+{{- end -}}
+{{- range uniq $ports }}
+- ports: [{port: {{ . }}}]
+{{- end }}
+{{- end }}
