@@ -8,6 +8,7 @@ import secrets
 import requests
 
 CHECKOUTS = "/apis/cartwright.dev/v1alpha1/namespaces/default/checkouts"
+MOUSE = [{"productId": 2, "quantity": 1}]  # what most of the applied checkouts buy
 WRITES = {"POST", "PATCH", "PUT", "APPLY", "DELETE"}
 
 

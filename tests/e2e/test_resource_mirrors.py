@@ -1,0 +1,45 @@
+"""Checkouts made by REST, shown as mirrors."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_by_rest(kube, platform, shopper, eventually, bought) -> None:
+    """A checkout made by REST is shown as a mirror, and is not started again."""
+    shopper.add(2, 1)
+    platform.bank("hang", shopper.user_id, times=3)
+    checkout_id = shopper.buy("mirrored").json()["checkout_id"]
+    mirror = eventually(lambda: kube.get(f"co-{checkout_id}"))
+    assert mirror["spec"]["managedBy"] == "mirror"
+    assert eventually(lambda: kube.finished(f"co-{checkout_id}"), 60)["checkoutId"] == checkout_id
+    assert bought(shopper) == 1
+    rows = platform.sql("SELECT origin FROM checkout_sessions WHERE user_id = $1", shopper.user_id)
+    assert rows == [{"origin": "rest"}]
+
+
+def test_the_cap_of_mirrors(kube, platform, eventually) -> None:
+    """No more checkouts of REST are shown than the cap allows; those left out are counted, and complete."""
+    stack = platform.stack
+    stack.stop("operator")
+    stack.start("operator", {"MIRROR_MAX_OBJECTS": "2"})
+    try:
+        stack.wait_ready("operator", timeout=60)
+        eventually(lambda: kube.mirrors() <= 2, 60)
+        buyers = [platform.shopper() for _ in range(4)]
+        for buyer in buyers:
+            buyer.add(2, 1)
+            platform.bank("hang", buyer.user_id)
+        for buyer in buyers:
+            assert buyer.buy("capped").status_code == 202
+        eventually(lambda: platform.metric("operator", 'checkout_mirror_skipped_total{reason="objects"}') > 0)
+        assert kube.mirrors() <= 2
+        for buyer in buyers:
+            platform.bank("approve", buyer.user_id)
+        for buyer in buyers:
+            eventually(buyer.orders, 60)
+        assert kube.mirrors() <= 2
+    finally:
+        stack.stop("operator")
+        stack.start("operator", {})
+        stack.wait_ready("operator", timeout=60)
