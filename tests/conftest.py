@@ -1,107 +1,15 @@
 """One whole platform for the session, on free ports and data of its own, and shoppers that use it."""
 
-import asyncio
-import itertools
-import secrets
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 import requests
 
-from devstack.client import Stack
-from devstack.home import ROOT, Home, user_environment
-from devstack.stores import data_folder
-
-_USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
-
-
-class Shopper:
-    """A user with a cart, who speaks REST."""
-
-    def __init__(self, url: str, user_id: int) -> None:
-        self.url = url
-        self.user_id = user_id
-
-    def ask(self, verb: str, path: str, body: Any = None, **more: Any) -> requests.Response:
-        """Send a request as this user."""
-        headers = {"X-User-Id": str(self.user_id)} | more.pop("headers", {})
-        return requests.request(verb, self.url + path, json=body, headers=headers, timeout=15, **more)
-
-    def add(self, product_id: int = 2, quantity: int = 1) -> dict[str, Any]:
-        """Put something into the cart."""
-        response = self.ask("POST", "/api/v1/cart/items", {"product_id": product_id, "quantity": quantity})
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def cart(self) -> dict[str, Any]:
-        """Give the cart."""
-        response = self.ask("GET", "/api/v1/cart")
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def buy(self, key: str) -> requests.Response:
-        """Check out under a key."""
-        return self.ask("POST", "/api/v1/checkout", {"idempotency_key": key})
-
-    def checkout(self, checkout_id: str) -> dict[str, Any]:
-        """Give a checkout."""
-        return self.ask("GET", f"/api/v1/checkout/{checkout_id}").json()
-
-    def orders(self) -> list[dict[str, Any]]:
-        """Give the orders."""
-        response = self.ask("GET", "/api/v1/orders?limit=100")
-        assert response.status_code == 200, response.text
-        return response.json()["orders"]
-
-
-class Platform:
-    """A running platform, seen from outside and, where a test must judge it, from its databases."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.urls = stack.env()
-
-    def shopper(self) -> Shopper:
-        """Give a user whom nobody has been before."""
-        return Shopper(self.urls["CARTWRIGHT_URL"], next(_USERS))
-
-    def sql(self, query: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
-        """Ask the database itself."""
-
-        async def ask() -> list[dict[str, Any]]:
-            connection = await asyncpg.connect(self.urls["BANK_POSTGRES_URL" if bank else "POSTGRES_URL"])
-            try:
-                return [dict(row) for row in await connection.fetch(query, *args)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
-
-    def bank(self, behaviour: str, user_id: int, times: int = 0) -> None:
-        """Tell the bank how to behave with a user."""
-        command = [
-            sys.executable,
-            "-m",
-            "services.bank.admin",
-            behaviour,
-            "--user",
-            str(user_id),
-            "--times",
-            str(times),
-        ]
-        subprocess.run(command, check=True, cwd=ROOT, env=user_environment() | self.urls, capture_output=True)
-
-    def metric(self, part: str, name: str) -> float:
-        """Give the sum of a metric's samples in a part."""
-        port = self.stack.row(part)["ports"][-1]
-        lines = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
+from tests.kind.cluster import on_kind
+from tests.platforms import Platform, Shopper, on_this_machine
 
 
 def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -126,17 +34,20 @@ def eventually_fixture() -> Callable[..., Any]:
     return eventually
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the end-to-end tests run against the cluster of `make kind-up` too."""
+    parser.addoption("--platform", choices=["local", "kind"], default="local", help="where the platform runs")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs a cluster, unless there is to be one."""
+    return True if collection_path.name == "kind" and config.getoption("--platform") != "kind" else None
+
+
 @pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    """Start the whole platform once."""
-    home = Home(ROOT / ".cartwright" / "tests")
-    left = Stack(home)
-    left.down()
-    shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
-    shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"})
-    yield Platform(stack)
-    stack.down()
+def platform(request) -> Iterator[Platform]:
+    """Give the platform: started here, or that of the cluster."""
+    yield from {"local": on_this_machine, "kind": on_kind}[request.config.getoption("--platform")]()
 
 
 @pytest.fixture

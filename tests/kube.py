@@ -2,30 +2,40 @@
 
 import base64
 import itertools
-import json
 import secrets
+from pathlib import Path
 
 import requests
+import yaml
 
-CHECKOUTS = "/apis/cartwright.dev/v1alpha1/namespaces/default/checkouts"
 MOUSE = [{"productId": 2, "quantity": 1}]  # what most of the applied checkouts buy
 WRITES = {"POST", "PATCH", "PUT", "APPLY", "DELETE"}
 
 
 class Kube:
-    """Checkouts of the default namespace, as the admin has them."""
+    """Checkouts of a namespace, as the admin of a kubeconfig has them."""
 
-    def __init__(self, home) -> None:
-        self.home = home
-        config = json.loads(self.home.kubeconfig.read_text())
-        authority = self.home.path / "ca.crt"
-        authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
-        self.url = config["clusters"][0]["cluster"]["server"]
+    def __init__(self, kubeconfig: Path, namespace: str = "default") -> None:
+        self.kubeconfig, self.namespace = kubeconfig, namespace
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self.url = cluster["server"]
+        self.checkouts = f"{self.url}/apis/cartwright.dev/v1alpha1/namespaces/{namespace}/checkouts"
         self.session = requests.Session()
         self.session.trust_env = False
-        self.session.verify = str(authority)
-        self.session.headers["Authorization"] = f"Bearer {config['users'][0]['user']['token']}"
+        self.session.verify = self._file("ca.crt", cluster["certificate-authority-data"])
+        if token := user.get("token"):
+            self.session.headers["Authorization"] = f"Bearer {token}"
+        else:
+            names = ("client-certificate-data", "client-key-data")
+            self.session.cert = tuple(self._file(name, user[name]) for name in names)
         self._names = (f"e2e-{secrets.token_hex(3)}-{number}" for number in itertools.count())
+
+    def _file(self, name, data):
+        path = self.kubeconfig.parent / name
+        path.write_bytes(base64.b64decode(data))
+        path.chmod(0o600)
+        return str(path)
 
     def apply(self, **spec):
         """Create a Checkout, and give its name."""
@@ -42,11 +52,11 @@ class Kube:
             "metadata": {"name": name},
             "spec": spec,
         }
-        return self.session.post(self.url + CHECKOUTS, json=body, timeout=10)
+        return self.session.post(self.checkouts, json=body, timeout=10)
 
     def get(self, name):
         """Give a Checkout; None where there is none."""
-        answer = self.session.get(f"{self.url}{CHECKOUTS}/{name}", timeout=10)
+        answer = self.session.get(f"{self.checkouts}/{name}", timeout=10)
         return answer.json() if answer.status_code == 200 else None
 
     def status(self, name):
@@ -68,17 +78,17 @@ class Kube:
     def patch(self, name, part, below=""):
         """Change a part of it."""
         headers = {"Content-Type": "application/merge-patch+json"}
-        answer = self.session.patch(f"{self.url}{CHECKOUTS}/{name}{below}", json=part, headers=headers, timeout=10)
+        answer = self.session.patch(f"{self.checkouts}/{name}{below}", json=part, headers=headers, timeout=10)
         assert answer.status_code == 200, answer.text
 
     def delete(self, name):
         """Delete it."""
-        assert self.session.delete(f"{self.url}{CHECKOUTS}/{name}", timeout=10).status_code == 200
+        assert self.session.delete(f"{self.checkouts}/{name}", timeout=10).status_code == 200
 
     def mirrors(self):
         """Give how many mirrors there are."""
         query = {"fieldSelector": "spec.managedBy=mirror"}
-        return len(self.session.get(self.url + CHECKOUTS, params=query, timeout=10).json()["items"])
+        return len(self.session.get(self.checkouts, params=query, timeout=10).json()["items"])
 
     def writes(self):
         """Give how often Checkouts and events have been written, by the API server's own counter."""

@@ -20,6 +20,7 @@ class Cluster:
         self.programs = programs
         self.name = name
         self.context = f"kind-{name}"
+        self.node = f"{name}-control-plane"
 
     def exists(self) -> bool:
         """Whether kind knows it."""
@@ -55,13 +56,13 @@ class Cluster:
 
     def port(self) -> int:
         """Give the port of this machine at which the gateway is."""
-        shown = self.programs.run("docker", "inspect", f"{self.name}-control-plane")
+        shown = self.programs.run("docker", "inspect", self.node)
         ports = json.loads(shown)[0]["NetworkSettings"]["Ports"]
         return int(ports["30080/tcp"][0]["HostPort"])
 
     def has(self, image: str) -> bool:
         """Whether the node has an image."""
-        return not self.programs.code("docker", "exec", f"{self.name}-control-plane", "crictl", "inspecti", image)
+        return not self.programs.code("docker", "exec", self.node, "crictl", "inspecti", image)
 
     def load(self, image: str) -> None:
         """Put an image of this machine into the node."""

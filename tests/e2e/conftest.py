@@ -2,15 +2,13 @@
 
 import pytest
 
-from tests.kube import Kube
-
 SOLD = "SELECT count(*) AS n FROM transactions WHERE user_id = $1 AND state = 'CAPTURED'"
 
 
 @pytest.fixture(scope="session")
 def kube(platform):
     """Checkouts of the platform's API server."""
-    return Kube(platform.stack.home)
+    return platform.kube()
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import subprocess
 
 import pytest
 
-from devstack.apiserver import kubectl
-from devstack.home import ROOT, user_environment
+from devstack.home import ROOT
 
 pytestmark = pytest.mark.e2e
 EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.yaml"))
@@ -13,12 +12,12 @@ ENDS = {"cart": "Failed", "cancelled": "Failed"}  # user 1's cart is empty here
 
 
 @pytest.fixture
-def run(kube):
+def run(kube, platform):
     """Run kubectl, and give what it prints."""
-    program = kubectl(user_environment(), print)
 
     def run(*words):
-        command = [str(program), f"--kubeconfig={kube.home.kubeconfig}", f"--cache-dir={kube.home.path / 'kubectl'}"]
+        command = [str(platform.kubectl()), f"--kubeconfig={kube.kubeconfig}", f"--namespace={kube.namespace}"]
+        command += [f"--cache-dir={kube.kubeconfig.parent / 'kubectl'}"]
         return subprocess.run([*command, *words], capture_output=True, text=True, check=True, timeout=60).stdout
 
     return run
@@ -28,6 +27,7 @@ def run(kube):
 def test_an_example(platform, run, example) -> None:
     """It is accepted, ends as it says, and applying it again changes nothing."""
     platform.shopper().ask("DELETE", "/api/v1/cart", headers={"X-User-Id": "1"})
+    run("delete", "--ignore-not-found", "-f", str(example))  # one of before could reach its TTL in the middle
     name = run("apply", "-f", str(example), "-o", "name").strip()
     assert "condition met" in run("wait", "--for=condition=Finished", name, "--timeout=30s")
     row = run("get", name).splitlines()[1].split()

@@ -80,6 +80,7 @@ def test_a_bank_that_hangs_past_the_timeout(platform, shopper, eventually) -> No
     assert states == [{"state": "CANCELLED"}]
 
 
+@pytest.mark.local
 def test_a_short_checkout_timeout(platform, shopper, with_setting, eventually) -> None:
     """With CHECKOUT_TIMEOUT=3s a checkout whose payment hangs ends as TimedOut by itself, with nothing charged."""
     shopper.add(3, 1)
@@ -98,6 +99,7 @@ CREATE TRIGGER stop_before_paying BEFORE UPDATE ON checkout.checkout_sessions
     FOR EACH ROW WHEN (NEW.step = 'RESERVED') EXECUTE FUNCTION checkout.stop_before_paying()"""
 
 
+@pytest.mark.local
 def test_a_reservation_that_expires(platform, shopper, with_setting, eventually) -> None:
     """With RESERVATION_TTL=2s the stock of a saga that stops before it pays returns, and a late confirm is refused."""
     with_setting("inventory", RESERVATION_TTL="2s")

@@ -214,6 +214,7 @@ METHODS = [
 REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
 
 
+@pytest.mark.local  # the services are reached from outside on devstack alone
 @pytest.mark.parametrize(("service", "method", "request_"), METHODS)
 def test_grpc(platform, service: str, method: str, request_) -> None:
     """Every method refuses a bad item with a text, malformed bytes as the caller's error, and oversized ones unseen."""

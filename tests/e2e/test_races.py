@@ -43,6 +43,7 @@ def test_a_line_added_right_after_the_answer_survives(shopper, eventually) -> No
     eventually(lambda: {(line["product_id"], line["quantity"]) for line in shopper.cart()["items"]} == {(1, 1), (5, 4)})
 
 
+@pytest.mark.local
 def test_a_second_key_before_the_clearing_buys_nothing_twice(platform, shopper, eventually) -> None:
     """While the removal is still on its way, another key finds nothing to buy, or only what was added since."""
     platform.stack.stop("cart-consumer")

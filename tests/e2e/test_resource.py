@@ -41,7 +41,7 @@ def test_a_declined_payment(kube, platform, shopper, eventually) -> None:
     assert kube.reason(name) == "PaymentDeclined"
     assert kube.condition(name, "Compensated")["status"] == "True"
     uid = kube.get(name)["metadata"]["uid"]
-    events = f"{kube.url}/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid={uid}"
+    events = f"{kube.url}/api/v1/namespaces/{kube.namespace}/events?fieldSelector=involvedObject.uid={uid}"
     told = eventually(lambda: kube.session.get(events, timeout=10).json()["items"])
     assert [event["reason"] for event in told] == ["PaymentDeclined"]
 

@@ -14,6 +14,7 @@ from tests.kube import MOUSE
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.local  # a cluster of its own: the counters count what others write
 def test_a_hundred_at_once(kube, platform, eventually) -> None:
     """A hundred resources become a hundred purchases, with at most five writes to the API server each."""
     before = kube.writes()
@@ -39,9 +40,10 @@ def test_the_operator_is_killed(kube, platform, shopper, restart, eventually, bo
     assert bought(shopper) == 2
 
 
+@pytest.mark.local
 def test_two_operators(kube, platform, shopper, eventually, bought) -> None:
     """Two operators at once start and show each checkout once."""
-    env = {"KUBECONFIG": str(kube.home.operator_kubeconfig), "CHECKOUT_ADDR": platform.urls["CHECKOUT_ADDR"]}
+    env = {"KUBECONFIG": str(platform.stack.home.operator_kubeconfig), "CHECKOUT_ADDR": platform.urls["CHECKOUT_ADDR"]}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     env |= {"NAMESPACE": "default", "HTTP_PORT": str(port), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'operator'}"}
@@ -61,6 +63,7 @@ def test_two_operators(kube, platform, shopper, eventually, bought) -> None:
     assert bought(shopper) == 10
 
 
+@pytest.mark.local
 def test_without_the_api_server(kube, platform, shopper, eventually, bought) -> None:
     """While the API server is away REST goes on; what was under way is shown when it is back."""
     platform.bank("hang", shopper.user_id, times=1)

@@ -18,6 +18,7 @@ def test_by_rest(kube, platform, shopper, eventually, bought) -> None:
     assert rows == [{"origin": "rest"}]
 
 
+@pytest.mark.local
 def test_the_cap_of_mirrors(kube, platform, eventually) -> None:
     """No more checkouts of REST are shown than the cap allows; those left out are counted, and complete."""
     stack = platform.stack

@@ -7,11 +7,11 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
 
-from devstack.home import Home
 from tests.kube import Kube
 
 
@@ -20,7 +20,7 @@ class Load:
     """Buyers that never give up on a key."""
 
     url: str
-    home: Home
+    kubeconfig: Path
     stop: threading.Event = field(default_factory=threading.Event)
     answers: dict[str, str] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
@@ -28,7 +28,7 @@ class Load:
 
     def apply_on(self) -> None:
         """Apply a Checkout, user after user, and wait until each has ended, until told to stop."""
-        kube = Kube(self.home)
+        kube = Kube(self.kubeconfig)
         while not self.stop.is_set():
             user = next(self.users)
             name = f"torture-{user}"

@@ -1,0 +1,161 @@
+"""The platform on the cluster of `make kind-up`, as the end-to-end tests know it from devstack."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.home import ROOT, user_environment
+from devstack.kind.cluster import NAMESPACE, Cluster
+from devstack.kind.programs import KindError, Programs
+from devstack.table import part
+from tests.kind.forward import Forward
+from tests.kube import Kube
+from tests.platforms import Platform, total
+
+RELEASE, STORES = "cartwright", "cartwright-stores"
+KILL = ("ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL")
+STORE_NAMES = {"postgres": "postgresql", "redis": "redis", "mongodb": "mongodb", "kafka": "kafka"}
+
+
+class Pods:
+    """What devstack's parts are on a cluster: deployments of one pod, which can be stopped, started and killed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def kubectl(self, *words: str, given: str = "") -> str:
+        """Run kubectl in the platform's namespace, and give what it prints; KindError where it fails."""
+        return self.cluster.kubectl("-n", NAMESPACE, *words, given=given)
+
+    def get(self, *words: str) -> dict[str, Any]:
+        """Give what `kubectl get` finds."""
+        return json.loads(self.kubectl("get", *words, "-o", "json"))
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """Give the pods of a part that are not on their way out."""
+        found = self.get("pods", "-l", _selector(name))["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def pid(self, name: str) -> str | int:
+        """Give the id of the container that a part runs in; 0 where none is ready."""
+        for pod in self.of(name):
+            status = pod["status"]
+            for one in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+                if one["name"] == _container(name) and one["ready"]:
+                    return one["containerID"].removeprefix("containerd://")
+        return 0
+
+    def kill(self, name: str) -> str | int:
+        """Kill a part's process without a farewell, and give the id of its container; the kubelet starts it again."""
+        before = self.pid(name)
+        self.cluster.programs.run("docker", "exec", self.cluster.node, *KILL, str(before))
+        return before
+
+    def stop(self, name: str) -> None:
+        """Stop a part, and keep it stopped."""
+        self.kubectl("scale", _workload(name), "--replicas=0")
+        self.kubectl("wait", "--for=delete", "pod", "-l", _selector(name), "--timeout=90s")
+
+    def start(self, name: str) -> None:
+        """Start a part that was stopped."""
+        self.kubectl("scale", _workload(name), "--replicas=1")
+
+    def wait_ready(self, name: str, timeout: float = 120) -> None:
+        """Wait until a part is ready."""
+        self.kubectl("rollout", "status", _workload(name), f"--timeout={max(timeout, 120):.0f}s")
+
+
+class OnKind(Platform):
+    """The platform, with a way in for each thing that a test must see from inside."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.stack = Pods(cluster)
+        self._postgres = Forward(cluster, f"{STORES}-postgresql", 5432)
+        self._secret = {
+            key: base64.b64decode(value).decode() for key, value in self.stack.get("secret", STORES)["data"].items()
+        }
+        self._kubeconfig = ROOT / ".cartwright" / "kind" / "kubeconfig"
+        self._kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        self._kubeconfig.write_text(cluster.programs.run("kind", "get", "kubeconfig", "--name", cluster.name))
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The addresses, as this machine reaches them."""
+        there = f"{STORES}-postgresql:5432"
+        here = self._postgres.address()
+        return {
+            "CARTWRIGHT_URL": f"http://127.0.0.1:{self.cluster.port()}",
+            "POSTGRES_URL": self._secret["postgresql"].replace(there, here),
+            "BANK_POSTGRES_URL": self._secret["bankPostgresql"].replace(there, here),
+        }
+
+    def kube(self) -> Kube:
+        """Give the cluster's API server."""
+        return Kube(self._kubeconfig, NAMESPACE)
+
+    def kubectl(self) -> Path:
+        """Give the program."""
+        return Path("kubectl")
+
+    def metric(self, part_name: str, name: str) -> float:
+        """Give the sum of a metric's samples in the pod of a part."""
+        pod = self.stack.of(part_name)[0]["metadata"]["name"]
+        port = part(part_name).ports[-1][1]
+        page = self.stack.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy/metrics")
+        return total(page, name)
+
+    @contextmanager
+    def bank_address(self) -> Iterator[str]:
+        """Give where the bank takes orders, for as long as it lasts."""
+        with Forward(self.cluster, f"{RELEASE}-bank", 50058) as forward:
+            yield forward.address()
+
+    def close(self) -> None:
+        """End what leads into the cluster."""
+        self._postgres.close()
+
+
+def on_kind() -> Iterator[OnKind]:
+    """Give the running platform of `make kind-up`; its bank approves while the tests run."""
+    env = user_environment()
+    cluster = Cluster(Programs(env), env.get("KIND_CLUSTER") or "cartwright")
+    try:
+        cluster.programs.check()
+        there = cluster.exists()
+    except KindError as error:
+        pytest.exit(str(error), returncode=1)
+    if not there:
+        pytest.exit(f"there is no cluster {cluster.name!r}: make kind-up", returncode=1)
+    platform = OnKind(cluster)
+    platform.bank("approve")
+    yield platform
+    platform.bank("reset")
+    platform.close()
+
+
+def _selector(name: str) -> str:
+    if name in STORE_NAMES:
+        return f"app.kubernetes.io/instance={STORES},app.kubernetes.io/component={STORE_NAMES[name]}"
+    return f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={_service(name)}"
+
+
+def _workload(name: str) -> str:
+    if name in STORE_NAMES:
+        return f"statefulset/{STORES}-{STORE_NAMES[name]}"
+    return f"deployment/{RELEASE}-{_service(name)}"
+
+
+def _container(name: str) -> str:
+    """Give the container of a part: a worker's is called after its role, `consumer`."""
+    return STORE_NAMES.get(name) or name.rpartition("-")[2]
+
+
+def _service(name: str) -> str:
+    """Give the service that a part runs in: workers are sidecars, `orders-consumer` of `orders`."""
+    return name.split("-", maxsplit=1)[0]

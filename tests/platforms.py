@@ -1,0 +1,151 @@
+"""What the end-to-end tests talk to: a shopper, and a whole platform, wherever it runs."""
+
+import asyncio
+import itertools
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import requests
+
+from devstack.apiserver import kubectl
+from devstack.client import Stack
+from devstack.home import ROOT, Home, user_environment
+from devstack.stores import data_folder
+from tests.kube import Kube
+
+_USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
+
+
+class Shopper:
+    """A user with a cart, who speaks REST."""
+
+    def __init__(self, url: str, user_id: int) -> None:
+        self.url = url
+        self.user_id = user_id
+
+    def ask(self, verb: str, path: str, body: Any = None, **more: Any) -> requests.Response:
+        """Send a request as this user."""
+        headers = {"X-User-Id": str(self.user_id)} | more.pop("headers", {})
+        return requests.request(verb, self.url + path, json=body, headers=headers, timeout=15, **more)
+
+    def add(self, product_id: int = 2, quantity: int = 1) -> dict[str, Any]:
+        """Put something into the cart."""
+        response = self.ask("POST", "/api/v1/cart/items", {"product_id": product_id, "quantity": quantity})
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def cart(self) -> dict[str, Any]:
+        """Give the cart."""
+        response = self.ask("GET", "/api/v1/cart")
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def buy(self, key: str) -> requests.Response:
+        """Check out under a key."""
+        return self.ask("POST", "/api/v1/checkout", {"idempotency_key": key})
+
+    def checkout(self, checkout_id: str) -> dict[str, Any]:
+        """Give a checkout."""
+        return self.ask("GET", f"/api/v1/checkout/{checkout_id}").json()
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Give the orders."""
+        response = self.ask("GET", "/api/v1/orders?limit=100")
+        assert response.status_code == 200, response.text
+        return response.json()["orders"]
+
+
+class Platform:
+    """A running platform, seen from outside and, where a test must judge it, from its databases."""
+
+    urls: Mapping[str, str]
+
+    def shopper(self) -> Shopper:
+        """Give a user whom nobody has been before."""
+        return Shopper(self.urls["CARTWRIGHT_URL"], next(_USERS))
+
+    def sql(self, query: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
+        """Ask the database itself."""
+
+        async def ask() -> list[dict[str, Any]]:
+            connection = await asyncpg.connect(self.urls["BANK_POSTGRES_URL" if bank else "POSTGRES_URL"])
+            try:
+                return [dict(row) for row in await connection.fetch(query, *args)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def bank(self, behaviour: str, user_id: int = 0, times: int = 0) -> None:
+        """Tell the bank how to behave, with a user or with everybody."""
+        command = [sys.executable, "-m", "services.bank.admin", behaviour, "--times", str(times)]
+        if user_id:
+            command += ["--user", str(user_id)]
+        with self.bank_address() as address:
+            env = user_environment() | {"BANK_ADDR": address}
+            subprocess.run(command, check=True, cwd=ROOT, env=env, capture_output=True)
+
+    def bank_address(self) -> AbstractContextManager[str]:
+        """Give where the bank takes orders."""
+        raise NotImplementedError
+
+    def kube(self) -> Kube:
+        """Give the API server that Checkouts are applied to."""
+        raise NotImplementedError
+
+    def kubectl(self) -> Path:
+        """Give the program."""
+        raise NotImplementedError
+
+    def metric(self, part: str, name: str) -> float:
+        """Give the sum of a metric's samples in a part."""
+        raise NotImplementedError
+
+
+class OnThisMachine(Platform):
+    """The platform as local processes, as `make up` starts it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.urls = stack.env()
+
+    def bank_address(self) -> AbstractContextManager[str]:
+        """Give where the bank takes orders."""
+        return nullcontext(self.urls["BANK_ADDR"])
+
+    def kube(self) -> Kube:
+        """Give devstack's API server."""
+        return Kube(self.stack.home.kubeconfig)
+
+    def kubectl(self) -> Path:
+        """Give the program."""
+        return kubectl(user_environment(), print)
+
+    def metric(self, part: str, name: str) -> float:
+        """Give the sum of a metric's samples in a part."""
+        port = self.stack.row(part)["ports"][-1]
+        return total(requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text, name)
+
+
+def total(page: str, name: str) -> float:
+    """Give the sum of a metric's samples on a page of them."""
+    lines = page.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
+
+
+def on_this_machine() -> Iterator[OnThisMachine]:
+    """Start the whole platform, on free ports and data of its own."""
+    home = Home(ROOT / ".cartwright" / "tests")
+    Stack(home).down()
+    shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
+    shutil.rmtree(home.path, ignore_errors=True)
+    stack = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"})
+    yield OnThisMachine(stack)
+    stack.down()
