@@ -78,7 +78,7 @@ bank-drop: $(VENV)/.stamp ## The bank charges, and does not answer
 bank-reset: $(VENV)/.stamp ## The bank draws its outcomes again
 	@$(BANK) reset $(WHOM)
 
-kind-up: $(VENV)/.stamp ## Make a kind cluster with the platform on it: make kind-up [GATEWAY_PORT=8080] [KIND_NODE_IMAGE=…]
+kind-up: $(VENV)/.stamp ## Make a kind cluster with the platform on it: make kind-up [GATEWAY_PORT=8080] [IMAGE_TAG=…, not built] [KIND_NODE_IMAGE=…]
 	@$(PY) -m devstack.kind up
 
 kind-test: $(VENV)/.stamp ## Test the platform on that cluster: REST, kubectl, updates and failures of pods

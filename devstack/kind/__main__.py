@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -10,9 +10,10 @@ from typing import NoReturn, TypeVar
 import typer
 from rich.console import Console
 
-from devstack.home import ROOT, user_environment
+from devstack.home import user_environment
 from devstack.kind import images
 from devstack.kind.cluster import NAMESPACE, Cluster
+from devstack.kind.helm import PLATFORM, STORES, install_platform, install_stores
 from devstack.kind.programs import KindError, Programs
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -22,9 +23,6 @@ errors = Console(stderr=True, highlight=False)
 T = TypeVar("T")
 INTERRUPTED = 130
 DEFAULT_PORT = "8080"
-INSTALL_SECONDS = 600
-CHARTS = ROOT / "charts"
-STORES, PLATFORM = "cartwright-stores", "cartwright"
 
 
 @app.command()
@@ -66,15 +64,16 @@ def _up(env: Mapping[str, str]) -> None:
     if not port.isdigit():
         raise KindError(f"GATEWAY_PORT={port}: must be a port number")
     if cluster.exists():
+        cluster.check()
         console.print(f"  the cluster {cluster.name!r} is there already")
     else:
         _step("making the cluster", lambda: cluster.make(env.get("KIND_NODE_IMAGE", ""), int(port)))
-    tag = _step("building the images", lambda: images.build(programs, env.get("IMAGE_TAG", "")))
+    tag = env.get("IMAGE_TAG") or _step("building the images", lambda: images.build(programs))
     for image in images.to_load(cluster, tag):
         _step(f"putting {image} into the cluster", partial(cluster.load, image))
     _step("preparing the namespace", cluster.prepare)
-    _install(cluster, STORES)
-    _install(cluster, PLATFORM, "-f", str(CHARTS / PLATFORM / "values-dev.yaml"), "--set", f"image.tag={tag}")
+    _install(cluster, STORES, install_stores(cluster))
+    _install(cluster, PLATFORM, install_platform(cluster, tag))
     url = f"http://localhost:{cluster.port()}"
     json = "-H 'Content-Type: application/json'"
     console.print(
@@ -96,17 +95,17 @@ make kind-test tests it, make kind-down deletes it.""",
 
 def _step(what: str, do: Callable[[], T]) -> T:
     started = time.monotonic()
+    if not console.is_terminal:
+        console.print(f"  {what} …")
     with console.status(f"  {what} …"):
         done = do()
     console.print(f"  {what}: {time.monotonic() - started:.0f} s")
     return done
 
 
-def _install(cluster: Cluster, chart: str, *more: str) -> None:
+def _install(cluster: Cluster, chart: str, command: Sequence[str]) -> None:
     """Install a chart or upgrade it, showing how its pods get ready."""
     started = time.monotonic()
-    command = ["helm", "--kube-context", cluster.context, "-n", NAMESPACE, "upgrade", "--install", chart]
-    command += [str(CHARTS / chart), "--wait", "--wait-for-jobs", "--timeout", f"{INSTALL_SECONDS}s", *more]
     console.print(f"  installing {chart} …")
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "helm.log"

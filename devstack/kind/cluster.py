@@ -26,8 +26,19 @@ class Cluster:
         """Whether kind knows it."""
         return self.name in self.programs.run("kind", "get", "clusters").split()
 
+    def check(self) -> None:
+        """Do nothing where it answers; KindError with what to do where it does not."""
+        if self.programs.code("kubectl", "--context", self.context, "get", "--raw", "/readyz", "--request-timeout=10s"):
+            raise KindError(
+                f"the cluster {self.name!r} is there but does not answer: docker start {self.node} wakes one that sleeps; "
+                "otherwise make kind-down deletes it"
+            )
+
     def make(self, image: str, port: int) -> None:
-        """Make it, with the gateway's port mapped to `port` of this machine; KindError where that port is taken."""
+        """Make it, with the gateway's port mapped to `port` of this machine; KindError where that port is taken.
+
+        Nothing of it stays where that fails or is interrupted.
+        """
         if is_taken(port):
             raise KindError(
                 f"port {port} is taken by {holder(port)}; end it, or choose another: make kind-up GATEWAY_PORT=8090"
@@ -35,20 +46,12 @@ class Cluster:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
             config.write(re.sub(r"hostPort: \d+", f"hostPort: {port}", CONFIG.read_text()))
             config.flush()
-            chosen = ["--image", image] if image else []
-            create = [
-                "kind",
-                "create",
-                "cluster",
-                "--name",
-                self.name,
-                "--config",
-                config.name,
-                "--wait",
-                WAIT,
-                *chosen,
-            ]
-            self.programs.run(*create)
+            words = ["--name", self.name, "--config", config.name, "--wait", WAIT]
+            try:
+                self.programs.run("kind", "create", "cluster", *words, *(["--image", image] if image else []))
+            except BaseException:
+                self.delete()
+                raise
 
     def delete(self) -> None:
         """Delete it with all that is in it."""

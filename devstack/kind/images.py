@@ -10,13 +10,13 @@ TARGETS = ("services", "operator")
 STORES = ("postgres:17", "mongo:8", "redis:8", "apache/kafka:4.1.0")
 
 
-def build(programs: Programs, tag: str) -> str:
-    """Build our images and give their tag: `tag`, or one that changes with what is in them."""
+def build(programs: Programs) -> str:
+    """Build our images and give their tag, which changes with what is in them: new content makes new pods."""
     found = [programs.run("docker", "build", "-q", "--target", target, ".").split()[-1] for target in TARGETS]
-    chosen = tag or f"dev-{hashlib.sha256(''.join(found).encode()).hexdigest()[:12]}"
+    tag = f"dev-{hashlib.sha256(''.join(found).encode()).hexdigest()[:12]}"
     for target, image in zip(TARGETS, found, strict=True):
-        programs.run("docker", "tag", image, name(target, chosen))
-    return chosen
+        programs.run("docker", "tag", image, name(target, tag))
+    return tag
 
 
 def name(target: str, tag: str) -> str:
@@ -25,7 +25,7 @@ def name(target: str, tag: str) -> str:
 
 
 def to_load(cluster: Cluster, tag: str) -> list[str]:
-    """Give what the node lacks of our images, and of the stores' that this machine has; it pulls the others itself."""
-    here = [store for store in STORES if not cluster.programs.code("docker", "image", "inspect", store)]
-    ours = [name(target, tag) for target in TARGETS]
-    return [image for image in (*ours, *here) if not cluster.has(image)]
+    """Give what the node lacks of our images and the stores', and this machine has; it pulls the others itself."""
+    every = (*(name(target, tag) for target in TARGETS), *STORES)
+    here = [image for image in every if not cluster.programs.code("docker", "image", "inspect", image)]
+    return [image for image in here if not cluster.has(image)]

@@ -90,6 +90,23 @@ def test_the_gateway_port_is_mapped(programs):
     assert programs.calls()[0].endswith("--image kindest/node:x")
 
 
+def test_what_could_not_be_made_is_deleted(programs):
+    """A cluster whose making fails does not stay behind half made."""
+    programs("kind", "[ $1 != create ]")
+    with pytest.raises(KindError, match="kind create cluster"):
+        Cluster(Programs({"PATH": programs.path}), "c").make("", 39123)
+    assert programs.calls()[-1] == "kind delete cluster --name c"
+
+
+def test_a_cluster_that_does_not_answer(kind, programs):
+    """A cluster that sleeps, or was made by halves, is told with what to do, and is left alone."""
+    programs("kind", "echo c")
+    programs("kubectl", "exit 1")
+    code, said = kind("up", PATH=programs.path, KIND_CLUSTER="c")
+    assert (code, "docker start c-control-plane" in said, "make kind-down" in said) == (1, True, True)
+    assert [call for call in programs.calls() if call.startswith("kind")] == ["kind get clusters"]
+
+
 def test_deleting_what_is_not_there(kind, programs):
     """`make kind-down` without a cluster says so, and deletes nothing."""
     assert kind("down", PATH=programs.path, KIND_CLUSTER="c") == (0, "there was no cluster 'c'\n")

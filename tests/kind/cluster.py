@@ -11,13 +11,14 @@ import pytest
 
 from devstack.home import ROOT, user_environment
 from devstack.kind.cluster import NAMESPACE, Cluster
+from devstack.kind.helm import CHARTS, PLATFORM, STORES, helm, install_platform
 from devstack.kind.programs import KindError, Programs
 from devstack.table import part
 from tests.kind.forward import Forward
 from tests.kube import Kube
 from tests.platforms import Platform, total
 
-RELEASE, STORES = "cartwright", "cartwright-stores"
+RELEASE = PLATFORM
 KILL = ("ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL")
 STORE_NAMES = {"postgres": "postgresql", "redis": "redis", "mongodb": "mongodb", "kafka": "kafka"}
 
@@ -76,6 +77,7 @@ class OnKind(Platform):
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.stack = Pods(cluster)
+        self._tag = json.loads(self.helm("get", "values", RELEASE, "-o", "json"))["image"]["tag"]
         self._postgres = Forward(cluster, f"{STORES}-postgresql", 5432)
         self._secret = {
             key: base64.b64decode(value).decode() for key, value in self.stack.get("secret", STORES)["data"].items()
@@ -94,6 +96,14 @@ class OnKind(Platform):
             "POSTGRES_URL": self._secret["postgresql"].replace(there, here),
             "BANK_POSTGRES_URL": self._secret["bankPostgresql"].replace(there, here),
         }
+
+    def helm(self, *words: str) -> str:
+        """Run helm in the platform's namespace, and give what it prints."""
+        return self.cluster.programs.run(*helm(self.cluster, *words))
+
+    def install(self, chart: Path = CHARTS / RELEASE) -> None:
+        """Install the platform or upgrade it as `make kind-up` does: this chart, or another one."""
+        self.cluster.programs.run(*install_platform(self.cluster, self._tag, chart))
 
     def kube(self) -> Kube:
         """Give the cluster's API server."""

@@ -1,0 +1,31 @@
+"""How the charts are put on a cluster: one command for `make kind-up` and for its tests."""
+
+from pathlib import Path
+
+from devstack.home import ROOT
+from devstack.kind.cluster import NAMESPACE, Cluster
+
+CHARTS = ROOT / "charts"
+STORES, PLATFORM = "cartwright-stores", "cartwright"
+INSTALL_SECONDS = 600
+
+
+def helm(cluster: Cluster, *words: str) -> list[str]:
+    """Give the command that runs helm in the platform's namespace."""
+    return ["helm", "--kube-context", cluster.context, "-n", NAMESPACE, *words]
+
+
+def install_stores(cluster: Cluster) -> list[str]:
+    """Give the command that installs or upgrades the stores."""
+    return _install(cluster, STORES, CHARTS / STORES)
+
+
+def install_platform(cluster: Cluster, tag: str, chart: Path = CHARTS / PLATFORM) -> list[str]:
+    """Give the command that installs or upgrades the platform: for trials, with our images of a tag."""
+    values = ("-f", str(chart / "values-dev.yaml"), "--set", f"image.tag={tag}")
+    return _install(cluster, PLATFORM, chart, *values)
+
+
+def _install(cluster: Cluster, release: str, chart: Path, *more: str) -> list[str]:
+    waiting = ("--wait", "--wait-for-jobs", "--timeout", f"{INSTALL_SECONDS}s")
+    return helm(cluster, "upgrade", "--install", release, str(chart), *waiting, *more)
