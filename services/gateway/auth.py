@@ -1,32 +1,66 @@
 """Who asks. A user id comes from here and from nowhere else."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from multidict import MultiMapping
 
 from services.chassis.env import BadSettings
+from services.chassis.logs import Logger
+from services.chassis.resilience import Clock
+from services.chassis.telemetry import Metrics
+from services.chassis.web import Check
 from services.errors import Invalid
+from services.gateway import ids
+from services.gateway.config import Config
+from services.gateway.issuer import Issuer
+from services.gateway.keys import Keys
+from services.gateway.policy import policy_of
+from services.gateway.verified import TokenUsers
 
 MOCK_USER = 1
-MOST = 2**63 - 1
 
-UserOf = Callable[[Mapping[str, str]], int]
+Headers = MultiMapping[str]
+UserOf = Callable[[Headers], Awaitable[int]]
 
 
-def user_source(mode: str, app_env: str) -> UserOf:
-    """Give what reads the user out of a request's headers; BadSettings for a mode that must not run here."""
-    if mode == "mock":
-        if app_env != "dev":
+@dataclass(frozen=True, slots=True)
+class Users:
+    """What reads the user out of a request's headers, and what its readiness depends on."""
+
+    of: UserOf
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def users(config: Config, log: Logger, metrics: Metrics, clock: Clock = time.monotonic) -> AsyncIterator[Users]:
+    """Give the users of the mode that is set; BadSettings for one that must not run here, or lacks something.
+
+    It does not wait for the issuer: a gateway that starts while the issuer is away answers 503 until it is there.
+    """
+    if config.auth_mode == "mock":
+        if config.app_env != "dev":
             raise BadSettings("AUTH_MODE: mock lets anybody be anybody, and needs APP_ENV=dev")
-        return mock_user
-    if mode == "jwt":
-        raise BadSettings("AUTH_MODE: jwt is not part of this version; on a laptop set AUTH_MODE=mock and APP_ENV=dev")
-    raise BadSettings(f"AUTH_MODE: must be mock or jwt (got {mode!r})")
+        yield Users(mock_user)
+    elif config.auth_mode == "jwt":
+        policy = policy_of(config)
+        async with Issuer(policy) as issuer:
+            keys = Keys(issuer.fetch, log, metrics, clock)
+            keys.begin()
+            try:
+                yield Users(TokenUsers(policy, keys, metrics), {"issuer": keys.ready})
+            finally:
+                await keys.close()
+    else:
+        raise BadSettings(f"AUTH_MODE: must be mock or jwt (got {config.auth_mode!r})")
 
 
-def mock_user(headers: Mapping[str, str]) -> int:
+async def mock_user(headers: Headers) -> int:
     """Give the user of X-User-Id, or user 1; Invalid where it is no positive 64-bit integer."""
     text = headers.get("X-User-Id")
-    if text is None:
-        return MOCK_USER
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= MOST):  # noqa: PLR2004 - digits of 2^63
+    user = MOCK_USER if text is None else ids.positive(text)
+    if user is None:
         raise Invalid("X-User-Id must be a positive 64-bit integer")
-    return int(text)
+    return user

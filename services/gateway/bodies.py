@@ -6,10 +6,10 @@ import msgspec
 from aiohttp import web
 
 from services.errors import Invalid
+from services.gateway import ids
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_KEY = 255
-MOST_ID = 2**63 - 1
 INT32 = 2**31 - 1
 
 B = TypeVar("B")
@@ -50,10 +50,10 @@ def bounded(quantity: int) -> int:
 
 def product_id(text: Any) -> int:
     """Give a product's id; Invalid for what is none."""
-    value = str(text)
-    if not (value.isascii() and value.isdigit() and len(value) < 20 and 1 <= int(value) <= MOST_ID):  # noqa: PLR2004 - digits of 2^63
+    value = ids.positive(str(text))
+    if value is None:
         raise Invalid("a product's id is a positive integer")
-    return int(value)
+    return value
 
 
 def key(header: str | None, body: str) -> str:

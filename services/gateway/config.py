@@ -8,7 +8,17 @@ class Config(Settings):
 
     http_port: Port = 8080
     auth_mode: str = "jwt"
-    """`mock` takes the user from X-User-Id, or user 1; it needs APP_ENV=dev."""
+    """`jwt` takes the user from a token of AUTH_ISSUER; `mock` from X-User-Id, or user 1: it needs APP_ENV=dev."""
+    auth_issuer: str = ""
+    """The URL of the OpenID Connect issuer, exactly as in its tokens' `iss`; https but for APP_ENV=dev."""
+    auth_audience: str = ""
+    """The audience that a token must be for: its `aud`, or one of them."""
+    auth_user_claim: str = "sub"
+    """The claim that holds the user id, a positive 64-bit integer, as a number or in digits."""
+    auth_algorithms: str = "RS256,ES256"
+    """The signature algorithms that count, all of them asymmetric."""
+    auth_jwks_url: str = ""
+    """Where the issuer's keys are; found by its discovery document where it is empty."""
     product_addr: str = "127.0.0.1:50051"
     cart_addr: str = "127.0.0.1:50052"
     orders_addr: str = "127.0.0.1:50055"

@@ -12,11 +12,13 @@ from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.chassis.web import json_response
 from services.gateway.auth import UserOf
+from services.gateway.tokens import Unauthenticated
 
 SECONDS = 4.8
 USER = web.RequestKey("user", int)
 
 _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
+    (Unauthenticated, 401),
     (errors.Invalid, 400),
     (errors.NotFound, 404),
     (errors.Conflict, 409),
@@ -30,6 +32,8 @@ def answer(fault: errors.Fault) -> web.Response:
     headers = {}
     if isinstance(fault, errors.Transient):
         headers["Retry-After"] = str(max(1, math.ceil(fault.retry_after)))
+    if isinstance(fault, Unauthenticated):
+        headers["WWW-Authenticate"] = fault.challenge
     return json_response({"error": str(fault) or "unavailable"}, status=status, headers=headers)
 
 
@@ -67,7 +71,7 @@ def edge(user_of: UserOf, log: Logger, metrics: Metrics) -> Middleware:
 async def _answered(request: web.Request, handler: Handler, user_of: UserOf, log: Logger) -> web.StreamResponse:
     try:
         if request.path.startswith("/api/"):
-            request[USER] = user_of(request.headers)
+            request[USER] = await user_of(request.headers)
         return await handler(request)
     except errors.Fault as fault:
         return answer(fault)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from services.chassis.client import Endpoint
 from services.chassis.run import Runtime, run
-from services.gateway.auth import user_source
+from services.gateway.auth import users
 from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
 from services.gateway.config import Config
@@ -17,7 +17,6 @@ from services.gateway.routes import Routes
 async def serve(runtime: Runtime) -> None:
     """Serve the REST contract."""
     config = Config.from_env(runtime.env)
-    user_of = user_source(config.auth_mode, config.app_env)
     addresses = {
         "product": config.product_addr,
         "cart": config.cart_addr,
@@ -25,13 +24,14 @@ async def serve(runtime: Runtime) -> None:
         "checkout": config.checkout_addr,
     }
     async with AsyncExitStack() as stack:
+        who = await stack.enter_async_context(users(config, runtime.log, runtime.metrics))
         ends = {
             name: await stack.enter_async_context(Endpoint(name, address, runtime.metrics))
             for name, address in addresses.items()
         }
-        app = web.Application(middlewares=[edge(user_of, runtime.log, runtime.metrics)], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(middlewares=[edge(who.of, runtime.log, runtime.metrics)], client_max_size=MAX_BODY_BYTES)
         app.add_routes(Routes(Services(**ends, metrics=runtime.metrics)).table())
-        await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()})
+        await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()} | dict(who.checks))
 
 
 if __name__ == "__main__":

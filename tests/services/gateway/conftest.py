@@ -1,7 +1,8 @@
-"""The gateway over real HTTP, before stand-ins of the four services that speak real gRPC."""
+"""The gateway over real HTTP, before stand-ins of the four services that speak real gRPC, and an issuer of tokens."""
 # ruff: noqa: N802 - methods have the names of the proto
 
-from contextlib import AsyncExitStack
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +16,10 @@ from services.chassis.rpc import Server, batch
 from services.chassis.telemetry import Metrics
 from services.chassis.web import Readiness, health_routes
 from services.errors import Conflict, Invalid, NotFound
-from services.gateway.auth import mock_user
+from services.gateway.auth import users
 from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
+from services.gateway.config import Config
 from services.gateway.edge import edge
 from services.gateway.routes import Routes
 from services.pb import (
@@ -30,6 +32,7 @@ from services.pb import (
     product_pb2,
     product_pb2_grpc,
 )
+from tests.issuer import AUDIENCE, LocalIssuer
 
 ORDER_ID = "7c1e0000-0000-4000-8000-000000000001"
 STORED = b'{"checkout_id":"c1", "status":"COMPLETED"}'  # with a blank that no encoder of ours writes
@@ -202,11 +205,12 @@ def backend():
     return Backend()
 
 
-@pytest.fixture
-async def gateway(backend):
-    """Give a client of the gateway, with the application and its metrics beside it."""
+@asynccontextmanager
+async def serving(backend, env, clock=time.monotonic):
+    """Serve the gateway with these settings; give a client of it, with the application and its metrics beside it."""
     log, metrics = structlog.get_logger(), Metrics()
     async with AsyncExitStack() as stack:
+        who = await stack.enter_async_context(users(Config.from_env(env), log, metrics, clock))
         server = Server(log, Metrics(), reflect=False)
         register = {
             "product": lambda it: product_pb2_grpc.add_ProductServiceServicer_to_server(backend, it),
@@ -219,10 +223,54 @@ async def gateway(backend):
         ends = {
             name: await stack.enter_async_context(Endpoint(name, f"127.0.0.1:{port}", metrics)) for name in register
         }
-        app = web.Application(middlewares=[edge(mock_user, log, metrics)], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(middlewares=[edge(who.of, log, metrics)], client_max_size=MAX_BODY_BYTES)
         app.add_routes(Routes(Services(**ends, metrics=metrics)).table())
         readiness = Readiness()
         readiness.state = "serving"
+        readiness.checks.update(who.checks)
         app.add_routes(health_routes(readiness, metrics))
         client = await stack.enter_async_context(TestClient(TestServer(app)))
         yield SimpleNamespace(client=client, app=app, metrics=metrics)
+
+
+@pytest.fixture
+async def gateway(backend):
+    """Give the gateway of a laptop."""
+    async with serving(backend, {"AUTH_MODE": "mock", "APP_ENV": "dev"}) as it:
+        yield it
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def issuer():
+    """Give an issuer that answers."""
+    local = LocalIssuer()
+    yield local
+    local.stop()
+
+
+@pytest.fixture
+def jwt_settings(issuer):
+    """Give the settings that make tokens of that issuer count."""
+    return {"AUTH_MODE": "jwt", "APP_ENV": "dev", "AUTH_ISSUER": issuer.url, "AUTH_AUDIENCE": AUDIENCE}
+
+
+@pytest.fixture
+async def secured(backend, jwt_settings, clock):
+    """Give the gateway where tokens are needed; its keys grow older by `clock`."""
+    async with serving(backend, jwt_settings, clock) as it:
+        yield it

@@ -1,21 +1,8 @@
 """What happens to every request, and the contract that is served."""
 
-import pytest
-
-from services.chassis.env import BadSettings
-from services.gateway.auth import user_source
 from services.gateway.docs import openapi
 
 UNDESCRIBED = {"/metrics", "/docs", "/openapi.json"}
-
-
-def test_mock_users_need_a_laptop():
-    """Outside APP_ENV=dev nobody can be anybody."""
-    with pytest.raises(BadSettings, match="APP_ENV=dev"):
-        user_source("mock", "production")
-    with pytest.raises(BadSettings, match="not part of this version"):
-        user_source("jwt", "dev")
-    assert user_source("mock", "dev")({}) == 1
 
 
 async def test_the_routes_are_those_of_the_contract(gateway):

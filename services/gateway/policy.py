@@ -1,0 +1,96 @@
+"""Which tokens count: the settings of AUTH_MODE=jwt, checked at the start, so that no weak one ever serves."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.chassis.env import BadSettings
+from services.gateway.config import Config
+
+# Which algorithms a key can verify, by its type and curve. All are asymmetric: with an HS* algorithm the public key of
+# the issuer would be the secret, and anybody could sign.
+FITS: dict[str, frozenset[str]] = {
+    "RSA": frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
+    "P-256": frozenset({"ES256"}),
+    "P-384": frozenset({"ES384"}),
+    "P-521": frozenset({"ES512"}),
+    "Ed25519": frozenset({"EdDSA"}),
+}
+ASYMMETRIC = frozenset[str]().union(*FITS.values())
+
+_CLAIM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what may stand in an error_description (RFC 6750)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a token must hold, and where the keys are."""
+
+    issuer: str
+    audience: str
+    algorithms: frozenset[str]
+    user_claim: str = "sub"
+    jwks_url: str = ""
+    """Empty: the issuer's discovery document says it."""
+    plain_http: bool = False
+    """Whether keys may come by http; on a laptop alone, since who can change them can be anybody."""
+
+
+def policy_of(config: Config) -> Policy:
+    """Give the policy that the settings stand for; BadSettings names every variable that is missing or wrong."""
+    plain_http = config.app_env == "dev"
+    algorithms = frozenset(name.strip() for name in config.auth_algorithms.split(","))
+    complaints = [*_addresses(config, plain_http=plain_http), *_algorithms(algorithms)]
+    if not config.auth_audience:
+        complaints.append("AUTH_AUDIENCE: is not set; say which audience (aud) a token must be for")
+    if not _CLAIM.fullmatch(config.auth_user_claim):
+        complaints.append("AUTH_USER_CLAIM: must be the name of a claim, in ASCII without blanks and quotes")
+    if complaints:
+        raise BadSettings("\n".join(complaints))
+    return Policy(
+        issuer=config.auth_issuer,
+        audience=config.auth_audience,
+        algorithms=algorithms,
+        user_claim=config.auth_user_claim,
+        jwks_url=config.auth_jwks_url,
+        plain_http=plain_http,
+    )
+
+
+def wrong_with(url: str, *, plain_http: bool) -> str:
+    """Say what is wrong with an address that keys are to come from; empty where nothing is."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # a port that is none raises
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"} or "@" in parts.netloc or "#" in url or not url.isprintable():
+        return "must be a URL such as https://id.example.com"
+    if parts.scheme == "http" and not plain_http:
+        return "must be https, since who can change what comes from there can be anybody; http needs APP_ENV=dev"
+    return ""
+
+
+def _addresses(config: Config, *, plain_http: bool) -> Iterator[str]:
+    if not config.auth_issuer:
+        yield (
+            "AUTH_ISSUER: is not set; say which issuer's tokens count, such as https://id.example.com"
+            " (on a laptop set AUTH_MODE=mock and APP_ENV=dev)"
+        )
+    for variable, url in (("AUTH_ISSUER", config.auth_issuer), ("AUTH_JWKS_URL", config.auth_jwks_url)):
+        wrong = url and wrong_with(url, plain_http=plain_http)
+        if wrong:
+            yield f"{variable}: {wrong} (got {url!r})"
+    if "?" in config.auth_issuer:
+        yield "AUTH_ISSUER: must have no query (?)"
+
+
+def _algorithms(names: frozenset[str]) -> Iterator[str]:
+    choices = ", ".join(sorted(ASYMMETRIC))
+    for name in sorted(names - ASYMMETRIC):
+        if name.lower() == "none":
+            yield f"AUTH_ALGORITHMS: {name} would accept tokens that nobody signed; choose of {choices}"
+        elif name.upper().startswith("HS"):
+            yield f"AUTH_ALGORITHMS: {name} would make the issuer's public key the secret; choose of {choices}"
+        else:
+            yield f"AUTH_ALGORITHMS: must be one or more of {choices} (got {name!r})"

@@ -1,0 +1,118 @@
+"""Whether a token counts, and whose it is: all of it pure, but for the time of day. PyJWT does the checks of RFC 7519."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from multidict import MultiMapping
+
+from services.errors import Invalid
+from services.gateway import ids
+from services.gateway.jwks import Key, KeySet
+from services.gateway.policy import Policy
+
+LEEWAY = 60  # seconds by which two clocks may differ
+
+# The compact form of RFC 7515, which knows no padding. A header line of HTTP ends at 8 KiB; no token may be longer.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,8192}")
+
+_WHY: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ExpiredSignatureError, "the token has expired"),
+    (jwt.ImmatureSignatureError, "the token is not valid yet"),
+    (jwt.InvalidAudienceError, "the token is for another audience"),
+    (jwt.InvalidIssuerError, "the token is of another issuer"),
+    (jwt.MissingRequiredClaimError, "the token lacks a claim: exp, iss and aud are needed"),
+    (jwt.PyJWTError, "the token is not valid"),
+)
+
+
+class Unauthenticated(Invalid):
+    """The request does not say, in a way that counts, who asks. `missing`: it does not try to."""
+
+    def __init__(self, message: str, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    @property
+    def challenge(self) -> str:
+        """The WWW-Authenticate header of RFC 6750, which names no error where nothing was given."""
+        realm = 'Bearer realm="cartwright"'
+        return realm if self.missing else f'{realm}, error="invalid_token", error_description="{self}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token that counts, until `until` (seconds since the epoch) and as long as its key is the issuer's."""
+
+    user_id: int
+    until: int
+    key: Key
+
+
+def bearer(headers: MultiMapping[str]) -> str:
+    """Give the token of a request; Unauthenticated where there is none, or more than one."""
+    given = headers.getall("Authorization", [])
+    if len(given) > 1:
+        raise Unauthenticated("there is more than one Authorization header")
+    scheme, _, token = (given[0] if given else "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("a token is needed: Authorization: Bearer <token>", missing=True)
+    return token.strip(" ")
+
+
+def head(token: str, policy: Policy) -> Mapping[str, Any]:
+    """Give the header of a token, of which nothing is proven yet; Unauthenticated where no key could verify it."""
+    if not _TOKEN.fullmatch(token):
+        raise Unauthenticated("the token is not a JSON Web Token")
+    try:
+        header = jwt.get_unverified_header(token)
+    except jwt.PyJWTError as error:
+        raise Unauthenticated("the token is not a JSON Web Token") from error
+    if not isinstance(header.get("alg"), str) or header["alg"] not in policy.algorithms:
+        raise Unauthenticated("the token is signed with an algorithm that does not count here")
+    return header
+
+
+def choose(keys: KeySet, header: Mapping[str, Any]) -> Key | None:
+    """Give the key that a token names; None where it is not there. Without a name it must be the only one there is."""
+    kid = header.get("kid")
+    if kid is None:
+        if len(keys) > 1:
+            raise Unauthenticated("the token does not say which of the issuer's keys signed it (kid)")
+        return keys[0]
+    named = [key for key in keys if key.kid == kid]
+    fitting = [key for key in named if header["alg"] in key.bound]
+    if named and not fitting:
+        raise Unauthenticated("the token's algorithm is not that of its key")
+    return fitting[0] if fitting else None
+
+
+def verify(token: str, key: Key, header: Mapping[str, Any], policy: Policy) -> Verified:
+    """Give whose token it is, by the clock of this machine; Unauthenticated says why it does not count."""
+    bound = key.bound.get(header["alg"])
+    if bound is None:
+        raise Unauthenticated("the token's algorithm is not that of its key")
+    try:
+        claims = jwt.decode(
+            token,
+            bound,
+            algorithms=[bound.algorithm_name],
+            audience=policy.audience,
+            issuer=policy.issuer,
+            leeway=LEEWAY,
+            options={"require": ["exp", "iss", "aud"], "verify_sub": False},  # a subject may be a number here
+        )
+    except jwt.PyJWTError as error:
+        raise Unauthenticated(next(text for kind, text in _WHY if isinstance(error, kind))) from error
+    return Verified(_user(claims, policy.user_claim), int(claims["exp"]) + LEEWAY, key)
+
+
+def _user(claims: Mapping[str, Any], claim: str) -> int:
+    value = claims.get(claim)
+    is_id = isinstance(value, int | str) and not isinstance(value, bool)
+    user = ids.positive(str(value)) if is_id else None
+    if user is None:
+        raise Unauthenticated(f"the token's claim {claim} must hold the user id, a positive 64-bit integer")
+    return user

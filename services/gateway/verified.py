@@ -1,0 +1,67 @@
+"""The users of tokens. A token that was verified is remembered, since verifying costs more than a cached read of a cart."""
+
+import hashlib
+import time
+from typing import Any
+
+from multidict import MultiMapping
+
+from services.chassis.resilience import Clock
+from services.chassis.telemetry import Metrics
+from services.gateway import tokens
+from services.gateway.jwks import KeySet
+from services.gateway.keys import Keys
+from services.gateway.policy import Policy
+from services.gateway.tokens import Unauthenticated, Verified
+
+MOST_TOKENS = 10_000  # one per shopper of the last minutes; with some 300 bytes for each it stays at 3 MB
+
+
+class TokenUsers:
+    """Gives the user of a request's token."""
+
+    def __init__(self, policy: Policy, keys: Keys, metrics: Metrics, clock: Clock = time.time) -> None:
+        self._policy = policy
+        self._keys = keys
+        self._clock = clock
+        self._verified: dict[bytes, Verified] = {}
+        self._counted: Any = metrics.counter(
+            "cartwright_tokens_total", "Tokens of requests: remembered, verified, refused.", ("outcome",)
+        ).labels
+
+    async def __call__(self, headers: MultiMapping[str]) -> int:
+        """Give the user; Unauthenticated says why there is none, Unavailable that nobody can tell now."""
+        try:
+            token = tokens.bearer(headers)
+            digest = hashlib.sha256(token.encode()).digest()  # short, and worth nothing to who reads the memory
+            known = self._verified.get(digest)
+            if known is not None and await self._counts(known):
+                self._counted("remembered").inc()
+                return known.user_id
+            self._verified.pop(digest, None)
+            found = await self._verify(token)
+        except Unauthenticated:
+            self._counted("refused").inc()
+            raise
+        self._counted("verified").inc()
+        self._remember(digest, found)
+        return found.user_id
+
+    async def _counts(self, known: Verified) -> bool:
+        """Whether a token still counts: it has not expired, and its key is still one of the issuer's."""
+        return self._clock() < known.until and known.key in await self._keys.current()
+
+    async def _verify(self, token: str) -> Verified:
+        header = tokens.head(token, self._policy)
+        keys: KeySet = await self._keys.current()
+        key = tokens.choose(keys, header)
+        if key is None:  # the issuer may have a new one
+            key = tokens.choose(await self._keys.newer(keys), header)
+        if key is None:
+            raise Unauthenticated("the token is signed with a key that its issuer does not have")
+        return tokens.verify(token, key, header, self._policy)
+
+    def _remember(self, digest: bytes, found: Verified) -> None:
+        if len(self._verified) >= MOST_TOKENS:
+            del self._verified[next(iter(self._verified))]  # the oldest: it is the likeliest to have expired
+        self._verified[digest] = found

@@ -1,0 +1,235 @@
+"""Whether a token counts: every way in which one does not."""
+
+import base64
+import json
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from services.gateway import tokens
+from services.gateway.jwks import key_set
+from services.gateway.policy import Policy
+from services.gateway.tokens import Unauthenticated
+from tests.issuer import private_key, public_jwk, signed
+
+ISSUER, AUDIENCE = "https://id.example.com", "shop"
+POLICY = Policy(ISSUER, AUDIENCE, frozenset({"RS256", "ES256"}))
+JWKS = [public_jwk("RS256", "rsa"), public_jwk("ES256", "ec")]
+MOST = 2**63 - 1
+
+
+def keys_of(*jwks):
+    return key_set(json.dumps({"keys": jwks}).encode(), POLICY.algorithms)
+
+
+KEYS = keys_of(*JWKS)
+
+
+def claims(**more):
+    now = int(time.time())
+    return {"iss": ISSUER, "aud": AUDIENCE, "sub": "7", "exp": now + 600} | more
+
+
+def make(algorithm="RS256", kid="rsa", key=None, **more):
+    return signed(key or private_key(algorithm), algorithm, kid, **claims(**more))
+
+
+def part(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def check(token, keys=KEYS, policy=POLICY):
+    """Do what the gateway does with a token, all keys being there."""
+    header = tokens.head(token, policy)
+    key = tokens.choose(keys, header)
+    if key is None:
+        raise Unauthenticated("unknown key")
+    return tokens.verify(token, key, header, policy)
+
+
+@pytest.mark.parametrize(("algorithm", "kid"), [("RS256", "rsa"), ("ES256", "ec")])
+def test_a_good_token_counts_until_it_expires(algorithm, kid):
+    """A token that is signed by a key of the issuer gives its user, until it expires and a minute more."""
+    exp = int(time.time()) + 300
+    found = check(make(algorithm, kid, exp=exp))
+    assert (found.user_id, found.until, found.key.kid) == (7, exp + 60, kid)
+
+
+@pytest.mark.parametrize("aud", [AUDIENCE, [AUDIENCE], ["other", AUDIENCE]])
+def test_one_of_its_audiences_is_enough(aud):
+    """A token may be for several audiences, of which ours is one."""
+    assert check(make(aud=aud)).user_id == 7
+
+
+@pytest.mark.parametrize(("value", "user"), [(1, 1), (MOST, MOST), ("1", 1), (str(MOST), MOST), ("0042", 42)])
+def test_the_user_is_a_number_or_digits(value, user):
+    """The claim holds a positive 64-bit integer, as a number or in digits."""
+    assert check(make(sub=value)).user_id == user
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 0, -1, MOST + 1, 1.0, 1.5, True, False, "", "0", "-1", "+1", "1.0", "x", " 1", "1 ", "1_0", "٣", "1e3",
+     str(MOST + 1), "9" * 5000, [], [1], {}, {"id": 1}, "auth0|5f7c8ec7c33c6c004bbafe82"],
+)  # fmt: skip
+def test_another_user_claim_is_said_to_be_wrong(value):
+    """What is no user id is 401, and the answer says which claim must hold one."""
+    with pytest.raises(Unauthenticated, match="claim sub must hold the user id, a positive 64-bit integer"):
+        check(make(sub=value))
+
+
+def test_the_claim_may_be_another():
+    """The user is read from the claim that is set, and from no other."""
+    policy = Policy(ISSUER, AUDIENCE, POLICY.algorithms, user_claim="https://shop.example.com/user")
+    token = make(**{"sub": "1", "https://shop.example.com/user": 5})
+    assert check(token, policy=policy).user_id == 5
+    with pytest.raises(Unauthenticated, match=r"https://shop\.example\.com/user"):
+        check(make(sub="1"), policy=policy)
+
+
+NOW = int(time.time())
+BAD_CLAIMS = [
+    ({"exp": NOW - 3600}, "has expired"),
+    ({"exp": NOW - 61}, "has expired"),
+    ({"exp": None}, "lacks a claim"),
+    ({"exp": "soon"}, "not valid"),
+    ({"nbf": NOW + 3600}, "not valid yet"),
+    ({"nbf": "soon"}, "not valid"),
+    ({"iat": NOW + 3600}, "not valid yet"),
+    ({"aud": "another"}, "another audience"),
+    ({"aud": ["another", "shop "]}, "another audience"),
+    ({"aud": None}, "lacks a claim"),
+    ({"aud": []}, "lacks a claim"),
+    ({"aud": {"shop": 1}}, "another audience"),
+    ({"iss": "https://evil.example.com"}, "another issuer"),
+    ({"iss": ISSUER + "/"}, "another issuer"),
+    ({"iss": None}, "lacks a claim"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "why"), BAD_CLAIMS)
+def test_claims_that_do_not_count(wrong, why):
+    """Expired, not yet valid, for another audience, of another issuer, or without saying so: refused, with the reason."""
+    with pytest.raises(Unauthenticated, match=why):
+        check(make(**wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"exp": 30 - 60}, {"nbf": 30}, {"iat": 30}])
+def test_clocks_may_differ_by_a_minute(wrong):
+    """A token that has expired, or begins to count, within the minute is taken."""
+    (name, offset) = next(iter(wrong.items()))
+    assert check(make(**{name: int(time.time()) + offset})).user_id == 7
+
+
+def public_pem():
+    return private_key("RS256").public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def hmac_signed(secret):
+    """Sign with HS256 by hand: the library refuses a public key as a secret."""
+    signing_input = f"{part({'alg': 'HS256', 'kid': 'rsa', 'typ': 'JWT'})}.{part(claims())}".encode()
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(signing_input, secret)
+    return f"{signing_input.decode()}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        f"{part({'alg': 'none', 'kid': 'rsa'})}.{part(claims())}.",
+        f"{part({'alg': 'none', 'kid': 'rsa'})}.{part(claims())}.AA",
+        f"{part({'alg': 'nOnE', 'kid': 'rsa'})}.{part(claims())}.AA",
+        f"{part({'alg': ['RS256'], 'kid': 'rsa'})}.{part(claims())}.AA",
+        f"{part({'alg': None, 'kid': 'rsa'})}.{part(claims())}.AA",
+        f"{part({'kid': 'rsa'})}.{part(claims())}.AA",
+        f"{part({'alg': 'RS256', 'kid': 7})}.{part(claims())}.AA",
+        f"{part({'alg': 'RS256', 'kid': None})}.{part(claims())}.AA",
+        f"{part({'alg': 'RS256', 'kid': 'rsa', 'crit': ['x'], 'x': 1})}.{part(claims())}.AA",
+        f"{part([])}.{part(claims())}.AA",
+        hmac_signed(public_pem()),
+        hmac_signed(b""),
+        make(key=private_key("RS256", 1)),
+        make("ES256", "rsa"),
+        make("RS256", "ec"),
+        make(kid="nobody's"),
+        make(kid=None),
+        signed(private_key("RS256"), "RS512", "rsa", **claims()),
+        signed(private_key("RS256"), "PS256", "rsa", **claims()),
+        jwt.api_jws.encode(b"[]", private_key("RS256"), "RS256", headers={"kid": "rsa"}),
+        jwt.api_jws.encode(b"\xff", private_key("RS256"), "RS256", headers={"kid": "rsa"}),
+        jwt.api_jws.encode(b"[" * 5000, private_key("RS256"), "RS256", headers={"kid": "rsa"}),
+        jwt.api_jws.encode(b'{"exp": Infinity}', private_key("RS256"), "RS256", headers={"kid": "rsa"}),
+        make() + "=", make() + "==", make() + ".", make() + ".AA", "." + make(), make().replace(".", "", 1),
+        make().rsplit(".", 1)[0], make().rsplit(".", 1)[0] + ".", "", ".", "..", "a.b.c", "x" * 9000, "ä.b.c",
+        "a." * 9000 + "c", f"{part({'alg': 'RS256', 'kid': 'rsa', 'x': 'x' * 9000})}.a.a",
+    ],
+)  # fmt: skip
+def test_forged_and_garbled_tokens_are_refused(token):
+    """Unsigned, signed with the public key as a secret, by another key, for another key, or no token at all: refused."""
+    with pytest.raises(Unauthenticated):
+        check(token)
+
+
+def test_without_a_name_the_key_must_be_the_only_one():
+    """A token that names no key is checked with the only key there is; where there are two it is refused."""
+    token = make(kid=None)
+    assert check(token, keys_of(JWKS[0])).user_id == 7
+    assert check(token, keys_of(JWKS[0], public_jwk("ES256", "e", use="enc"))).user_id == 7
+    with pytest.raises(Unauthenticated, match="which of the issuer's keys"):
+        check(token, KEYS)
+
+
+def test_a_key_may_share_its_name_with_one_of_another_type():
+    """Of two keys with one name that of the token's algorithm is taken."""
+    keys = keys_of(public_jwk("RS256", "one"), public_jwk("ES256", "one"))
+    assert [check(make(alg, "one"), keys).user_id for alg in ("RS256", "ES256")] == [7, 7]
+
+
+WHOLE = {"RS256": make(exp=2**40), "ES256": make("ES256", "ec", exp=2**40)}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=. \x00é"
+
+
+@given(st.sampled_from(sorted(WHOLE)), st.integers(0, 2000), st.sampled_from(LETTERS))
+def test_no_altered_token_counts(algorithm, at, letter):
+    """No token of which one byte was altered is accepted, wherever it is and whatever it became."""
+    token = WHOLE[algorithm]
+    at %= len(token)
+    altered = token[:at] + letter + token[at + 1 :]
+    if altered != token:
+        with pytest.raises(Unauthenticated):
+            check(altered)
+
+
+def test_not_one_bit_of_the_last_letters_is_free():
+    """The last letter of each part holds bits that no byte needs; a token in which they are set is refused."""
+    for token in WHOLE.values():
+        for end in (at - 1 for at in (token.index("."), token.rindex("."), len(token))):
+            for letter in LETTERS:
+                if letter != token[end]:
+                    with pytest.raises(Unauthenticated):
+                        check(token[:end] + letter + token[end + 1 :])
+
+
+@pytest.mark.parametrize("given_", ["", "Basic dXNlcjpwYXNz", "Token x", "bearer", "Bearer"])
+def test_who_gives_no_token_is_asked_for_one(given_):
+    """Without a token the challenge names no error (RFC 6750); one that is empty is wrong."""
+    headers = CIMultiDict({"Authorization": given_} if given_ else {})
+    with pytest.raises(Unauthenticated) as error:
+        tokens.head(tokens.bearer(headers), POLICY)
+    assert ("error=" in error.value.challenge) is (given_.lower() == "bearer")
+
+
+def test_the_scheme_is_written_in_any_case():
+    """`bearer` and `BEARER` are the same (RFC 9110); blanks around the token do not matter."""
+    assert tokens.bearer(CIMultiDict({"Authorization": "bEARER  a.b.c "})) == "a.b.c"
+
+
+def test_two_tokens_are_none():
+    """With two Authorization headers a proxy and the gateway could read different ones: refused."""
+    headers = CIMultiDict([("Authorization", f"Bearer {make()}"), ("Authorization", f"Bearer {make(sub='8')}")])
+    with pytest.raises(Unauthenticated, match="more than one"):
+        tokens.bearer(headers)
