@@ -1,14 +1,21 @@
 """An issuer of tokens for the tests: a real HTTP server with a discovery document and a key set, and the private keys."""
 
 import functools
+import ipaddress
+import ssl
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import jwt
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 AUDIENCE = "cartwright"
@@ -42,10 +49,33 @@ def signed(key: Any, algorithm: str, kid: str | None, **claims: Any) -> str:
     return jwt.encode(held, key, algorithm, headers={"kid": kid} if kid else None)
 
 
-class LocalIssuer:
-    """Answers on a port of its own, from `start` to `stop`; `requests` are the paths that it was asked for."""
+def self_signed(folder: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that only who is told of it believes, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "issuer.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return file
 
-    def __init__(self) -> None:
+
+class LocalIssuer:
+    """Answers on a port of its own, from `start` to `stop`; `requests` are the paths that it was asked for.
+
+    With a `certificate` (a file that holds its key too) it speaks https.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._certificate = certificate
         self.requests: list[str] = []
         self.keys = {"rsa": ("RS256", 0), "ec": ("ES256", 0)}
         self.jwks: bytes | None = None
@@ -63,13 +93,17 @@ class LocalIssuer:
     @property
     def url(self) -> str:
         """What it calls itself."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http{'s' if self._certificate else ''}://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Listen, from the second time on at the same port."""
         ThreadingHTTPServer.daemon_threads = True
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
         self._port = self._server.server_port
+        if self._certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self._certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:

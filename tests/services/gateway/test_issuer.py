@@ -5,6 +5,7 @@ import pytest
 from services.gateway import issuer as subject
 from services.gateway.issuer import Issuer, IssuerAway
 from services.gateway.policy import Policy
+from tests.issuer import LocalIssuer, self_signed
 
 ALGORITHMS = frozenset({"RS256", "ES256"})
 
@@ -60,11 +61,21 @@ async def test_keys_over_http_are_for_laptops(fetch, issuer):
     assert issuer.requests == ["/.well-known/openid-configuration"]
 
 
-@pytest.mark.parametrize("jwks", [b"", b"[]", b'{"keys": []}', b"\xff", b"x" * (256 * 1024 + 1)])
+@pytest.mark.parametrize("jwks", [b"", b"[]", b'{"keys": []}', b"\xff"])
 async def test_keys_that_are_none(fetch, issuer, jwks):
-    """Nothing, no keys, no JSON and too much of it are all refused."""
+    """Nothing, no keys and no JSON are all refused."""
     issuer.jwks = jwks
     with pytest.raises(IssuerAway):
+        await fetch()
+
+
+async def test_keys_without_end(fetch, issuer):
+    """However good the keys are, the issuer is read for so many bytes and no more."""
+    keys = issuer._page("/keys")
+    issuer.jwks = keys + b" " * (256 * 1024 - len(keys))
+    assert await fetch()
+    issuer.jwks += b" "
+    with pytest.raises(IssuerAway, match="more than 256 KiB"):
         await fetch()
 
 
@@ -75,6 +86,17 @@ async def test_another_status_is_refused(fetch, issuer, status):
     with pytest.raises(IssuerAway, match=f"status {status}"):
         await fetch()
     assert len(issuer.requests) == 1
+
+
+async def test_an_issuer_whose_certificate_nobody_knows(fetch, tmp_path):
+    """Over https the certificate must be of an authority that is trusted; before that nothing is asked."""
+    pretender = LocalIssuer(self_signed(tmp_path))
+    try:
+        with pytest.raises(IssuerAway, match="cannot be reached"):
+            await fetch(issuer=pretender.url, plain_http=False)
+        assert pretender.requests == []
+    finally:
+        pretender.stop()
 
 
 async def test_an_issuer_that_is_away(fetch, issuer):

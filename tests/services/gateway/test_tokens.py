@@ -174,6 +174,14 @@ def test_forged_and_garbled_tokens_are_refused(token):
         check(token)
 
 
+@pytest.mark.parametrize("alg", ["none", "HS256", "RS512", ["RS256"], None])
+def test_an_algorithm_that_is_not_set_is_refused_before_its_key_is_looked_for(alg):
+    """Only algorithms that are set count; a token with another one makes nobody ask the issuer for its key."""
+    token = f"{part({'alg': alg, 'kid': 'made-up'})}.{part(claims())}.AA"
+    with pytest.raises(Unauthenticated, match="algorithm that does not count"):
+        tokens.head(token, POLICY)
+
+
 def test_without_a_name_the_key_must_be_the_only_one():
     """A token that names no key is checked with the only key there is; where there are two it is refused."""
     token = make(kid=None)
