@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from devstack import apiserver, fetch, home, ports, stores
+from devstack import apiserver, fetch, helm, home, ports, stores
 from devstack.client import Stack, StackError
 from devstack.table import STORES, UnknownPart, part
 
@@ -74,9 +74,15 @@ make status shows the parts, eval "$(make -s env)" lets psql, redis-cli and kube
 
 @app.command("fetch")
 def fetch_all() -> None:
-    """Bring everything that the platform needs into the cache."""
+    """Bring everything that the platform and its tests need into the cache."""
+    user = home.user_environment()
+
+    def say(line: str) -> None:
+        console.print(f"  {line} …")
+
     try:
-        stores.find(set(STORES), home.user_environment(), lambda line: console.print(f"  {line} …"))
+        stores.find(set(STORES), user, say)
+        helm.find(user, say)
     except (fetch.CannotFetch, stores.CannotStart) as error:
         _fail(error)
 

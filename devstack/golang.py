@@ -13,11 +13,17 @@ VERSION = "1.35.4"
 NEEDED_GO = (1, 26)
 SAID_EVERY = 20.0  # seconds between lines that say that it still builds
 
+_MAJOR, _MINOR, _ = VERSION.split(".")
 _STAMPS = {
     "k8s.io/component-base/version.gitVersion": f"v{VERSION}",
-    "k8s.io/component-base/version.gitMajor": VERSION.split(".", maxsplit=1)[0],
-    "k8s.io/component-base/version.gitMinor": VERSION.split(".")[1],
+    "k8s.io/component-base/version.gitMajor": _MAJOR,
+    "k8s.io/component-base/version.gitMinor": _MINOR,
     "k8s.io/client-go/pkg/version.gitVersion": f"v{VERSION}",
+    # Which cluster helm takes a chart to be for, where it does not ask one.
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": _MAJOR,
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": _MINOR,
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": _MAJOR,
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": _MINOR,
 }
 
 
@@ -32,6 +38,7 @@ class Source:
 
 SOURCES = {
     "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 2 minutes"),
+    "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "at most 2 minutes"),
     "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 to 6 minutes"),
     "kubectl": Source("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "at most 2 minutes"),
 }
