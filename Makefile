@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick
+.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ format: $(VENV)/.stamp ## Format the code
 
 proto: $(VENV)/.stamp ## Make services/pb from protos/
 	@$(PY) -m grpc_tools.protoc -I services/pb=protos --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
+
+charts: $(VENV)/.stamp ## Make the charts' schemas, README tables and copy of the resource from values.yaml and crds/
+	@$(PY) -m devstack.charts
 
 LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 lock: $(VENV)/.stamp ## Make the lock files from pyproject.toml
