@@ -1,5 +1,22 @@
-{{/* The variables of a container: (dict "root" $ "part" part ["secret" name]). The user's own come last, and win. */}}
+{{/* The variables of a container: (dict "root" $ "part" part ["secret" name]). */}}
 {{- define "cartwright.env" -}}
+{{- include "cartwright.env.with" (dict "ours" (include "cartwright.env.ours" .) "own" .part.values.env) }}
+{{- end }}
+
+{{/* A user's own variable takes the place of ours: of two with one name Kubernetes forgets one at some upgrade. */}}
+{{- define "cartwright.env.with" -}}
+{{- $own := .own | default dict -}}
+{{- range .ours | fromYamlArray }}
+{{- if not (hasKey $own .name) }}
+- {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $own }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "cartwright.env.ours" -}}
 {{- $values := .root.Values -}}
 - {name: APP_ENV, value: {{ $values.appEnv }}}
 - {name: LOG_LEVEL, value: {{ $values.logLevel }}}
@@ -30,9 +47,6 @@
 - {name: BANK_ADMIN, value: {{ ternary "1" "0" $values.bank.admin | quote }}}
 - {name: BANK_SUCCESS_RATE, value: {{ $values.bank.successRate | quote }}}
 {{- end }}
-{{- range $name, $value := .part.values.env }}
-- {name: {{ $name }}, value: {{ $value | quote }}}
-{{- end }}
 {{- end }}
 
 {{/* Who the users are. */}}
@@ -50,4 +64,14 @@
 {{- else if ne .Values.appEnv "dev" }}
 {{- fail "auth.mode=mock lets anybody be anybody: it needs appEnv=dev" }}
 {{- end }}
+{{- end }}
+
+{{/* The operator's. */}}
+{{- define "cartwright.operator.env" -}}
+- {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+- {name: CHECKOUT_ADDR, value: "dns:///{{ include "cartwright.name" . }}-checkout:50056"}
+- {name: LOG_LEVEL, value: {{ .Values.logLevel }}}
+- {name: MIRROR_MODE, value: {{ .Values.operator.mirror.mode | quote }}}
+- {name: MIRROR_MAX_WRITES_PER_SECOND, value: {{ .Values.operator.mirror.maxWritesPerSecond | quote }}}
+- {name: MIRROR_MAX_OBJECTS, value: {{ .Values.operator.mirror.maxObjects | quote }}}
 {{- end }}

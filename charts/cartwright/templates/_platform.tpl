@@ -1,6 +1,7 @@
 {{/*
 What the platform is made of. Who listens where, who calls whom, which stores each needs: facts, not choices, hence not in
-the values. `workers` run beside their service or as deployments of their own.
+the values. `workers` run beside their service or as deployments of their own; they call whom it calls, where they do not
+say otherwise.
 */}}
 {{- define "cartwright.platform" -}}
 gateway: {http: 8080, calls: [product, cart, orders, checkout], issuer: true}
@@ -9,7 +10,7 @@ cart: {grpc: 50052, http: 9052, stores: [mongodb, redis], calls: [product], migr
 inventory: {grpc: 50053, http: 9053, stores: [postgresql], migrates: true, workers: {sweeper: {http: 9153}}}
 payment: {grpc: 50054, http: 9054, stores: [postgresql], calls: [bank], migrates: true, workers: {resolver: {http: 9154}}}
 orders: {grpc: 50055, http: 9055, stores: [postgresql], migrates: true, workers: {consumer: {http: 9155, stores: [kafka]}}}
-checkout: {grpc: 50056, http: 9056, stores: [postgresql], calls: [cart, product, inventory, payment], migrates: true, topics: true, workers: {relay: {http: 9156, stores: [kafka]}, recovery: {http: 9157}}}
+checkout: {grpc: 50056, http: 9056, stores: [postgresql], calls: [cart, product, inventory, payment], migrates: true, topics: true, workers: {relay: {http: 9156, stores: [kafka], calls: []}, recovery: {http: 9157}}}
 bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, optional: true}
 {{- end }}
 
@@ -26,7 +27,7 @@ bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, option
 {{- range $service, $facts := include "cartwright.services" . | fromYaml -}}
 {{- $_ := set $found $service (merge (dict "service" $service "role" "serve" "values" (index $.Values.services $service)) (omit $facts "workers")) -}}
 {{- range $worker, $its := ($facts.workers | default dict) -}}
-{{- $part := dict "service" $service "role" $worker "http" $its.http "stores" (concat ($facts.stores | default list) ($its.stores | default list)) "calls" ($facts.calls | default list) "values" (index $.Values.services $service "workers" $worker) -}}
+{{- $part := dict "service" $service "role" $worker "http" $its.http "stores" (concat ($facts.stores | default list) ($its.stores | default list)) "calls" (ternary $its.calls $facts.calls (hasKey $its "calls") | default list) "values" (index $.Values.services $service "workers" $worker) -}}
 {{- if eq $.Values.workers.mode "deployment" -}}
 {{- $_ := set $part "values" (merge (dict "replicas" 1) $part.values) -}}
 {{- $_ := set $found (printf "%s-%s" $service $worker) $part -}}

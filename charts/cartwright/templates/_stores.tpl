@@ -84,7 +84,8 @@ user's secret holds only a password, Kubernetes puts it into the URL when the co
 {{- if eq . "kafka" -}}
 {{- range splitList "," $of.bootstrapServers }}{{ $ports = append $ports (regexFind "[0-9]+$" .) }}{{ end -}}
 {{- else -}}
-{{- $ports = append $ports (regexFind "[0-9]+$" (regexFind "@?[^/@]+:[0-9]+" ($of.url | trimPrefix "postgresql:" | trimPrefix "mongodb:" | trimPrefix "redis:" | trimPrefix "rediss:")) | default (toString $of.port)) -}}
+{{- /* between the password, which may hold anything, and the path: host:port, with commas between */ -}}
+{{- range splitList "," (regexReplaceAll "^[a-z+]+://([^/?]*@)?([^/?]*).*$" $of.url "${2}") }}{{ $ports = append $ports (regexFind "[0-9]+$" . | default (toString $of.port)) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- range uniq $ports }}

@@ -1,0 +1,157 @@
+"""Every combination of values that the charts support: by its name, what it sets over a smallest whole installation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devstack.home import ROOT
+
+CHART = ROOT / "charts" / "cartwright"
+STORES = ROOT / "charts" / "cartwright-stores"
+EXAMPLES = CHART / "examples"
+DEV = (CHART / "values-dev.yaml",)
+NAMESPACE = "shop"
+URLS = {
+    # Passwords that begin with a digit: a careless reader of URLs takes them for ports.
+    "postgresql": "postgresql://app:5canary@pg.example:6432/ecommerce",
+    "bankPostgresql": "postgresql://app:5canary@pg.example/bank",
+    "mongodb": "mongodb://app:5canary@mongo-0.example:27018,mongo-1.example:27019/?replicaSet=rs0",
+    "redis": "redis://:5canary@redis.example:6380/0",
+}
+CANARY = "5canary"
+LONGEST = "a-release-whose-name-is-as-long-as-helm-lets-it-be-abc"[:53]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one rendering sets: values, and files of values over them."""
+
+    values: Mapping[str, Any]
+    files: tuple[Path, ...] = ()
+    release: str = "cartwright"
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Give two trees of values as one, the second over the first."""
+    both = {name: merged(under[name], over[name]) for name in under.keys() & over.keys() if _trees(under, over, name)}
+    return {**under, **over, **both}
+
+
+def _trees(under: Mapping[str, Any], over: Mapping[str, Any], name: str) -> bool:
+    return isinstance(under[name], Mapping) and isinstance(over[name], Mapping)
+
+
+def secret(store: str) -> dict[str, Any]:
+    """Give a store whose URL is in a secret."""
+    return {"existingSecret": f"{store.lower()}-url"}
+
+
+BASE: dict[str, Any] = {
+    "auth": {"issuer": "https://id.example:8443/realm", "audience": "shop"},
+    "stores": {
+        "postgresql": secret("postgresql"),
+        "mongodb": secret("mongodb"),
+        "redis": secret("redis"),
+        "kafka": {"bootstrapServers": "kafka-0.example:9092,kafka-1.example:9094"},
+    },
+    "services": {"payment": {"bankAddress": "dns:///bank.example:7443"}},
+}
+BANK = {"bank": {"enabled": True}, "stores": {"bankPostgresql": secret("bankPostgresql")}}
+SCALED = {"autoscaling": {"enabled": True, "minReplicas": 3}}
+SERVICES = ("gateway", "product", "cart", "inventory", "payment", "orders", "checkout")
+PLACED = {
+    "nodeSelector": {"pool": "shop"},
+    "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "shop", "effect": "NoSchedule"}],
+    "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "priorityClassName": "system-cluster-critical",  # the one that is on every cluster
+    "annotations": {"example.com/scrape": "false"},
+    "spreadOver": ["topology.kubernetes.io/zone"],
+}
+PEERS = {
+    "gatewayFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
+    "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+}
+METRICS = {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}
+
+
+def _store(store: str, **more: Any) -> Case:
+    bank = BANK if store == "bankPostgresql" else {}
+    return Case(merged(merged(BASE, bank), {"stores": {store: more}}))
+
+
+def _kafka(protocol: str, **more: Any) -> Case:
+    return Case(merged(BASE, {"stores": {"kafka": {"securityProtocol": protocol, **more}}}))
+
+
+def _with(*trees: Mapping[str, Any]) -> Case:
+    values: Mapping[str, Any] = BASE
+    for tree in trees:
+        values = merged(values, tree)
+    return Case(values)
+
+
+KAFKA_USER = {"username": "shop", "existingSecret": "kafka-user"}
+CASES: dict[str, Case] = {
+    "production": _with(),
+    "dev": Case({}, DEV),
+    "dev-deployments": Case({"workers": {"mode": "deployment"}}, DEV),
+    "deployments": _with({"workers": {"mode": "deployment"}}),
+    "mock-users": _with({"appEnv": "dev", "auth": {"mode": "mock"}}),
+    "jwt-in-full": _with({"auth": {"jwksUrl": "https://id.example/keys", "userClaim": "uid", "algorithms": "ES256"}}),
+    **{
+        f"{store}-{how}": _store(store, **more)
+        for store in URLS
+        for how, more in {
+            "url": {"url": URLS[store], "existingSecret": ""},
+            "host": {"existingSecret": "password", "host": "db.example", "port": 1234, "parameters": "a=b&c=d"},
+            "authority": {"caSecret": "authority", "caKey": "tls-ca.crt", "urlKey": "uri"},
+        }.items()
+    },
+    "urls": _with(BANK, {"stores": {store: {"url": url, "existingSecret": ""} for store, url in URLS.items()}}),
+    "redis-tls": _store("redis", existingSecret="password", host="db.example", tls=True, username="shop", database=3),
+    "kafka-ssl": _kafka("SSL", caSecret="authority"),
+    "kafka-sasl": _kafka("SASL_PLAINTEXT", saslMechanism="PLAIN", **KAFKA_USER),
+    "kafka-sasl-ssl": _kafka("SASL_SSL", caSecret="authority", topic="shop.checkouts", **KAFKA_USER),
+    "bank": _with(BANK),
+    "no-operator": _with({"operator": {"enabled": False}}),
+    "no-definition": _with({"crds": {"enabled": False}}),
+    "definition-not-kept": _with({"crds": {"keep": False}}),
+    "scaled": _with({"services": dict.fromkeys(SERVICES, SCALED)}),
+    "scaled-deployments": _with({"services": dict.fromkeys(SERVICES, SCALED), "workers": {"mode": "deployment"}}),
+    "one-of-each": _with({"services": {name: {"replicas": 1} for name in SERVICES}}),
+    "open-network": _with({"networkPolicy": {"enabled": False}}),
+    "peers": _with(BANK, {"networkPolicy": PEERS}),
+    "peers-deployments": _with({"networkPolicy": PEERS, "workers": {"mode": "deployment"}}),
+    "metrics": _with(BANK, {"serviceMonitor": METRICS}),
+    "metrics-deployments": _with({"serviceMonitor": METRICS, "workers": {"mode": "deployment"}}),
+    "no-migrations": _with({"migrations": {"enabled": False}}),
+    "test-items": _with({"test": {"items": [{"productId": 2, "quantity": 3}], "userId": 2**40}}),
+    "digests": _with({"image": {"digests": {"services": f"sha256:{'0' * 64}", "operator": f"sha256:{'f' * 64}"}}}),
+    "pulled": _with({"image": {"registry": "r.example/x", "tag": 12, "pullPolicy": "Always", "pullSecrets": ["r"]}}),
+    "labels": _with({"commonLabels": {"team": "shop"}}),
+    "placed": _with({"pods": PLACED}),
+    "exposed": _with({"gateway": {"service": {"type": "NodePort", "nodePort": 30081, "annotations": {"a": "b"}}}}),
+    "balanced": _with({"gateway": {"service": {"type": "LoadBalancer", "port": 80}}}),
+    "own-variables": _with(
+        {
+            "services": {
+                "checkout": {
+                    "env": {"CHECKOUT_TIMEOUT": "10m", "GRPC_REFLECTION": "1"},
+                    "workers": {"relay": {"env": {"LOG_LEVEL": "debug"}}},
+                }
+            },
+            "operator": {"env": {"LOG_LEVEL": "debug", "COMPARE_EVERY": "30"}},
+        }
+    ),
+    "mirrors": _with({"operator": {"mirror": {"mode": "None", "maxWritesPerSecond": 5, "maxObjects": 100_000}}}),
+    "slow-drain": _with({"drain": {"delaySeconds": 30, "timeoutSeconds": 120}}),
+    "other-release": Case(merged(BASE, BANK), release="eu"),
+    "longest-release": Case(merged(merged(BASE, BANK), {"workers": {"mode": "deployment"}}), release=LONGEST),
+    **{path.stem: Case(BASE, (path,)) for path in sorted(EXAMPLES.glob("*-values.yaml"))},
+    "external-alone": Case({}, (EXAMPLES / "external-values.yaml",)),
+    "operators-together": Case(
+        {name: BASE[name] for name in ("auth", "services")},
+        tuple(EXAMPLES / f"{name}-values.yaml" for name in ("cloudnativepg-verified", "mongodb", "redis", "strimzi")),
+    ),
+}

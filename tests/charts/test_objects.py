@@ -1,0 +1,114 @@
+"""How many of each there are, what becomes of the resource's definition, and what the objects are called."""
+
+import pytest
+import yaml
+
+from devstack.home import ROOT
+from tests.charts.cases import BANK, BASE, CASES, LONGEST, Case, merged
+from tests.charts.rendering import COMPONENT
+
+STATELESS = {"gateway", "product", "cart", "inventory", "payment", "orders", "checkout", "bank"}
+
+
+def component(one):
+    """Give the component of an object."""
+    return one["metadata"]["labels"][COMPONENT]
+
+
+def test_the_operator_is_alone(rendering):
+    """There is one operator at a time: the old one ends before the new one starts, and nothing scales it."""
+    for one in rendering.of("Deployment"):
+        spec = one["spec"]
+        if component(one) == "operator":
+            assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+        else:
+            assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_budgets_are_for_several(rendering):
+    """A component has a disruption budget where it has more than one pod: with one alone it would stop a node's drain."""
+    least = {component(one): one["spec"]["minReplicas"] for one in rendering.of("HorizontalPodAutoscaler")}
+    several = {
+        component(one)
+        for one in rendering.of("Deployment")
+        if least.get(component(one), one["spec"].get("replicas", 0)) > 1
+    }
+    budgets = {component(one): one["spec"]["maxUnavailable"] for one in rendering.of("PodDisruptionBudget")}
+    assert budgets == dict.fromkeys(several, 1)
+
+
+def test_scaling_is_for_what_keeps_nothing(rendering):
+    """An autoscaler stands over services alone, and then nobody else says how many pods there are."""
+    deployments = rendering.named("Deployment")
+    scaled = set()
+    for one in rendering.of("HorizontalPodAutoscaler"):
+        target = one["spec"]["scaleTargetRef"]
+        deployment = deployments[target["name"]]
+        assert (target["apiVersion"], target["kind"]) == ("apps/v1", "Deployment")
+        assert component(deployment) in STATELESS
+        scaled.add(target["name"])
+    assert scaled == {name for name, one in deployments.items() if "replicas" not in one["spec"]}
+
+
+def test_autoscalers_are_as_told(rendered):
+    """An autoscaler has the bounds and the aim of the values, for each service that asks for one."""
+    for case in ("scaled", "scaled-deployments"):
+        found = {component(one): one["spec"] for one in rendered[case].of("HorizontalPodAutoscaler")}
+        assert set(found) == STATELESS - {"bank"}
+        cart = found["cart"]
+        assert (cart["minReplicas"], cart["maxReplicas"]) == (3, 8)
+        assert cart["metrics"][0]["resource"] == {
+            "name": "cpu",
+            "target": {"type": "Utilization", "averageUtilization": 200},
+        }
+    assert rendered["production"].of("HorizontalPodAutoscaler") == []
+
+
+def test_the_definition_is_the_one_source(rendering):
+    """The chart brings the definition of `crds/`, kept at uninstalling unless told otherwise, or none."""
+    asked = {"enabled": True, "keep": True} | rendering.case.values.get("crds", {})
+    found = rendering.of("CustomResourceDefinition")
+    if not asked["enabled"]:
+        assert found == []
+        return
+    source = yaml.safe_load((ROOT / "crds" / "checkouts.yaml").read_text())
+    assert found[0]["spec"] == source["spec"]
+    kept = {"helm.sh/resource-policy": "keep"} if asked["keep"] else source["metadata"].get("annotations")
+    assert found[0]["metadata"].get("annotations") == kept
+
+
+def test_names_fit(rendering):
+    """No name is longer than a label may be, however long the release's is, and none is there twice."""
+    names = [(one["kind"], one["metadata"]["name"]) for one in rendering.objects]
+    assert [name for kind, name in names if len(name) > 63 and kind != "CustomResourceDefinition"] == []
+    assert sorted(set(names)) == sorted(names)
+    for pod in rendering.pods:
+        assert all(len(value) <= 63 for value in pod.labels.values())
+        assert all(len(one["name"]) <= 15 for container in pod.containers for one in container.get("ports", ()))
+
+
+def test_two_releases_share_nothing(rendered):
+    """Two releases in one namespace have no name in common but that of the resource's definition, and reach only their own."""
+
+    def names(case):
+        return {(one["kind"], one["metadata"]["name"]) for one in rendered[case].objects}
+
+    shared = names("bank") & names("other-release")
+    assert shared == {("CustomResourceDefinition", "checkouts.cartwright.dev")}
+    labels = [rendered["bank"].pod("cart").labels, rendered["other-release"].pod("cart").labels]
+    assert labels[0]["app.kubernetes.io/instance"] != labels[1]["app.kubernetes.io/instance"]
+    for one in rendered["other-release"].of("NetworkPolicy"):
+        assert one["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "eu"
+
+
+def test_the_longest_release_was_tried():
+    """The longest name that Helm takes is among the cases, with workers of their own, whose names are the longest."""
+    assert len(LONGEST) == 53
+    assert CASES["longest-release"].values["workers"]["mode"] == "deployment"
+
+
+@pytest.mark.parametrize("release", ["cartwright", "cartwright-eu"])
+def test_a_release_named_after_the_chart_is_not_named_twice(render, release):
+    """A release that has the chart's name in its own gives its objects that name alone."""
+    names = render(Case(merged(BASE, BANK), release=release)).named("Deployment")
+    assert f"{release}-checkout" in names
