@@ -40,8 +40,7 @@ def read(text: str) -> Value:
     lines = text.splitlines()
     described: dict[str, Value] = {}  # the last of each name that has a comment of its own
 
-    def group(path: tuple[str, ...], node: yaml.MappingNode) -> Value:
-        defaults = _default(node)
+    def group(path: tuple[str, ...], defaults: Mapping[str, Any], node: yaml.MappingNode) -> Value:
         children = []
         for key, below in node.value:
             name = str(key.value)
@@ -50,11 +49,11 @@ def read(text: str) -> Value:
 
     def value(path: tuple[str, ...], default: Any, node: yaml.Node, says: str, annotated: str) -> Value:
         name = path[-1]
-        if not says and name in described and isinstance(default, type(described[name].default)):
-            known = described[name]
+        known = described.get(name)
+        if not says and known and type(default) is type(known.default):
             return Value(path, default, known.says, known.shape, like=known.path)
         if isinstance(node, yaml.MappingNode) and default and not annotated:
-            return group(path, node)
+            return group(path, default, node)
         if not says:
             raise Undescribed(f"{'.'.join(path)}: say what it is, in a comment above it: # -- …")
         described[name] = Value(path, default, says, _shape(path, default, annotated))
@@ -63,11 +62,7 @@ def read(text: str) -> Value:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode):
         raise Undescribed("values.yaml holds no values")
-    return group((), root)
-
-
-def _default(node: yaml.Node) -> Any:
-    return yaml.safe_load(yaml.serialize(node, Dumper=yaml.SafeDumper))
+    return group((), yaml.safe_load(text), root)
 
 
 def _comment(lines: list[str], mark: yaml.Mark) -> tuple[str, str]:

@@ -1,13 +1,16 @@
-"""Renders every case once, two at a time."""
+"""Every case, rendered once, and an API server to show them to."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from devstack import helm
-from devstack.home import user_environment
+from devstack.client import Stack
+from devstack.home import ROOT, Home, user_environment
 from tests.charts.cases import CASES, CHART, STORES, Case
 from tests.charts.rendering import Rendering
+from tests.charts.server import Server
 
 
 @pytest.fixture(name="render", scope="session")
@@ -38,3 +41,14 @@ def rendering(request, rendered):
 def stores(render):
     """Give the chart of stores, rendered."""
     return render(Case({}, release="cartwright-stores"), STORES)
+
+
+@pytest.fixture(scope="session")
+def server(eventually):
+    """An API server of its own, for all that is shown to one."""
+    home = Home(ROOT / ".cartwright" / "test_charts")
+    Stack(home).down()
+    shutil.rmtree(home.path, ignore_errors=True)
+    stack = Stack.up(home.path, only={"etcd", "apiserver"})
+    yield Server(stack, eventually)
+    stack.down()

@@ -1,8 +1,9 @@
 """Which helm is used."""
 
 import pytest
+from typer.testing import CliRunner
 
-from devstack import fetch, golang, helm
+from devstack import cli, fetch, golang, helm, stores
 from devstack.home import user_environment
 
 
@@ -22,3 +23,11 @@ def test_the_build_of_helm_is_pinned() -> None:
     major, minor, _ = line.split()[-1].removeprefix("v").split(".")
     assert (int(major), int(minor)) >= helm.OLDEST
     assert golang.SOURCES["helm"].package == f"{line.split()[1]}/cmd/helm"
+
+
+def test_fetch_brings_helm(monkeypatch) -> None:
+    """`devstack fetch`, which `make test` runs first, brings helm too, and says that it does."""
+    monkeypatch.setattr(stores, "find", lambda _, __, say: say("fetching stores"))
+    monkeypatch.setattr(helm, "find", lambda _, say: say("building helm"))
+    done = CliRunner().invoke(cli.app, ["fetch"])
+    assert (done.exit_code, done.output) == (0, "  fetching stores …\n  building helm …\n")
