@@ -38,7 +38,7 @@ class Source:
 
 SOURCES = {
     "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 2 minutes"),
-    "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "at most 2 minutes"),
+    "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "2 to 3 minutes"),
     "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 to 6 minutes"),
     "kubectl": Source("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "at most 2 minutes"),
 }

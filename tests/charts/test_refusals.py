@@ -121,10 +121,7 @@ def refused_fixture(render):
     return refused
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "said"),
-    WRONG,
-)
+@pytest.mark.parametrize(("path", "value", "said"), WRONG)
 def test_what_a_value_may_be(refused, path, value, said):
     """A value that is unknown or wrong is refused with its name, what it is and what it may be."""
     told = refused(at(path, value))
@@ -133,19 +130,13 @@ def test_what_a_value_may_be(refused, path, value, said):
     assert "/".join(known) in told
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "said"),
-    WRONG_STORES,
-)
+@pytest.mark.parametrize(("path", "value", "said"), WRONG_STORES)
 def test_what_a_value_of_the_stores_may_be(refused, path, value, said):
     """The chart of stores refuses as the platform's does."""
     assert said in refused(at(path, value), STORES)
 
 
-@pytest.mark.parametrize(
-    ("values", "said"),
-    MISSING,
-)
+@pytest.mark.parametrize(("values", "said"), MISSING)
 def test_what_must_be_said(refused, values, said):
     """What is missing, or said twice, is refused in words that say what to do."""
     assert said in refused(values)
