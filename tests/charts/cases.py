@@ -98,7 +98,9 @@ CASES: dict[str, Case] = {
     "dev-deployments": Case({"workers": {"mode": "deployment"}}, DEV),
     "deployments": _with({"workers": {"mode": "deployment"}}),
     "mock-users": _with({"appEnv": "dev", "auth": {"mode": "mock"}}),
-    "jwt-in-full": _with({"auth": {"jwksUrl": "https://id.example/keys", "userClaim": "uid", "algorithms": "ES256"}}),
+    "jwt-in-full": _with(
+        {"auth": {"jwksUrl": "https://keys.example:9443/keys", "userClaim": "uid", "algorithms": "ES256"}}
+    ),
     **{
         f"{store}-{how}": _store(store, **more)
         for store in URLS

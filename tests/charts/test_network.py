@@ -172,7 +172,7 @@ def test_pods_leave_for_their_stores_alone(rendering):
             variables.discard("REDIS_URL")  # the cart's settings ask for it, but a cache needs no migration
         wanted = set().union(*(_store_ports(stores, store) for store, name in STORES.items() if name in variables))
         if pod.component == "gateway" and rendering.case.values["auth"].get("mode", "jwt") == "jwt":
-            wanted |= {443, 8443}
+            wanted |= {443, 8443} | ({9443} if "jwksUrl" in rendering.case.values["auth"] else set())
         if pod.component.partition("-")[0] == "payment" and not rendering.case.values.get("bank"):
             wanted |= {7443}
         if pod.component in {"operator", "test"}:
