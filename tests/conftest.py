@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.kind.cluster import on_kind
+from tests.kube import Kube
 from tests.platforms import Platform, Shopper, on_this_machine
 
 
@@ -54,3 +55,9 @@ def platform(request) -> Iterator[Platform]:
 def shopper(platform: Platform) -> Shopper:
     """Give a new user of the platform."""
     return platform.shopper()
+
+
+@pytest.fixture(scope="session")
+def kube(platform: Platform) -> Kube:
+    """Give the Checkouts of the platform's API server."""
+    return platform.kube()

@@ -23,6 +23,11 @@ from tests.kube import Kube
 _USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
 
 
+def next_user() -> int:
+    """Give a user whom nobody has been before."""
+    return next(_USERS)
+
+
 class Shopper:
     """A user with a cart, who speaks REST."""
 
@@ -69,7 +74,7 @@ class Platform:
 
     def shopper(self) -> Shopper:
         """Give a user whom nobody has been before."""
-        return Shopper(self.urls["CARTWRIGHT_URL"], next(_USERS))
+        return Shopper(self.urls["CARTWRIGHT_URL"], next_user())
 
     def sql(self, query: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
         """Ask the database itself."""

@@ -5,12 +5,6 @@ import pytest
 SOLD = "SELECT count(*) AS n FROM transactions WHERE user_id = $1 AND state = 'CAPTURED'"
 
 
-@pytest.fixture(scope="session")
-def kube(platform):
-    """Checkouts of the platform's API server."""
-    return platform.kube()
-
-
 @pytest.fixture
 def bought(platform):
     """Give how often a user was charged."""

@@ -42,6 +42,12 @@ class Pods:
         found = self.get("pods", "-l", _selector(name))["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def all(self, release: str) -> list[dict[str, Any]]:
+        """Give the pods of a release that are there to stay."""
+        jobs = "migrations,test"
+        selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component notin ({jobs})"
+        return self.get("pods", "-l", selector)["items"]
+
     def pid(self, name: str) -> str | int:
         """Give the id of the container that a part runs in; 0 where none is ready."""
         for pod in self.of(name):
@@ -78,7 +84,7 @@ class OnKind(Platform):
         self.cluster = cluster
         self.stack = Pods(cluster)
         self._tag = json.loads(self.helm("get", "values", RELEASE, "-o", "json"))["image"]["tag"]
-        self._postgres = Forward(cluster, f"{STORES}-postgresql", 5432)
+        self._postgres = Forward(cluster, _selector("postgres"), 5432)
         self._secret = {
             key: base64.b64decode(value).decode() for key, value in self.stack.get("secret", STORES)["data"].items()
         }
@@ -123,7 +129,7 @@ class OnKind(Platform):
     @contextmanager
     def bank_address(self) -> Iterator[str]:
         """Give where the bank takes orders, for as long as it lasts."""
-        with Forward(self.cluster, f"{RELEASE}-bank", 50058) as forward:
+        with Forward(self.cluster, _selector("bank"), 50058) as forward:
             yield forward.address()
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import asyncpg
@@ -13,13 +13,13 @@ SETTLE_SECONDS = 120.0
 SHOWN_SECONDS = 40.0  # two full comparisons, and a little
 
 
-def ask(url: str, query: str) -> list[dict[str, Any]]:
+def ask(url: str, query: str, *args: Any) -> list[dict[str, Any]]:
     """Ask a database."""
 
     async def fetch() -> list[dict[str, Any]]:
         connection = await asyncpg.connect(url, timeout=5)
         try:
-            return [dict(row) for row in await connection.fetch(query)]
+            return [dict(row) for row in await connection.fetch(query, *args)]
         finally:
             await connection.close()
 
@@ -53,10 +53,12 @@ def settle(url: str) -> None:
         time.sleep(0.25)
 
 
-def shown(kube: Kube, url: str) -> None:
-    """Wait until every resource shows how its checkout has ended; AssertionError where one does not."""
-    ended = "SELECT id, status, origin_ref->>'name' AS name FROM checkout.checkout_sessions WHERE origin = 'resource'"
-    rows = ask(url, ended)
+def shown(kube: Kube, url: str, names: Collection[str]) -> None:
+    """Wait until these resources show how their checkouts have ended; AssertionError where one does not."""
+    ended = (
+        "SELECT status, origin_ref->>'name' AS name FROM checkout.checkout_sessions WHERE origin_ref->>'name' = ANY($1)"
+    )
+    rows = ask(url, ended, list(names))
     ends_at = time.monotonic() + SHOWN_SECONDS
     while wrong := [row["name"] for row in rows if kube.status(row["name"]).get("phase", "").upper() != row["status"]]:
         if time.monotonic() > ends_at:

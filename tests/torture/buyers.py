@@ -6,8 +6,8 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -20,15 +20,16 @@ class Load:
     """Buyers that never give up on a key."""
 
     url: str
-    kubeconfig: Path
+    kube: Callable[[], Kube]
     stop: threading.Event = field(default_factory=threading.Event)
     answers: dict[str, str] = field(default_factory=dict)
+    applied: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     users: Any = field(default_factory=lambda: itertools.count(secrets.randbelow(10**9) + 1))
 
     def apply_on(self) -> None:
         """Apply a Checkout, user after user, and wait until each has ended, until told to stop."""
-        kube = Kube(self.kubeconfig)
+        kube = self.kube()
         while not self.stop.is_set():
             user = next(self.users)
             name = f"torture-{user}"
@@ -36,6 +37,7 @@ class Load:
             while not self.stop.is_set():
                 try:
                     if kube.get(name) is None:
+                        self.applied.append(name)
                         kube.create(name, {"userId": user, "items": items, "ttlSecondsAfterFinished": 3600})
                     if ended := kube.finished(name):
                         self.answers[ended["checkoutId"]] = {"Completed": "COMPLETED"}.get(ended["phase"], "FAILED")

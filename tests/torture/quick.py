@@ -55,7 +55,7 @@ def main() -> int:
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)
     stack = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "0.9"})
-    load = Load(stack.env()["CARTWRIGHT_URL"], home.kubeconfig)
+    load = Load(stack.env()["CARTWRIGHT_URL"], lambda: Kube(home.kubeconfig))
     buyers = [
         threading.Thread(target=target, daemon=True)
         for target in (load.buy_on, load.apply_on)
@@ -73,7 +73,7 @@ def main() -> int:
         for buyer in buyers:
             buyer.join(timeout=15)
         settle(urls["POSTGRES_URL"])
-        shown(Kube(home.kubeconfig), urls["POSTGRES_URL"])
+        shown(Kube(home.kubeconfig), urls["POSTGRES_URL"], load.applied)
         figures = {"in flight at the kills": sum(under_way.values())} | judge(urls, load.answers)
     except AssertionError as error:
         console.print(f"[red]FAILED:[/] {error}; the logs are in {home.path / 'logs'}")

@@ -1,0 +1,48 @@
+"""What the tests of a cluster share: its figures, which are shown at the end, and buyers."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.kind.load import load_on
+from tests.torture.books import judge, settle
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def figure(request) -> Callable[[str], None]:
+    """Give what notes a figure for the end of the run."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    """Show the figures."""
+    if figures := config.stash.get(FIGURES, []):
+        terminalreporter.section("figures")
+        for one in figures:
+            terminalreporter.line(one)
+
+
+@pytest.fixture
+def helm(platform):
+    """Run helm on the platform's namespace, and give what it prints."""
+    return platform.helm
+
+
+@pytest.fixture
+def under_load(platform, figure):
+    """Do something while buyers buy: none may fail, none may be lost, and the books must agree."""
+
+    def under_load(what: str, do: Callable[[], None]) -> None:
+        with load_on(platform) as load:
+            do()
+        figure(f"{what}: {load}")
+        assert not load.failed, f"{len(load.failed)} of {load}: {load.failed[:3]}"
+        urls = platform.urls
+        settle(urls["POSTGRES_URL"])
+        judge(urls, {})
+        made = "SELECT count(*) AS n FROM orders.orders WHERE user_id = ANY($1)"
+        assert platform.sql(made, load.users)[0]["n"] == len(load.users)
+
+    return under_load

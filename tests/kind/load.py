@@ -1,0 +1,101 @@
+"""Buyers that notice everything: each request is made once, and what is not answered well counts as failed."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from tests.kube import MOUSE, Kube
+from tests.platforms import Platform, next_user
+
+BY_REST, BY_RESOURCE = 4, 2
+PAUSE_SECONDS = 0.2  # between two purchases of a buyer: steady, with room for what is tested on the same two cores
+LATE_SECONDS = 60.0
+
+
+@dataclass
+class Load:
+    """What buyers were answered: `completed` at once, `late` after a 202, or why not."""
+
+    url: str
+    kube: Callable[[], Kube]
+    stop: threading.Event = field(default_factory=threading.Event)
+    completed: int = 0
+    late: int = 0
+    failed: list[str] = field(default_factory=list)
+    users: list[int] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def __str__(self) -> str:
+        count = self.completed + self.late
+        return f"{count} checkouts, {len(self.failed)} failed, {self.late} answered late, slowest {self.slowest:.1f} s"
+
+    def by_rest(self) -> None:
+        """Buy by REST, user after user, on a connection that is kept."""
+        with requests.Session() as session:
+            while not self.stop.wait(PAUSE_SECONDS):
+                self._note(self._buy, session)
+
+    def by_resource(self) -> None:
+        """Buy by Checkout resources, user after user."""
+        kube = self.kube()
+        while not self.stop.wait(PAUSE_SECONDS):
+            self._note(self._apply, kube)
+
+    def _note(self, buy: Any, by: Any) -> None:
+        user, started = next_user(), time.monotonic()
+        self.users.append(user)
+        try:
+            late = buy(by, user)
+        except (AssertionError, requests.RequestException) as error:
+            self.failed.append(f"user {user}: {error!r}")
+            return
+        self.slowest = max(self.slowest, time.monotonic() - started)
+        self.late += late
+        self.completed += not late
+
+    def _buy(self, session: requests.Session, user: int) -> bool:
+        def ask(method: str, path: str, body: Any = None) -> requests.Response:
+            return session.request(method, self.url + path, json=body, headers={"X-User-Id": str(user)}, timeout=10)
+
+        added = ask("POST", "/api/v1/cart/items", {"product_id": 2, "quantity": 1})
+        assert added.status_code == 200, f"{added.status_code} {added.text}"
+        bought = ask("POST", "/api/v1/checkout", {"idempotency_key": "only"})
+        assert bought.status_code in {200, 202}, f"{bought.status_code} {bought.text}"
+        status = bought.json()["status"]
+        ends_at = time.monotonic() + LATE_SECONDS
+        while status == "PROCESSING" and time.monotonic() < ends_at:
+            time.sleep(PAUSE_SECONDS)
+            status = ask("GET", bought.headers["Location"]).json().get("status")
+        assert status == "COMPLETED", status
+        return bought.status_code == 202
+
+    def _apply(self, kube: Kube, user: int) -> bool:
+        name = kube.apply(userId=user, items=MOUSE)
+        started = time.monotonic()
+        while not (ended := kube.finished(name)):
+            assert time.monotonic() < started + LATE_SECONDS, f"{name} has not ended: {kube.status(name)}"
+            time.sleep(PAUSE_SECONDS)
+        assert ended["phase"] == "Completed", f"{name}: {ended}"
+        return time.monotonic() - started > 4.8  # what REST would have answered with a 202
+
+
+@contextmanager
+def load_on(platform: Platform) -> Iterator[Load]:
+    """Have buyers buy for as long as it lasts; at its end all that they began has ended."""
+    load = Load(platform.urls["CARTWRIGHT_URL"], platform.kube)
+    kinds = itertools.chain([load.by_rest] * BY_REST, [load.by_resource] * BY_RESOURCE)
+    buyers = [threading.Thread(target=kind, daemon=True) for kind in kinds]
+    for buyer in buyers:
+        buyer.start()
+    try:
+        yield load
+    finally:
+        load.stop.set()
+        for buyer in buyers:
+            buyer.join(LATE_SECONDS + 20)

@@ -1,0 +1,58 @@
+"""The release itself: what it takes at rest, its own test, and what it leaves behind."""
+
+import json
+
+import pytest
+
+from devstack.kind.cluster import NAMESPACE
+from tests.kind.cluster import RELEASE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+MOST_MIB = 1536
+
+
+def test_its_own_test(helm) -> None:
+    """`helm test` applies a Checkout and waits until it has ended."""
+    assert "Phase:          Succeeded" in helm("test", RELEASE, "--timeout", "120s")
+
+
+def test_what_it_takes_at_rest(platform, eventually, figure) -> None:
+    """Without stores, the pods hold less than 1.5 GiB of memory when nothing is bought."""
+    stack = platform.stack
+    names = {pod["metadata"]["name"] for pod in stack.all(RELEASE)}
+
+    def taken() -> dict[str, tuple[float, float]]:
+        page = json.loads(stack.kubectl("get", "--raw", f"/api/v1/nodes/{platform.cluster.node}/proxy/stats/summary"))
+        pods = {pod["podRef"]["name"]: pod for pod in page["pods"] if pod["podRef"]["namespace"] == NAMESPACE}
+        return {
+            name: (pod["memory"]["workingSetBytes"] / 2**20, pod["cpu"]["usageNanoCores"] / 1e6)
+            for name, pod in pods.items()
+            if name in names and {"memory", "cpu"} <= pod.keys()
+        }
+
+    found = eventually(lambda: (shown := taken()).keys() == names and shown, 60)
+    for name, (mib, millicores) in sorted(found.items()):
+        figure(f"{name:<44} {mib:6.0f} MiB {millicores:6.0f} m")
+    total = sum(mib for mib, _ in found.values())
+    figure(f"{len(found)} pods at rest: {total:.0f} MiB, {sum(cpu for _, cpu in found.values()):.0f} m")
+    assert total < MOST_MIB
+
+
+def test_uninstalled(platform, helm, kube, shopper, eventually) -> None:
+    """Uninstalled, it leaves nothing but the Checkouts and their definition; installed again, it has all its data."""
+    stack = platform.stack
+    name = kube.apply(userId=shopper.user_id, items=[{"productId": 2, "quantity": 1}], ttlSecondsAfterFinished=86400)
+    eventually(lambda: kube.finished(name), 60)
+    helm("uninstall", RELEASE, "--wait")
+    try:
+        mine = f"app.kubernetes.io/instance={RELEASE}"
+        eventually(lambda: not stack.kubectl("get", "pods", "-l", mine, "-o", "name"), 90)
+        every = stack.kubectl("api-resources", "--verbs=list,delete", "-o", "name").split()
+        kinds = ",".join(kind for kind in every if not kind.startswith("events"))
+        left = stack.kubectl("get", kinds, "-A", "-l", mine, "-o", "name").split()
+        assert left == ["customresourcedefinition.apiextensions.k8s.io/checkouts.cartwright.dev"]
+        assert kube.status(name)["phase"] == "Completed"
+    finally:
+        platform.install()
+    assert [order["id"] for order in eventually(shopper.orders, 60)] == [kube.status(name)["orderId"]]
+    kube.delete(name)
