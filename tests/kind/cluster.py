@@ -11,7 +11,8 @@ import pytest
 
 from devstack.home import ROOT, user_environment
 from devstack.kind.cluster import NAMESPACE, Cluster
-from devstack.kind.helm import CHARTS, PLATFORM, STORES, helm, install_platform
+from devstack.kind.helm import PLATFORM, STORES, helm, install_platform
+from devstack.kind.images import TARGETS, name
 from devstack.kind.programs import KindError, Programs
 from devstack.table import part
 from tests.kind.forward import Forward
@@ -19,6 +20,7 @@ from tests.kube import Kube
 from tests.platforms import Platform, total
 
 RELEASE = PLATFORM
+BEFORE = "before"
 KILL = ("ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL")
 STORE_NAMES = {"postgres": "postgresql", "redis": "redis", "mongodb": "mongodb", "kafka": "kafka"}
 
@@ -107,9 +109,17 @@ class OnKind(Platform):
         """Run helm in the platform's namespace, and give what it prints."""
         return self.cluster.programs.run(*helm(self.cluster, *words))
 
-    def install(self, chart: Path = CHARTS / RELEASE) -> None:
-        """Install the platform or upgrade it as `make kind-up` does: this chart, or another one."""
-        self.cluster.programs.run(*install_platform(self.cluster, self._tag, chart))
+    def install(self) -> None:
+        """Install the platform or upgrade it as `make kind-up` does."""
+        self.cluster.programs.run(*install_platform(self.cluster, self._tag))
+
+    def install_before(self, chart: Path) -> None:
+        """Install another chart in its place, as the release before: under another tag, so that an upgrade makes new pods."""
+        for target in TARGETS:
+            names = (name(target, self._tag), name(target, BEFORE))
+            tag = ("ctr", "-n", "k8s.io", "images", "tag", "--force", *names)
+            self.cluster.programs.run("docker", "exec", self.cluster.node, *tag)
+        self.cluster.programs.run(*install_platform(self.cluster, BEFORE, chart))
 
     def kube(self) -> Kube:
         """Give the cluster's API server."""

@@ -45,5 +45,5 @@ def test_every_deployment_is_replaced_under_load(platform, under_load) -> None:
 
 def test_an_upgrade_from_the_chart_before(platform, previous, under_load) -> None:
     """An upgrade from the chart before, migrations included, fails no purchase and loses none."""
-    platform.install(previous)
+    platform.install_before(previous)
     under_load("helm upgrade from the chart before", platform.install)
