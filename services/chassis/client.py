@@ -1,6 +1,7 @@
 """Outgoing calls: the time that is left goes along, a breaker stands before each dependency, faults come back typed."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Self, TypeVar
@@ -18,7 +19,7 @@ from services.errors import Fault, Transient, Unavailable
 V = TypeVar("V")
 
 LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
-CONNECT_SECONDS = 0.6  # more than the longest pause between attempts: what has just come up is not taken for away
+CONNECT_SECONDS = 2.0  # a replica that takes another's place is found by then, on a busy machine too; it is not away
 
 # A `dns:///` address may stand for many replicas: each gets its share, and a new one is found soon.
 _SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'
@@ -52,15 +53,12 @@ class Endpoint:
         await self.channel.close()
 
     async def send(self, method: Callable[..., Awaitable[Any]], request: Any, *, within: float) -> Any:
-        """Call a stub's `method` `within` so many seconds and the request's own deadline.
+        """Call a stub's `method` `within` so many seconds of being connected, and within the request's own deadline.
 
         Unavailable: it was not sent, or shed unseen. OutcomeUnknown: no answer came. Other faults: as the service said.
         """
         forbid_in_transaction(self.name)
-        left = call.current().remaining()
-        seconds = within if left is None else min(within, left)
-        if seconds < LEAST_USEFUL_SECONDS:
-            raise Unavailable("there is no time left for this request")
+        _time_left()
         self.breaker.admit()
         started = time.perf_counter()
         outcome = "cancelled"
@@ -68,8 +66,8 @@ class Endpoint:
         now = call.current()
         metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
         try:
-            seconds -= await self._connected(min(seconds, CONNECT_SECONDS))
-            reply = await method(request, timeout=seconds, metadata=metadata)
+            await self._connected(min(CONNECT_SECONDS, _time_left()))
+            reply = await method(request, timeout=min(within, _time_left()), metadata=metadata)
             ok, outcome = True, "ok"
         except Unavailable:
             outcome = "unreachable"
@@ -87,8 +85,8 @@ class Endpoint:
             label = name.decode().rpartition("/")[2] if isinstance(name, bytes) else str(name)
             self._called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
 
-    async def _connected(self, most: float) -> float:
-        """Wait for a connection, and give the seconds that it took; Unavailable: there is none, and nothing was sent.
+    async def _connected(self, most: float) -> None:
+        """Wait for a connection, `most` seconds; Unavailable: there is none, and nothing was sent.
 
         Only the first calls wait: what has been away for longer is refused at once, until it is back.
         """
@@ -105,7 +103,6 @@ class Endpoint:
             except TimeoutError:
                 raise Unavailable(f"{self.name} is unavailable") from None
         self._away_since = None
-        return time.perf_counter() - started
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page; it does not call the service."""
@@ -113,6 +110,16 @@ class Endpoint:
             return "failing"
         state = self.channel.get_state(try_to_connect=True)
         return "unreachable" if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else "ok"
+
+
+def _time_left() -> float:
+    """Give the seconds that the request has; Unavailable where they are of no use."""
+    left = call.current().remaining()
+    if left is None:
+        return math.inf
+    if left < LEAST_USEFUL_SECONDS:
+        raise Unavailable("there is no time left for this request")
+    return left
 
 
 def stamp(message: Any) -> None:

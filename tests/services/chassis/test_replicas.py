@@ -1,10 +1,12 @@
 """Replicas share the load, old connections are renewed without a failed call, and a draining page sends clients away."""
 
+import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
 import aiohttp
+import grpc
 import pytest
 import structlog
 from aiohttp import web as aiohttp_web
@@ -75,6 +77,28 @@ async def test_old_connections_are_renewed(replicas):
     (replica,), ask = await replicas(1, age=0.2)
     while len(replica.peers) < 3:
         await ask()
+
+
+async def test_a_replica_that_takes_anothers_place_is_waited_for(unused_tcp_port):
+    """A call that finds nobody waits for who comes next, and then has all of its own time."""
+    async with Endpoint("product", f"127.0.0.1:{unused_tcp_port}", Metrics()) as end:
+        stub = product_pb2_grpc.ProductServiceStub(end.channel)
+
+        async def ask():
+            await end.send(stub.ListProducts, pb.ListProductsRequest(), within=0.5)
+
+        asked = asyncio.create_task(ask())
+        state = end.channel.get_state()
+        while state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            await end.channel.wait_for_state_change(state)
+            state = end.channel.get_state()
+        replica = Replica()
+        server = Server(structlog.get_logger(), Metrics(), reflect=False)
+        register = {"p": lambda s: product_pb2_grpc.add_ProductServiceServicer_to_server(replica, s)}
+        await server.start(f"127.0.0.1:{unused_tcp_port}", register)
+        await asked
+        await server.stop(0)
+        assert replica.peers.total() == 1
 
 
 async def test_a_draining_page_closes_connections(unused_tcp_port_factory):
