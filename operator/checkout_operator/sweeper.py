@@ -18,13 +18,16 @@ EVERY_SECONDS = 1.0
 def finished_at(resource: Resource) -> float | None:
     """Give when a resource's checkout ended, in seconds since 1970; None while it runs."""
     text = resource.status.get("finishedAt")
-    return datetime.fromisoformat(str(text)).timestamp() if text else None
+    return _seconds(str(text)) if text else None
 
 
 def due(resources: Iterable[Resource], config: Config, now: float) -> list[Resource]:
-    """Say which resources have had their time, and which mirrors are too many: the oldest finished ones go first."""
+    """Say which resources have had their time, and which mirrors are too many: the oldest finished ones go first.
+
+    A resource under a key that bought long ago is shown for its whole time too: that counts from its own creation.
+    """
     ended = [(at, one) for one in resources if (at := finished_at(one)) is not None]
-    over = [one for at, one in ended if at + one.spec.ttl_seconds <= now]
+    over = [one for at, one in ended if max(at, _seconds(one.created)) + one.spec.ttl_seconds <= now]
     left = sorted(((at, one) for at, one in ended if one.is_mirror and one not in over), key=lambda pair: pair[0])
     failed = [one for _, one in left if one.status.get("phase") == "Failed"]
     over += failed[: max(0, len(failed) - config.mirror_max_failures)]
@@ -59,3 +62,7 @@ class Sweeper:
             except (ClusterUnavailable, Refused) as error:
                 self._log.warning("could not sweep", error=str(error)[:300])
             await asyncio.sleep(EVERY_SECONDS)
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -88,6 +88,15 @@ def test_what_has_had_its_time():
     assert due([parse(BODY)], settings, start + 10**6) == []
 
 
+def test_an_old_purchase_is_shown_for_its_time():
+    """A resource under the key of a purchase made long ago stays for its time to live, counted from its creation."""
+    ended = {"finishedAt": "2025-01-01T00:00:00Z", "phase": "Completed"}
+    shown = replace(parse(BODY), status=ended)
+    start = 1_767_225_600.0
+    assert due([shown], Config(), start + 299) == []
+    assert due([shown], Config(), start + 300) == [shown]
+
+
 async def test_the_backlog():
     """A name waits once, in its turn; one that failed comes again by itself."""
     backlog = Backlog()
