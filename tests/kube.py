@@ -3,6 +3,7 @@
 import base64
 import itertools
 import secrets
+import subprocess
 from pathlib import Path
 
 import requests
@@ -15,14 +16,15 @@ WRITES = {"POST", "PATCH", "PUT", "APPLY", "DELETE"}
 class Kube:
     """Checkouts of a namespace, as the admin of a kubeconfig has them."""
 
-    def __init__(self, kubeconfig: Path, namespace: str = "default") -> None:
-        self.kubeconfig, self.namespace = kubeconfig, namespace
+    def __init__(self, kubeconfig: Path, namespace: str = "default", program: Path | None = None) -> None:
+        """Take where the program kubectl is, where it is to be run."""
+        self.kubeconfig, self.namespace, self.program = kubeconfig, namespace, program
         config = yaml.safe_load(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         self.url = cluster["server"]
         self.checkouts = f"{self.url}/apis/cartwright.dev/v1alpha1/namespaces/{namespace}/checkouts"
         self.session = requests.Session()
-        self.session.trust_env = False
+        self.session.trust_env = False  # a bundle of certificates that the environment names would come first
         self.session.verify = self._file("ca.crt", cluster["certificate-authority-data"])
         if token := user.get("token"):
             self.session.headers["Authorization"] = f"Bearer {token}"
@@ -33,26 +35,31 @@ class Kube:
 
     def _file(self, name, data):
         path = self.kubeconfig.parent / name
-        path.write_bytes(base64.b64decode(data))
-        path.chmod(0o600)
+        content = base64.b64decode(data)
+        if not path.exists() or path.read_bytes() != content:  # another thread's session may be reading it
+            path.touch(mode=0o600)
+            path.write_bytes(content)
         return str(path)
 
     def apply(self, **spec):
         """Create a Checkout, and give its name."""
         name = next(self._names)
-        answer = self.create(name, spec)
+        answer = self.create(spec, name)
         assert answer.status_code == 201, answer.text
         return name
 
-    def create(self, name, spec):
-        """Create a Checkout, and give the API server's answer."""
+    def create(self, spec, name=None, *, status=None, strict=True, dry_run=False):
+        """Create a Checkout, or do everything but the writing, and give the API server's answer."""
         body = {
             "apiVersion": "cartwright.dev/v1alpha1",
             "kind": "Checkout",
-            "metadata": {"name": name},
+            "metadata": {"name": name or next(self._names)},
             "spec": spec,
         }
-        return self.session.post(self.checkouts, json=body, timeout=10)
+        if status:
+            body["status"] = status
+        query = {"fieldValidation": "Strict" if strict else "Ignore"} | ({"dryRun": "All"} if dry_run else {})
+        return self.session.post(self.checkouts, json=body, params=query, timeout=10)
 
     def get(self, name):
         """Give a Checkout; None where there is none."""
@@ -75,15 +82,27 @@ class Kube:
         """Give why it stands so."""
         return self.condition(name, "Succeeded").get("reason")
 
-    def patch(self, name, part, below=""):
+    def change(self, name, part, below=""):
         """Change a part of it."""
-        headers = {"Content-Type": "application/merge-patch+json"}
-        answer = self.session.patch(f"{self.checkouts}/{name}{below}", json=part, headers=headers, timeout=10)
+        answer = self.patch(name, part, below)
         assert answer.status_code == 200, answer.text
+
+    def patch(self, name, part, below=""):
+        """Ask for a part of it to be changed, and give the API server's answer."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        url, query = f"{self.checkouts}/{name}{below}", {"fieldValidation": "Strict"}
+        return self.session.patch(url, json=part, params=query, headers=headers, timeout=10)
 
     def delete(self, name):
         """Delete it."""
         assert self.session.delete(f"{self.checkouts}/{name}", timeout=10).status_code == 200
+
+    def kubectl(self, *words):
+        """Run kubectl as a person does, and give what it prints."""
+        cache = self.kubeconfig.parent / "kubectl"
+        command = [str(self.program), f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
+        command += [f"--cache-dir={cache}", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def mirrors(self):
         """Give how many mirrors there are."""

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -105,10 +104,6 @@ class Platform:
         """Give the API server that Checkouts are applied to."""
         raise NotImplementedError
 
-    def kubectl(self) -> Path:
-        """Give the program."""
-        raise NotImplementedError
-
     def metric(self, part: str, name: str) -> float:
         """Give the sum of a metric's samples in a part."""
         raise NotImplementedError
@@ -127,11 +122,7 @@ class OnThisMachine(Platform):
 
     def kube(self) -> Kube:
         """Give devstack's API server."""
-        return Kube(self.stack.home.kubeconfig)
-
-    def kubectl(self) -> Path:
-        """Give the program."""
-        return kubectl(user_environment(), print)
+        return Kube(self.stack.home.kubeconfig, program=kubectl(user_environment(), print))
 
     def metric(self, part: str, name: str) -> float:
         """Give the sum of a metric's samples in a part."""

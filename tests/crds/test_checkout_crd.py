@@ -65,7 +65,7 @@ REFUSED = {
 @pytest.mark.parametrize("spec", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_what_may_be_asked(api, spec) -> None:
     """A spec within the bounds is accepted."""
-    answer = api.create({"userId": 1} | spec)
+    answer = api.try_out({"userId": 1} | spec)
     assert answer.status_code == 201, answer.text
 
 
@@ -73,14 +73,14 @@ def test_what_may_be_asked(api, spec) -> None:
 def test_what_may_not_be_asked(api, spec, words) -> None:
     """A spec beyond the bounds is refused, with words that say what to do."""
     asked = {field: value for field, value in ({"userId": 1} | spec).items() if value is not None}
-    answer = api.create(asked)
+    answer = api.try_out(asked)
     assert answer.status_code in {400, 422}, answer.text
     assert words in answer.json()["message"]
 
 
 def test_a_mirror_has_its_checkouts_name(api) -> None:
     """A mirror that is named after its checkout is accepted."""
-    assert api.create({"userId": 1, "managedBy": "mirror", "checkoutId": ID}, name=f"co-{ID}").status_code == 201
+    assert api.try_out({"userId": 1, "managedBy": "mirror", "checkoutId": ID}, name=f"co-{ID}").status_code == 201
 
 
 def test_keys_are_those_that_the_rest_api_takes(api) -> None:
@@ -91,12 +91,12 @@ def test_keys_are_those_that_the_rest_api_takes(api) -> None:
     del kinds["Cs"], kinds["Cn"]  # no text holds the first; which are the second depends on the Unicode version
     for character in {letter for of_kind in kinds.values() for letter in (of_kind[0], of_kind[len(of_kind) // 4])}:
         key = f"a{character}"
-        assert (api.create({"userId": 1, "idempotencyKey": key}).status_code == 201) == key.isprintable(), ascii(key)
+        assert (api.try_out({"userId": 1, "idempotencyKey": key}).status_code == 201) == key.isprintable(), ascii(key)
 
 
 def test_what_is_left_out_is_filled_in(api) -> None:
     """Every default of the specification is set, and nothing is made up for the rest."""
-    assert api.create({"userId": 1}).json()["spec"] == {
+    assert api.try_out({"userId": 1}).json()["spec"] == {
         "userId": 1,
         "timeoutSeconds": 300,
         "ttlSecondsAfterFinished": 300,
@@ -107,7 +107,7 @@ def test_what_is_left_out_is_filled_in(api) -> None:
 
 def test_unknown_fields_are_dropped_where_nobody_asks(api) -> None:
     """A client that asks for no validation has its unknown fields dropped, not stored."""
-    answer = api.create({"userId": 1, "bogus": {"a": 1}}, strict=False)
+    answer = api.try_out({"userId": 1, "bogus": {"a": 1}}, strict=False)
     assert "bogus" not in answer.json()["spec"]
 
 
@@ -144,7 +144,7 @@ def test_nothing_is_added_to_a_spec(api, change) -> None:
 
 def test_a_mirrors_checkout_stays(api) -> None:
     """A mirror cannot come to show another checkout."""
-    assert api.create({"userId": 1, "managedBy": "mirror", "checkoutId": ID}, f"co-{ID}", keep=True).ok
+    assert api.create({"userId": 1, "managedBy": "mirror", "checkoutId": ID}, f"co-{ID}").ok
     other = ID.replace("5", "6")
     assert api.patch(f"co-{ID}", {"spec": {"checkoutId": other}}).status_code == 422
     assert api.patch(f"co-{ID}", {"spec": {"checkoutId": None, "managedBy": "operator"}}).status_code == 422

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.real
 
 def test_a_status_cannot_be_brought_along(api) -> None:
     """Who creates or changes a Checkout cannot set its status."""
-    answer = api.create({"userId": 1}, status={"phase": "Completed"}, keep=True).json()
+    answer = api.create({"userId": 1}, status={"phase": "Completed"}).json()
     assert "status" not in answer
     assert "status" not in api.patch(answer["metadata"]["name"], {"status": {"phase": "Completed"}}).json()
 
@@ -18,11 +18,11 @@ def test_a_status_cannot_be_brought_along(api) -> None:
 def test_a_saga_version_never_goes_back(api) -> None:
     """An older projection is refused; a forged one can be removed and written anew."""
     name = api.kept()
-    assert [api.status(name, sagaVersion=version).status_code for version in (3, 3, 4)] == [200, 200, 200]
-    stale = api.status(name, sagaVersion=2, phase="Pending")
+    assert [api.project(name, sagaVersion=version).status_code for version in (3, 3, 4)] == [200, 200, 200]
+    stale = api.project(name, sagaVersion=2, phase="Pending")
     assert (stale.status_code, "read the saga again" in stale.text) == (422, True)
-    assert api.status(name, sagaVersion=None).ok
-    assert api.status(name, sagaVersion=2).json()["status"]["sagaVersion"] == 2
+    assert api.project(name, sagaVersion=None).ok
+    assert api.project(name, sagaVersion=2).json()["status"]["sagaVersion"] == 2
 
 
 TIME = "2026-01-01T00:00:00Z"
@@ -46,7 +46,7 @@ STATUS = {
 
 def test_a_whole_status_is_kept(api) -> None:
     """Every field of the status is stored as it was written."""
-    assert api.status(api.kept(), **STATUS).json()["status"] == STATUS
+    assert api.project(api.kept(), **STATUS).json()["status"] == STATUS
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_whole_status_is_kept(api) -> None:
 )
 def test_a_status_out_of_bounds_is_refused(api, status) -> None:
     """A status that is not what the schema says is refused."""
-    assert api.status(api.kept(), **status).status_code in {400, 422}
+    assert api.project(api.kept(), **status).status_code in {400, 422}
 
 
 def test_the_columns(api) -> None:
     """Kubectl shows where a checkout is; what tells more is shown with -o wide."""
     name = api.kept(userId=4711)
-    assert api.status(name, **STATUS).ok
+    assert api.project(name, **STATUS).ok
     head, row = (line.split() for line in api.kubectl("get", "co", name).splitlines())
     assert head == ["NAME", "PHASE", "STEP", "PROGRESS", "TOTAL", "ORDER", "AGE"]
     assert row[:6] == [name, "Completed", "Confirm", "4/4", "2599.98", "7c1e"]
@@ -84,7 +84,7 @@ def test_the_columns(api) -> None:
 def test_the_field_selectors(api) -> None:
     """Checkouts are found by phase, by user and by who manages them."""
     name, other = api.kept(userId=31), api.kept(userId=32)
-    assert api.status(name, phase="Paying").ok
+    assert api.project(name, phase="Paying").ok
     found = api.kubectl("get", "co", "-o", "name", "--field-selector", "status.phase=Paying,spec.userId=31")
     assert found.split() == [f"checkout.cartwright.dev/{name}"]
     found = api.kubectl("get", "co", "-o", "name", "--field-selector", "spec.managedBy=operator,status.phase!=Paying")

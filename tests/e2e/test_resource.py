@@ -95,7 +95,7 @@ def test_a_status_written_by_hand(kube, shopper, eventually) -> None:
     """What somebody writes into a status is repaired, also where it claims to be newer."""
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
     status = eventually(lambda: kube.finished(name))
-    kube.patch(name, {"status": {"phase": "Failed", "orderId": "stolen", "sagaVersion": 1000}}, "/status")
+    kube.change(name, {"status": {"phase": "Failed", "orderId": "stolen", "sagaVersion": 1000}}, "/status")
     eventually(lambda: kube.status(name) == status, 40)
 
 
@@ -105,5 +105,5 @@ def test_finished_ones_go(kube, shopper, eventually) -> None:
     kept = kube.apply(userId=shopper.user_id, items=MOUSE)
     eventually(lambda: kube.finished(kept))
     eventually(lambda: kube.get(name) is None, 20)
-    kube.patch(kept, {"spec": {"ttlSecondsAfterFinished": 0}})
+    kube.change(kept, {"spec": {"ttlSecondsAfterFinished": 0}})
     eventually(lambda: kube.get(kept) is None, 20)

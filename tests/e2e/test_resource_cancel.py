@@ -12,7 +12,7 @@ def test_cancel_while_paying(kube, platform, shopper, eventually, bought) -> Non
     platform.bank("hang", shopper.user_id)
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
     eventually(lambda: kube.status(name).get("phase") == "Paying")
-    kube.patch(name, {"spec": {"cancelRequested": True}})
+    kube.change(name, {"spec": {"cancelRequested": True}})
     assert eventually(lambda: kube.finished(name), 60)["phase"] == "Failed"
     assert kube.reason(name) == "Cancelled"
     assert kube.condition(name, "Compensated")["status"] == "True"
@@ -27,7 +27,7 @@ def test_cancel_while_it_waits_its_turn(kube, platform, shopper, eventually, bou
     eventually(lambda: kube.status(first).get("phase") == "Paying")
     second = kube.apply(userId=shopper.user_id)
     eventually(lambda: kube.status(second).get("phase") == "Pending")
-    kube.patch(second, {"spec": {"cancelRequested": True}})
+    kube.change(second, {"spec": {"cancelRequested": True}})
     assert eventually(lambda: kube.finished(second), 60)["step"] == "Claim"
     assert kube.reason(second) == "Cancelled"
     platform.bank("approve", shopper.user_id)
@@ -41,7 +41,7 @@ def test_cancel_while_it_reserves(kube, platform, shopper, eventually, bought) -
     try:
         name = kube.apply(userId=shopper.user_id, items=MOUSE)
         eventually(lambda: kube.status(name).get("phase") == "Reserving")
-        kube.patch(name, {"spec": {"cancelRequested": True}})
+        kube.change(name, {"spec": {"cancelRequested": True}})
         eventually(lambda: kube.status(name).get("phase") == "Compensating", 60)
     finally:
         platform.stack.start("inventory")
@@ -55,7 +55,7 @@ def test_cancel_of_what_is_paid(kube, shopper, eventually, bought) -> None:
     """What is bought stays bought."""
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
     eventually(lambda: kube.finished(name))
-    kube.patch(name, {"spec": {"cancelRequested": True}})
+    kube.change(name, {"spec": {"cancelRequested": True}})
     eventually(lambda: kube.status(name).get("observedGeneration") == 2, 40)
     assert kube.status(name)["phase"] == "Completed"
     assert bought(shopper) == 1

@@ -123,11 +123,7 @@ class OnKind(Platform):
 
     def kube(self) -> Kube:
         """Give the cluster's API server."""
-        return Kube(self._kubeconfig, NAMESPACE)
-
-    def kubectl(self) -> Path:
-        """Give the program."""
-        return Path("kubectl")
+        return Kube(self._kubeconfig, NAMESPACE, Path("kubectl"))
 
     def metric(self, part_name: str, name: str) -> float:
         """Give the sum of a metric's samples in the pod of a part."""

@@ -38,7 +38,7 @@ class Load:
                 try:
                     if kube.get(name) is None:
                         self.applied.append(name)
-                        kube.create(name, {"userId": user, "items": items, "ttlSecondsAfterFinished": 3600})
+                        kube.create({"userId": user, "items": items, "ttlSecondsAfterFinished": 3600}, name)
                     if ended := kube.finished(name):
                         self.answers[ended["checkoutId"]] = {"Completed": "COMPLETED"}.get(ended["phase"], "FAILED")
                         self.seen[f"resource {ended['phase']}"] += 1
