@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from aiohttp import ClientError
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -109,5 +110,5 @@ class Cluster:
             if error.status == INVALID:
                 raise Refused(str(error.body)) from error
             raise ClusterUnavailable(f"the API server answers {error.status}") from error
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
             raise ClusterUnavailable("the API server does not answer") from error

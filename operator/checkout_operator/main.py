@@ -29,8 +29,7 @@ async def operate(config: Config) -> None:
     """Run until SIGTERM, then show what is pending and end."""
     log, metrics = make_log(config.log_level), Metrics()
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _end_by_signal(stopping)
     async with AsyncExitStack() as stack:
         health = Health(metrics)
         runner = await health.serve(config.listen_host, config.http_port)
@@ -68,17 +67,27 @@ async def operate(config: Config) -> None:
         log.info("operating", namespace=config.namespace)
         stopped = asyncio.create_task(stopping.wait())
         every: set[asyncio.Task[Any]] = {watching, stopped, *tasks}
+        await asyncio.wait({*every, asyncio.create_task(health.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        _end_by_signal(stopping)  # kopf has put its own handlers in their place, and would wait 5 s for our tasks
         done, _ = await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with asyncio.timeout(FLUSH_SECONDS):
-            await projector.flush()
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await projector.flush()
+        except TimeoutError:
+            log.warning("not all was shown before the end; the next operator shows it")
         await watching
         log.info("stopped")
         for task in done - {stopped, watching}:
             task.result()  # none of them ends by itself: what ended one is told
+
+
+def _end_by_signal(stopping: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
 
 def main() -> None:

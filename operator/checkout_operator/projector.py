@@ -101,10 +101,10 @@ class Projector:
     async def _write(self, resource: Resource, wanted: dict[str, Any], *, ended: bool) -> None:
         if not differs(self._written.get(resource.uid, resource.status), wanted):
             return
+        if ended:  # before the status: whoever finds that written has nothing left to tell
+            await self._tell(resource, wanted)
         if await self._call("status", self._cluster.patch_status(resource.name, patch(wanted))):
             self._written[resource.uid] = wanted
-            if ended:
-                await self._tell(resource, wanted)
 
     async def _tell(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Tell of a failure by an event, and of nothing else."""
