@@ -13,7 +13,7 @@ from tests.kube import Kube
 from tests.platforms import Platform, Shopper, on_this_machine
 
 
-def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 20.0, *, every: float = 0.05) -> Any:
     """Wait until `check` gives something true, and give it; what it raises counts as not yet."""
     ends_at = time.monotonic() + seconds
     while True:
@@ -26,7 +26,7 @@ def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
         if found:
             return found
         assert time.monotonic() < ends_at, f"not within {seconds} s: {check}"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 @pytest.fixture(name="eventually", scope="session")

@@ -70,6 +70,11 @@ class Kube:
         """Give its status."""
         return (self.get(name) or {}).get("status") or {}
 
+    def phases(self):
+        """Give the phase of every Checkout that has one, by its name."""
+        items = self.session.get(self.checkouts, timeout=10).json()["items"]
+        return {one["metadata"]["name"]: one["status"]["phase"] for one in items if "phase" in one.get("status", {})}
+
     def condition(self, name, kind):
         """Give one of its conditions."""
         return next((one for one in self.status(name).get("conditions", ()) if one["type"] == kind), {})
