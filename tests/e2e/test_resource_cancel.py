@@ -5,6 +5,62 @@ import pytest
 from tests.kube import MOUSE
 
 pytestmark = pytest.mark.e2e
+HOLD = """
+CREATE FUNCTION checkout.hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER hold BEFORE UPDATE ON checkout.checkout_sessions FOR EACH ROW
+    WHEN (OLD.user_id = {user} AND OLD.step = '{at}' AND NEW.step = '{to}') EXECUTE FUNCTION checkout.hold()"""
+
+
+@pytest.fixture
+def hold(platform):
+    """Keep a user's checkouts from taking a step, until they are let go."""
+
+    def let_go():
+        platform.sql("DROP FUNCTION IF EXISTS checkout.hold CASCADE")
+
+    def hold(shopper, at, to):
+        for statement in HOLD.format(user=shopper.user_id, at=at, to=to).split(";\n"):
+            platform.sql(statement)
+        return let_go
+
+    yield hold
+    let_go()
+
+
+@pytest.fixture
+def row(platform, eventually):
+    """Give the row of a user's one checkout, once it is as it should be."""
+    query = "SELECT id::text, step, version FROM checkout.checkout_sessions WHERE user_id = $1 AND "
+    return lambda shopper, condition: eventually(lambda: platform.sql(query + condition, shopper.user_id), 60)[0]
+
+
+def test_cancel_while_it_is_reserved(kube, platform, shopper, hold, row, eventually) -> None:
+    """Cancelled between the reservation and the payment it gives the stock back, and the bank never hears of it."""
+    hold(shopper, "RESERVED", "PAYING")
+    name = kube.apply(userId=shopper.user_id, items=MOUSE)
+    checkout_id = row(shopper, "step = 'RESERVED'")["id"]
+    kube.change(name, {"spec": {"cancelRequested": True}})
+    status = eventually(lambda: kube.finished(name), 60)
+    assert (status["phase"], status["step"], status["progress"]) == ("Failed", "Pay", "2/4")
+    assert kube.reason(name) == "Cancelled"
+    assert kube.condition(name, "Compensated")["status"] == "True"
+    held = platform.sql("SELECT state FROM inventory.reservation WHERE checkout_id::text = $1", checkout_id)
+    assert held == [{"state": "RELEASED"}]
+    assert not platform.sql("SELECT 1 FROM transactions WHERE key = $1", checkout_id, bank=True)
+
+
+def test_cancel_between_the_payment_and_its_confirmation(kube, shopper, hold, row, eventually, bought) -> None:
+    """Cancelled once it is paid it is finished: what is paid stays bought."""
+    let_go = hold(shopper, "PAID", "COMPLETED")
+    name = kube.apply(userId=shopper.user_id, items=MOUSE)
+    row(shopper, "step = 'PAID'")
+    kube.change(name, {"spec": {"cancelRequested": True}})
+    assert row(shopper, "cancel_requested_at IS NOT NULL")["step"] == "PAID"
+    eventually(lambda: kube.status(name).get("phase") == "Confirming")
+    let_go()
+    assert eventually(lambda: kube.finished(name), 60)["phase"] == "Completed"
+    assert len(eventually(shopper.orders)) == 1
+    assert bought(shopper) == 1
 
 
 def test_cancel_while_paying(kube, platform, shopper, eventually, bought) -> None:
