@@ -13,6 +13,8 @@ from services.pb import checkout_pb2_grpc
 CALL_SECONDS = 5.0
 BATCH = 100
 MOST_LISTED = 2000
+NONE_THERE = {code.value[0] for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)}
+"""What is said of a key that has no checkout, and of one that can have none: one of those must not stop a comparison."""
 _SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'  # by all replicas behind a `dns:///` address
 _OPTIONS = (
     ("grpc.service_config", _SHARED),
@@ -113,7 +115,7 @@ def _one(reply: Any) -> Any:
 
 def _found(result: Any) -> SagaView | None:
     if result.WhichOneof("outcome") == "refusal":
-        if result.refusal.code == grpc.StatusCode.NOT_FOUND.value[0]:
+        if result.refusal.code in NONE_THERE:
             return None
         raise SagaUnavailable(result.refusal.message)
     return _view(result.checkout)

@@ -17,8 +17,8 @@ SERVICE = "cartwright.checkout.CheckoutService"
 WAIT_SECONDS = 4.5  # a shopper is answered within 5 s; the gateway gives 4.8 s
 ANSWER_SECONDS = 0.5  # kept for the way back
 
-
 MOST_LISTED = 2000
+LONGEST_NAME = 253  # of anything in Kubernetes
 Follow = Callable[[], AsyncIterator[Sequence[Session]]]
 
 
@@ -125,9 +125,15 @@ def _start(item: pb.StartCheckout) -> Start | Wanted:
 
 
 def _wanted(item: pb.StartCheckout | pb.CancelCheckout, timeout: float) -> Wanted:
-    resource = Resource(item.resource.uid, item.resource.namespace, item.resource.name)
     items = tuple((one.product_id, one.quantity) for one in item.items)
-    return Wanted(_user(item), checked_key(item.idempotency_key), items, resource, timeout)
+    return Wanted(_user(item), checked_key(item.idempotency_key), items, _resource(item.resource), timeout)
+
+
+def _resource(ref: pb.ResourceRef) -> Resource:
+    for name, value in (("uid", ref.uid), ("namespace", ref.namespace), ("name", ref.name)):
+        if not value or len(value) > LONGEST_NAME or not value.isprintable():
+            raise Invalid(f"resource.{name} must be 1 to {LONGEST_NAME} characters, without control characters")
+    return Resource(ref.uid, ref.namespace, ref.name)
 
 
 def _cancel(item: pb.CancelCheckout) -> Wanted:
@@ -138,7 +144,7 @@ def _cancel(item: pb.CancelCheckout) -> Wanted:
 
 def _get(item: pb.GetCheckout) -> tuple[int, str] | tuple[int, Origin, str]:
     if item.idempotency_key and not item.checkout_id:
-        return _user(item), _origin(item.origin), item.idempotency_key
+        return _user(item), _origin(item.origin), checked_key(item.idempotency_key)
     if not item.checkout_id:
         raise UnknownCheckout
     return _user(item), item.checkout_id

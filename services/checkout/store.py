@@ -75,7 +75,7 @@ RETURNING {_COLUMNS}"""  # noqa: S608 - constants
 _ASK_CANCEL = f"""
 UPDATE checkout_sessions SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     next_attempt_at = least(next_attempt_at, clock_timestamp())
-WHERE user_id = $1 AND origin = 'resource' AND idempotency_key = $2 AND status = 'PROCESSING'
+WHERE user_id = $1 AND origin = 'resource' AND idempotency_key = $2 AND fingerprint = $3 AND status = 'PROCESSING'
 RETURNING {_COLUMNS}"""  # noqa: S608 - constants
 
 _MOVE = f"""
@@ -236,8 +236,11 @@ class PostgresSessions:
         return await self._insert_wanted(wanted, Reason.CANCELLED)
 
     async def ask_cancel(self, wanted: Wanted) -> Session | None:
-        """Note that a running checkout is to be cancelled, and have recovery look at it soon; None where none runs."""
-        rows = await self._db.fetch(_ASK_CANCEL, wanted.user_id, wanted.key)
+        """Note that a running checkout is to be cancelled, and have recovery look at it soon.
+
+        None where none runs under the key, or one of something else, which is not theirs to cancel.
+        """
+        rows = await self._db.fetch(_ASK_CANCEL, wanted.user_id, wanted.key, _fingerprint(wanted))
         return _session(rows[0]) if rows else None
 
     async def recent(self, origin: Origin, ended_within: float, most: int) -> list[Session]:

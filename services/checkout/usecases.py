@@ -47,7 +47,7 @@ class Sessions(Protocol):
         """Insert a checkout that has claimed nothing yet; None where its key is taken."""
 
     async def ask_cancel(self, wanted: Wanted) -> Session | None:
-        """Note that a running checkout is to be cancelled; None where none runs under the key."""
+        """Note that a running checkout is to be cancelled; None where none of these items runs under the key."""
 
     async def entomb(self, wanted: Wanted) -> Session | None:
         """Insert a checkout that has failed as cancelled; None where its key is taken."""

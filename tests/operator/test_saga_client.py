@@ -1,0 +1,130 @@
+"""What the checkout service's answers mean to the operator; a server of its proto stands in for the service."""
+
+import grpc
+import pytest
+
+from checkout_operator.saga_client import BATCH, KeyReused, SagaClient, SagaUnavailable
+from checkout_operator.spec import CheckoutSpec, Resource
+from services.pb import call_pb2, checkout_pb2_grpc
+from services.pb import checkout_pb2 as pb
+
+
+class Service(checkout_pb2_grpc.CheckoutServiceServicer):
+    """Answers as it is told, and keeps what it was asked."""
+
+    def __init__(self):
+        self.refusals, self.asked = {}, []
+
+    def _answer(self, item, kind, checkout):
+        self.asked.append(item)
+        if code := self.refusals.get(item.idempotency_key):
+            return kind(refusal=call_pb2.Refusal(code=code.value[0], message="no"))
+        return checkout(pb.Checkout(id=item.idempotency_key, origin=pb.RESOURCE))
+
+    async def StartCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        def made(one):
+            return pb.StartCheckoutResult(answer=pb.Answer(checkout=one))
+
+        return pb.StartCheckoutsResponse(
+            results=[self._answer(one, pb.StartCheckoutResult, made) for one in request.items]
+        )
+
+    async def CancelCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        def made(one):
+            return pb.CancelCheckoutResult(checkout=one)
+
+        return pb.CancelCheckoutsResponse(
+            results=[self._answer(one, pb.CancelCheckoutResult, made) for one in request.items]
+        )
+
+    async def GetCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        def made(one):
+            return pb.GetCheckoutResult(checkout=one)
+
+        return pb.GetCheckoutsResponse(results=[self._answer(one, pb.GetCheckoutResult, made) for one in request.items])
+
+    async def WatchCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        yield pb.WatchCheckoutsResponse(checkouts=[pb.Checkout(id="a"), pb.Checkout(id="b")])
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "going")
+
+
+@pytest.fixture
+def service():
+    """The service."""
+    return Service()
+
+
+@pytest.fixture
+async def client(service):
+    """A client of it."""
+    server = grpc.aio.server()
+    checkout_pb2_grpc.add_CheckoutServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = SagaClient(f"127.0.0.1:{port}")
+    yield client
+    await client.close()
+    await server.stop(None)
+
+
+def resource(key, mirror_of=""):
+    """A resource with this key."""
+    spec = CheckoutSpec(7, ((2, 1),), key, 30, 300, cancel=False, mirror_of=mirror_of)
+    return Resource(f"r-{key}", "default", f"u-{key}", 1, "2026-01-01T00:00:00Z", spec)
+
+
+async def test_what_is_asked_for(client, service):
+    """All that a resource asks for goes along, to be started and to be cancelled."""
+    assert (await client.start(resource("k"))).id == "k"
+    assert (await client.cancel(resource("k"))).id == "k"
+    start, cancel = service.asked
+    assert start.timeout_seconds == 30
+    for item in (start, cancel):
+        assert (item.user_id, item.origin, item.idempotency_key) == (7, pb.RESOURCE, "k")
+        assert [(one.product_id, one.quantity) for one in item.items] == [(2, 1)]
+        assert (item.resource.uid, item.resource.namespace, item.resource.name) == ("u-k", "default", "r-k")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, KeyReused),
+        (grpc.StatusCode.UNAVAILABLE, SagaUnavailable),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, SagaUnavailable),
+    ],
+)
+async def test_refusals(client, service, code, error):
+    """A key of other items is told from what may be tried again."""
+    service.refusals["k"] = code
+    for call in (client.start, client.cancel):
+        with pytest.raises(error):
+            await call(resource("k"))
+
+
+async def test_many_are_looked_up(client, service):
+    """However many there are, each gets its own; one that has none, or can have none, stops no other."""
+    service.refusals |= {"k1": grpc.StatusCode.NOT_FOUND, "k2": grpc.StatusCode.INVALID_ARGUMENT}
+    views = await client.of_resources([resource(f"k{number}") for number in range(BATCH + 5)])
+    assert [view and view.id for view in views[:4]] == ["k0", None, None, "k3"]
+    assert [view.id for view in views[3:]] == [f"k{number}" for number in range(3, BATCH + 5)]
+    service.refusals["k3"] = grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(SagaUnavailable):
+        await client.of_resources([resource("k3")])
+    await client.of_resources([resource("any", mirror_of="c1")])
+    assert (service.asked[-1].checkout_id, service.asked[-1].idempotency_key) == ("c1", "")
+
+
+async def test_a_stream_that_breaks(client):
+    """What came before the stream broke is given, and that it broke is said."""
+    stream = client.follow()
+    assert [(await anext(stream)).id, (await anext(stream)).id] == ["a", "b"]
+    with pytest.raises(SagaUnavailable):
+        await anext(stream)
+
+
+async def test_nobody_there():
+    """A service that is away may be asked again."""
+    client = SagaClient("127.0.0.1:1")
+    with pytest.raises(SagaUnavailable):
+        await client.by_rest(30)
+    await client.close()
