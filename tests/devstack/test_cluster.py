@@ -20,9 +20,9 @@ pytestmark = pytest.mark.real
 
 BOTH = {"etcd", "apiserver"}
 MAY = {
-    "checkouts.cartwright.dev": {"get", "list", "watch", "create", "patch", "delete"},
-    "checkouts.cartwright.dev/status": {"get", "patch"},
-    "events": {"create", "patch"},
+    "checkouts.cartwright.dev": {"list", "watch", "create", "delete"},
+    "checkouts.cartwright.dev/status": {"patch"},
+    "events": {"create"},
 }
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 OTHERS = ("secrets", "configmaps", "pods", "namespaces", "roles.rbac.authorization.k8s.io", "serviceaccounts")
