@@ -17,7 +17,7 @@ import uvloop
 
 from checkout_operator.cluster import Cluster
 from checkout_operator.config import Config
-from checkout_operator.live import mirror_name
+from checkout_operator.live import Live, mirror_name
 from checkout_operator.main import operate
 from checkout_operator.saga_client import SagaClient
 
@@ -48,13 +48,22 @@ class Operator:
     _turn = threading.Lock()
 
     def __init__(
-        self, config: Mapping[str, Any], log: str, death: Death | None = None, names: frozenset[str] = frozenset()
+        self,
+        config: Mapping[str, Any],
+        log: str,
+        death: Death | None = None,
+        names: frozenset[str] = frozenset(),
+        *,
+        deaf: bool = False,
     ) -> None:
-        """Start it with these settings, and with KUBECONFIG as it is; `names` are the resources whose calls count."""
+        """Start it with these settings, and with KUBECONFIG as it is.
+
+        `names` are the resources whose calls count; a deaf one has a watch that tells nothing.
+        """
         forks = multiprocessing.get_context("forkserver")
         with self._turn:
             forks.set_forkserver_preload([__name__, *SLOW_TO_IMPORT])
-            self._process = forks.Process(target=_run, args=(dict(config), log, death, names))
+            self._process = forks.Process(target=_run, args=(dict(config), log, death, names, deaf))
             self._process.start()
 
     def code(self) -> int | None:
@@ -68,12 +77,14 @@ class Operator:
             self._process.terminate()
 
 
-def _run(config: dict[str, Any], log: str, death: Death | None, names: frozenset[str]) -> None:
+def _run(config: dict[str, Any], log: str, death: Death | None, names: frozenset[str], deaf: bool) -> None:  # noqa: FBT001 - of a process
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(output, stream)
     if death:
         _install(death, names)
+    if deaf:
+        Live.put = lambda *_: None
     uvloop.run(operate(Config(**config)))
 
 

@@ -9,6 +9,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
+PAGE = 500
 NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
 
 
@@ -74,6 +75,23 @@ class Cluster:
                 name=name, body=options, **self._where, _request_timeout=CALL_SECONDS
             )
         )
+
+    async def every(self) -> list[Mapping[str, Any]]:
+        """Give every Checkout there is, from the API server itself."""
+        found: list[Mapping[str, Any]] = []
+        more: str | None = None
+        while True:
+            page = await self._ask(
+                self._objects.list_namespaced_custom_object(
+                    limit=PAGE, _continue=more, **self._where, _request_timeout=CALL_SECONDS
+                )
+            )
+            if page is None:
+                raise ClusterUnavailable("the API server does not know Checkouts")
+            found += page["items"]
+            more = page["metadata"].get("continue")
+            if not more:
+                return found
 
     async def warn(self, name: str, uid: str, reason: str, message: str, at: str) -> None:
         """Tell of a failure as an event; telling it again changes nothing."""

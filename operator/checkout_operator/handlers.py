@@ -8,14 +8,10 @@ import structlog
 from checkout_operator.backlog import Backlog
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.live import Live
-from checkout_operator.projector import Projector
-from checkout_operator.reconciler import Reconciler
 from checkout_operator.spec import InvalidSpec, parse
 
 
-def register(
-    live: Live, backlog: Backlog, reconciler: Reconciler, projector: Projector, log: structlog.stdlib.BoundLogger
-) -> kopf.OperatorRegistry:
+def register(live: Live, backlog: Backlog, log: structlog.stdlib.BoundLogger) -> kopf.OperatorRegistry:
     """Give kopf what to call."""
     registry = kopf.OperatorRegistry()
 
@@ -31,9 +27,7 @@ def register(
             log.warning("passed over", error=str(error))
             return
         if event["type"] == "DELETED":
-            live.drop(resource.name)
-            reconciler.forget(resource.uid)
-            projector.forget(resource)
+            live.drop(resource)
             return
         live.put(resource)
         backlog.add(resource.name)

@@ -20,22 +20,27 @@ class Live:
 
     def put(self, resource: Resource) -> None:
         """Take note of a resource as it is now."""
-        self._unlink(resource.name)
+        there = self._unlink(resource.name)
+        if there and there.uid != resource.uid:
+            self._confirmed.discard(there.uid)
         self._by_name[resource.name] = resource
         if not resource.is_mirror:
             self._by_key.setdefault((resource.spec.user_id, resource.spec.key), {})[resource.name] = None
 
-    def drop(self, name: str) -> None:
-        """Take note that a resource is gone."""
-        if there := self._unlink(name):
-            self._confirmed.discard(there.uid)
-            self._gone[name] = None
-            while len(self._gone) > REMEMBERED:
-                self._gone.popitem(last=False)
+    def drop(self, resource: Resource) -> None:
+        """Take note that a resource is gone; another may have its name by now, and stays."""
+        if not self._has(resource):
+            return
+        self._unlink(resource.name)
+        self._confirmed.discard(resource.uid)
+        self._gone[resource.name] = None
+        while len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
 
     def confirm(self, resource: Resource) -> None:
         """Take note that the checkout of a resource's key is its own: the same key may stand for other items."""
-        self._confirmed.add(resource.uid)
+        if self._has(resource):
+            self._confirmed.add(resource.uid)
 
     def is_confirmed(self, resource: Resource) -> bool:
         """Whether the checkout of a resource's key is known to be its own."""
@@ -53,6 +58,10 @@ class Live:
         """Give every resource."""
         return list(self._by_name.values())
 
+    def generations(self) -> frozenset[tuple[str, int]]:
+        """Give (uid, generation) of every resource."""
+        return frozenset((one.uid, one.generation) for one in self._by_name.values())
+
     def mirrors(self) -> list[Resource]:
         """Give the mirrors."""
         return [one for one in self._by_name.values() if one.is_mirror]
@@ -63,6 +72,10 @@ class Live:
             names = self._by_key.get((view.user_id, view.key), {})
             return tuple(name for name in names if self._by_name[name].uid in self._confirmed)
         return (mirror_name(view.id),)
+
+    def _has(self, resource: Resource) -> bool:
+        there = self._by_name.get(resource.name)
+        return there is not None and there.uid == resource.uid
 
     def _unlink(self, name: str) -> Resource | None:
         there = self._by_name.pop(name, None)

@@ -20,9 +20,10 @@ from checkout_operator.reconciler import WORKERS, Reconciler
 from checkout_operator.saga_client import SagaClient
 from checkout_operator.sweeper import Sweeper
 from checkout_operator.telemetry import Metrics, make_log
+from checkout_operator.watchdog import WatchDied, Watchdog
 
 FLUSH_SECONDS = 5.0
-EXIT_USAGE = 2
+EXIT_ANEW, EXIT_USAGE = 1, 2
 
 
 async def operate(config: Config) -> None:
@@ -42,7 +43,8 @@ async def operate(config: Config) -> None:
         projector = Projector(live, cluster, config, metrics, log)
         reconciler = Reconciler(live, backlog, sagas, projector, metrics=metrics, log=log)
         sweeper = Sweeper(live, cluster, config, log)
-        registry = handlers.register(live, backlog, reconciler, projector, log)
+        watchdog = Watchdog(live, cluster, log)
+        registry = handlers.register(live, backlog, log)
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,
@@ -61,6 +63,7 @@ async def operate(config: Config) -> None:
                 reconciler.compare_on(config.compare_every),
                 projector.run(),
                 sweeper.run(),
+                watchdog.run(config.relist_every),
                 health.watch_loop(),
             )
         ]
@@ -71,6 +74,9 @@ async def operate(config: Config) -> None:
         _end_by_signal(stopping)  # kopf has put its own handlers in their place, and would wait 5 s for our tasks
         done, _ = await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
+        for task in done - {stopped}:
+            if error := task.exception():
+                log.error("a task died", error=repr(error))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,12 +97,12 @@ def _end_by_signal(stopping: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Run the operator; exits with 2 where a setting is wrong or no cluster is named."""
+    """Run the operator; exits with 2 where a setting is wrong or no cluster is named, with 1 where it must begin anew."""
     try:
         uvloop.run(operate(read()))
-    except (BadSettings, NoCluster) as error:
+    except (BadSettings, NoCluster, WatchDied) as error:
         sys.stderr.write("".join(f"operator: {line}\n" for line in str(error).splitlines()))
-        sys.exit(EXIT_USAGE)
+        sys.exit(EXIT_ANEW if isinstance(error, WatchDied) else EXIT_USAGE)
 
 
 if __name__ == "__main__":

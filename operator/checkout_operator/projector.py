@@ -5,7 +5,7 @@ Writes that fail are repeated by the full comparison, so nothing here keeps a qu
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import structlog
@@ -40,6 +40,8 @@ class Projector:
         self._tokens = config.mirror_max_writes_per_second
         self._filled_at = time.monotonic()
         self._writing = asyncio.Semaphore(WRITERS)
+        self._making = 0
+        """Mirrors that are being made, which the cap counts too."""
 
     def offer(self, view: SagaView) -> None:
         """Have a checkout shown as it is now."""
@@ -82,9 +84,9 @@ class Projector:
             await self._call("clear", self._cluster.patch_status(resource.name, None))
         self.offer(view)
 
-    def forget(self, resource: Resource) -> None:
-        """Let go of what is known of a resource that is gone."""
-        self._written.pop(resource.uid, None)
+    def keep(self, uids: Collection[str]) -> None:
+        """Let go of what is known of all other resources: they are gone."""
+        self._written = {uid: status for uid, status in self._written.items() if uid in uids}
 
     async def _show(self, name: str, view: SagaView) -> None:
         async with self._writing:
@@ -135,7 +137,11 @@ class Projector:
                 "ttlSecondsAfterFinished": int(ttl),
             },
         }
-        made = await self._call("create", self._cluster.create(body))
+        self._making += 1
+        try:
+            made = await self._call("create", self._cluster.create(body))
+        finally:
+            self._making -= 1
         if not made:
             return None  # it is there already: the watch will tell, and the comparison fills it in
         resource = parse(made)
@@ -151,7 +157,7 @@ class Projector:
             late = time.time() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
             if late or self._live.was_deleted(name):
                 return ""
-        if len(self._live.mirrors()) >= self._config.mirror_max_objects:
+        if len(self._live.mirrors()) + self._making >= self._config.mirror_max_objects:
             return "objects"
         return None if self._spend() else "rate"
 

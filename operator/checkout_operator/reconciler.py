@@ -77,10 +77,6 @@ class Reconciler:
             self._projector.offer(view)
         self._done[resource.uid] = action
 
-    def forget(self, uid: str) -> None:
-        """Let go of a resource that is gone."""
-        self._done.pop(uid, None)
-
     async def follow(self) -> None:
         """Show every change of a checkout as it comes, and take the stream up again when it breaks."""
         while True:
@@ -94,6 +90,9 @@ class Reconciler:
     async def compare(self) -> None:
         """Hold every resource, and every running checkout of the REST interface, against the checkout service."""
         resources = self._live.all()
+        there = {one.uid for one in resources}
+        self._done = {uid: action for uid, action in self._done.items() if uid in there}
+        self._projector.keep(there)
         for resource, view in zip(resources, await self._sagas.of_resources(resources), strict=True):
             if view is not None and self._live.is_confirmed(resource):
                 await self._projector.repair(resource, view)

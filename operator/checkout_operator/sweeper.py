@@ -16,9 +16,14 @@ EVERY_SECONDS = 1.0
 
 
 def finished_at(resource: Resource) -> float | None:
-    """Give when a resource's checkout ended, in seconds since 1970; None while it runs."""
-    text = resource.status.get("finishedAt")
-    return _seconds(str(text)) if text else None
+    """Give when a resource's checkout ended, in seconds since 1970; None while it runs.
+
+    A time that somebody wrote by hand and that cannot be read is none: the comparison puts it right.
+    """
+    try:
+        return _seconds(str(resource.status.get("finishedAt") or ""))
+    except ValueError:
+        return None
 
 
 def due(resources: Iterable[Resource], config: Config, now: float) -> list[Resource]:
@@ -28,7 +33,8 @@ def due(resources: Iterable[Resource], config: Config, now: float) -> list[Resou
     """
     ended = [(at, one) for one in resources if (at := finished_at(one)) is not None]
     over = [one for at, one in ended if max(at, _seconds(one.created)) + one.spec.ttl_seconds <= now]
-    left = sorted(((at, one) for at, one in ended if one.is_mirror and one not in over), key=lambda pair: pair[0])
+    gone = {one.uid for one in over}
+    left = sorted(((at, one) for at, one in ended if one.is_mirror and one.uid not in gone), key=lambda pair: pair[0])
     failed = [one for _, one in left if one.status.get("phase") == "Failed"]
     over += failed[: max(0, len(failed) - config.mirror_max_failures)]
     return over
@@ -48,10 +54,12 @@ class Sweeper:
         gone = due(self._live.all(), self._config, time.time())
         mirrors = self._live.mirrors()
         if len(mirrors) >= max(1, self._config.mirror_max_objects):  # room for those that run
-            ended = [one for one in mirrors if finished_at(one) is not None and one not in gone]
+            chosen = {one.uid for one in gone}
+            ended = [one for one in mirrors if finished_at(one) is not None and one.uid not in chosen]
             gone += sorted(ended, key=lambda one: finished_at(one) or 0.0)[:1]
         for resource in gone:
-            await self._cluster.delete(resource.name, resource.uid)
+            if not await self._cluster.delete(resource.name, resource.uid):
+                self._live.drop(resource)  # it is gone, though the watch has not told
         return len(gone)
 
     async def run(self) -> None:

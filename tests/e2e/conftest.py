@@ -1,6 +1,13 @@
 """What the tests of applied checkouts share: the platform's API server, its bank and its operator."""
 
+import itertools
+import os
+import secrets
+
 import pytest
+
+from devstack.home import ROOT
+from tests.scene import Scene
 
 SOLD = "SELECT count(*) AS n FROM transactions WHERE user_id = $1 AND state = 'CAPTURED'"
 
@@ -21,3 +28,12 @@ def restart(platform, eventually):
         platform.stack.wait_ready("operator", timeout=60)
 
     return restart
+
+
+@pytest.fixture
+def scene(platform, monkeypatch):
+    """Make scenes: namespaces with operators of the test's own."""
+    monkeypatch.setenv("KUBECONFIG", str(platform.stack.home.operator_kubeconfig))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "operator")]))
+    session, numbers = secrets.token_hex(3), itertools.count()
+    return lambda: Scene(platform, f"scene-{session}-{next(numbers)}")

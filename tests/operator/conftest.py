@@ -1,0 +1,121 @@
+"""Resources and checkouts of the tests' own making, and an API server that keeps what is written to it."""
+
+from dataclasses import replace
+
+import pytest
+
+from checkout_operator.cluster import ClusterUnavailable, Refused
+from checkout_operator.config import Config
+from checkout_operator.live import mirror_name
+from checkout_operator.spec import parse
+from checkout_operator.status import SagaView, StepView
+
+AT = 1_790_000_000_000
+CREATED = "2026-01-01T00:00:00Z"
+
+
+def make_resource(name, *, uid="", status=None, generation=1, **spec):
+    """A resource as the watch tells of it."""
+    metadata = {"name": name, "namespace": "default", "uid": uid or f"uid-{name}", "creationTimestamp": CREATED}
+    body = {"metadata": metadata | {"generation": generation}, "spec": {"userId": 7, "managedBy": "operator"} | spec}
+    return replace(parse(body), status=status or {})
+
+
+class MemoryCluster:
+    """Fits what the operator writes to; `faults` are what the next calls of a verb meet."""
+
+    def __init__(self):
+        self.statuses, self.objects, self.events, self.calls = {}, {}, [], []
+        self.faults = {}
+
+    def _called(self, verb, name):
+        self.calls.append((verb, name))
+        if self.faults.get(verb):
+            raise self.faults[verb].pop()
+
+    async def patch_status(self, name, status):
+        self._called("status", name)
+        known = self.statuses.get(name) or {}
+        if status and (status.get("sagaVersion") or 0) < (known.get("sagaVersion") or 0):
+            raise Refused("sagaVersion cannot go back")
+        self.statuses[name] = None if status is None else known | status
+        return True
+
+    async def create(self, body):
+        name = body["metadata"]["name"]
+        self._called("create", name)
+        if name in self.objects:
+            return None
+        metadata = {"namespace": "default", "uid": f"uid-{name}", "creationTimestamp": CREATED}
+        self.objects[name] = body | {"metadata": body["metadata"] | metadata}
+        return self.objects[name]
+
+    async def delete(self, name, uid):
+        self._called("delete", name)
+        return self.objects.pop(name, None) is not None
+
+    async def every(self):
+        self._called("list", "")
+        return list(self.objects.values())
+
+    async def warn(self, name, uid, reason, message, at):
+        self._called("event", name)
+        self.events.append((name, reason))
+
+
+@pytest.fixture
+def cluster():
+    """An API server."""
+    return MemoryCluster()
+
+
+@pytest.fixture
+def away():
+    """Give what a call meets while the API server is away."""
+    return lambda: ClusterUnavailable("the API server does not answer")
+
+
+@pytest.fixture
+def make():
+    """Give `make_resource`."""
+    return make_resource
+
+
+@pytest.fixture
+def mirror():
+    """Make the mirror of a checkout."""
+
+    def make(checkout_id, status=None, **spec):
+        spec |= {"managedBy": "mirror", "checkoutId": checkout_id}
+        return make_resource(mirror_name(checkout_id), status=status, **spec)
+
+    return make
+
+
+@pytest.fixture
+def view():
+    """A checkout that is being paid, of the resource `first`; tests replace what matters to them."""
+    steps = tuple(StepView(name, "done", 1, AT, AT) for name in ("claim", "reserve"))
+    return SagaView(
+        id="c1",
+        user_id=7,
+        key="uid-first",
+        from_resource=True,
+        resource_name="first",
+        saga_step="PAYING",
+        reason="",
+        note="",
+        total_minor=1,
+        currency="USD",
+        order_id="o1",
+        version=3,
+        created_ms=AT,
+        finished_ms=0,
+        steps=(*steps, StepView("pay", "running", 1, AT, 0)),
+    )
+
+
+@pytest.fixture
+def config():
+    """The settings, as they are by default."""
+    return Config()

@@ -1,0 +1,62 @@
+"""A watch that has gone silent is noticed, and one that is only late is not taken for dead."""
+
+import pytest
+import structlog
+
+from checkout_operator.live import Live
+from checkout_operator.watchdog import WatchDied, Watchdog
+
+
+@pytest.fixture
+def live():
+    """What the watch has told of."""
+    return Live()
+
+
+@pytest.fixture
+def dog(live, cluster):
+    """A watchdog."""
+    return Watchdog(live, cluster, structlog.get_logger())
+
+
+def there(cluster, name, generation=1):
+    """Put a resource on the API server."""
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    cluster.objects[name] = {"metadata": metadata | {"generation": generation}, "spec": {"userId": 7}}
+
+
+async def test_a_watch_that_tells(dog, live, make, cluster):
+    """What has been told of by the next look was only late; what is no resource is passed over here too."""
+    cluster.objects["odd"] = {"metadata": {}}
+    for number in range(4):
+        there(cluster, f"r{number}")
+        await dog.run_once()
+        live.put(make(f"r{number}"))
+    live.put(make("ends"))
+    await dog.run_once()
+    live.drop(make("ends"))
+    await dog.run_once()
+    await dog.run_once()
+
+
+@pytest.mark.parametrize("missed", ["a new one", "a change", "an end"])
+async def test_a_silent_watch(dog, live, make, cluster, missed):
+    """What is not told of from one look to the next ends the operator: new, changed or gone."""
+    if missed != "an end":
+        there(cluster, "first", generation=2)
+    if missed != "a new one":
+        live.put(make("first"))
+    await dog.run_once()
+    with pytest.raises(WatchDied, match="a new process is needed"):
+        await dog.run_once()
+
+
+async def test_without_the_api_server(dog, cluster, away):
+    """A look that fails says nothing of the watch."""
+    there(cluster, "first")
+    await dog.run_once()
+    cluster.faults["list"] = [away()]
+    with pytest.raises(type(away())):
+        await dog.run_once()
+    cluster.objects.clear()
+    await dog.run_once()

@@ -1,0 +1,44 @@
+"""A namespace of a test's own, in which it lets operators of its own work; the platform's operator sees none of it."""
+
+from collections import Counter
+
+import yaml
+
+from devstack.home import ROOT
+from tests.dying_operator import Operator
+from tests.kube import Kube
+
+SETTINGS = {"listen_host": "127.0.0.1", "http_port": 0, "mirror_success_ttl": 600}
+RBAC = ROOT / "manifests" / "operator-rbac.yaml"
+
+
+class Scene:
+    """A namespace, and operators with the operator's identity."""
+
+    def __init__(self, platform, name):
+        self.kube = Kube(platform.stack.home.kubeconfig, name)
+        self.log = platform.stack.home.log(name)
+        self.log.touch(mode=0o600)
+        self._settings = SETTINGS | {"namespace": name, "checkout_addr": platform.urls["CHECKOUT_ADDR"]}
+        self._make("/api/v1/namespaces", {"metadata": {"name": name}})
+
+    def allow(self):
+        """Give the operator its role here."""
+        for part in yaml.safe_load_all(RBAC.read_text()):
+            part["metadata"]["namespace"] = self.kube.namespace
+            self._make(f"/apis/{part['apiVersion']}/namespaces/{self.kube.namespace}/{part['kind'].lower()}s", part)
+        return self
+
+    def operator(self, death=None, names=(), *, deaf=False, **settings):
+        """Start an operator that works here."""
+        return Operator(self._settings | settings, str(self.log), death, frozenset(names), deaf=deaf)
+
+    def told(self):
+        """Count the events about each resource, by their reasons."""
+        events = f"{self.kube.url}/api/v1/namespaces/{self.kube.namespace}/events"
+        items = self.kube.session.get(events, timeout=10).json()["items"]
+        return Counter((one["involvedObject"]["name"], one["reason"]) for one in items)
+
+    def _make(self, path, body):
+        answer = self.kube.session.post(self.kube.url + path, json=body, timeout=10)
+        assert answer.status_code == 201, answer.text
