@@ -97,12 +97,12 @@ def _end_by_signal(stopping: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Run the operator; exits with 2 where a setting is wrong or no cluster is named, with 1 where it must begin anew."""
+    """Run the operator; exits with 2 where a setting is wrong or no cluster is named, with 1 where it may begin anew."""
     try:
         uvloop.run(operate(read()))
-    except (BadSettings, NoCluster, WatchDied) as error:
+    except (BadSettings, NoCluster, WatchDied, OSError) as error:  # the last: its port is taken
         sys.stderr.write("".join(f"operator: {line}\n" for line in str(error).splitlines()))
-        sys.exit(EXIT_ANEW if isinstance(error, WatchDied) else EXIT_USAGE)
+        sys.exit(EXIT_USAGE if isinstance(error, BadSettings | NoCluster) else EXIT_ANEW)
 
 
 if __name__ == "__main__":
