@@ -76,6 +76,11 @@ class Operator:
         with self._turn:
             self._process.terminate()
 
+    def kill(self) -> None:
+        """End it, where it still runs: the session would wait for it."""
+        with self._turn:
+            self._process.kill()
+
 
 def _run(config: dict[str, Any], log: str, death: Death | None, names: frozenset[str], deaf: bool) -> None:  # noqa: FBT001 - of a process
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

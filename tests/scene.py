@@ -19,6 +19,7 @@ class Scene:
         self.kube = Kube(platform.stack.home.kubeconfig, name)
         self.log = platform.stack.home.log(name)
         self.log.touch(mode=0o600)
+        self._operators = []
         self._settings = SETTINGS | {"namespace": name, "checkout_addr": platform.urls["CHECKOUT_ADDR"]}
         self._make("/api/v1/namespaces", {"metadata": {"name": name}})
 
@@ -31,7 +32,14 @@ class Scene:
 
     def operator(self, death=None, names=(), *, deaf=False, **settings):
         """Start an operator that works here."""
-        return Operator(self._settings | settings, str(self.log), death, frozenset(names), deaf=deaf)
+        started = Operator(self._settings | settings, str(self.log), death, frozenset(names), deaf=deaf)
+        self._operators.append(started)
+        return started
+
+    def clear(self):
+        """End the operators that a test has left behind."""
+        for one in self._operators:
+            one.kill()
 
     def told(self):
         """Count the events about each resource, by their reasons."""

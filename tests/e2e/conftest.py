@@ -1,6 +1,5 @@
 """What the tests of applied checkouts share: the platform's API server, its bank and its operator."""
 
-import itertools
 import os
 import secrets
 
@@ -35,5 +34,12 @@ def scene(platform, monkeypatch):
     """Make scenes: namespaces with operators of the test's own."""
     monkeypatch.setenv("KUBECONFIG", str(platform.stack.home.operator_kubeconfig))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "operator")]))
-    session, numbers = secrets.token_hex(3), itertools.count()
-    return lambda: Scene(platform, f"scene-{session}-{next(numbers)}")
+    session, made = secrets.token_hex(3), []
+
+    def make():
+        made.append(Scene(platform, f"scene-{session}-{len(made)}"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.clear()
