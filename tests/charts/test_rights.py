@@ -7,9 +7,9 @@ from devstack.home import ROOT
 CHECKOUTS = {"apiGroups": ["cartwright.dev"], "resources": ["checkouts"]}
 GOLDEN = {
     "operator": [
-        CHECKOUTS | {"verbs": ["get", "list", "watch", "create", "patch", "delete"]},
-        {"apiGroups": ["cartwright.dev"], "resources": ["checkouts/status"], "verbs": ["get", "patch"]},
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+        CHECKOUTS | {"verbs": ["list", "watch", "create", "delete"]},
+        {"apiGroups": ["cartwright.dev"], "resources": ["checkouts/status"], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     ],
     "test": [CHECKOUTS | {"verbs": ["get", "create", "delete"]}],
 }
