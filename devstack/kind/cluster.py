@@ -10,6 +10,7 @@ from devstack.ports import holder, is_taken
 
 CONFIG = ROOT / "manifests" / "kind.yaml"
 NAMESPACE = "cartwright"
+NODE_PORT = 30080  # the gateway's, as in manifests/kind.yaml
 WAIT = "180s"
 
 
@@ -61,7 +62,7 @@ class Cluster:
         """Give the port of this machine at which the gateway is."""
         shown = self.programs.run("docker", "inspect", self.node)
         ports = json.loads(shown)[0]["NetworkSettings"]["Ports"]
-        return int(ports["30080/tcp"][0]["HostPort"])
+        return int(ports[f"{NODE_PORT}/tcp"][0]["HostPort"])
 
     def has(self, image: str) -> bool:
         """Whether the node has an image."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from devstack.home import ROOT
-from devstack.kind.cluster import NAMESPACE, Cluster
+from devstack.kind.cluster import NAMESPACE, NODE_PORT, Cluster
 
 CHARTS = ROOT / "charts"
 STORES, PLATFORM = "cartwright-stores", "cartwright"
@@ -22,7 +22,8 @@ def install_stores(cluster: Cluster) -> list[str]:
 
 def install_platform(cluster: Cluster, tag: str, chart: Path = CHARTS / PLATFORM) -> list[str]:
     """Give the command that installs or upgrades the platform: for trials, with our images of a tag."""
-    values = ("-f", str(chart / "values-dev.yaml"), "--set", f"image.tag={tag}")
+    port = f"gateway.service.type=NodePort,gateway.service.nodePort={NODE_PORT}"
+    values = ("-f", str(chart / "values-dev.yaml"), "--set", f"image.tag={tag},{port}")
     return _install(cluster, PLATFORM, chart, *values)
 
 

@@ -39,9 +39,14 @@ _OPTIONS = (
 class Endpoint:
     """One remote service: its channel, its breaker and its metrics."""
 
-    def __init__(self, name: str, address: str, metrics: Metrics) -> None:
+    def __init__(self, name: str, address: str, metrics: Metrics, *, tls: bool = False) -> None:
+        """Take where it is; `tls` for one beyond our network, whose certificate a usual authority has signed."""
         self.name = name
-        self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self.channel = (
+            grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
+            if tls
+            else grpc.aio.insecure_channel(address, options=_OPTIONS)
+        )
         self.breaker = CircuitBreaker(name, metrics)
         self._called = metrics.called
         self._away_since: float | None = None

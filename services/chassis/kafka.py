@@ -46,7 +46,11 @@ async def make_topics(brokers: Brokers, topics: dict[str, int], *, replication: 
     admin = AIOKafkaAdminClient(**brokers.options(), request_timeout_ms=10_000)
     try:
         await admin.start()
-        reply = await admin.create_topics([NewTopic(name, count, replication) for name, count in topics.items()])
+        there = set(await admin.list_topics())  # made by others, they are no reason to ask for the right to make them
+        missing = [NewTopic(name, count, replication) for name, count in topics.items() if name not in there]
+        if not missing:
+            return
+        reply = await admin.create_topics(missing)
         for name, code, *_ in reply.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:

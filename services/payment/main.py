@@ -28,7 +28,7 @@ async def _till(
     role = role_of(SCHEMA)
     db = Postgres(config.postgres_url, role=role, schema=SCHEMA, size=config.postgres_pool)
     await stack.enter_async_context(db)
-    bank = await stack.enter_async_context(Endpoint("bank", config.bank_addr, runtime.metrics))
+    bank = await stack.enter_async_context(Endpoint("bank", config.bank_addr, runtime.metrics, tls=config.bank_tls))
     payments = PostgresPayments(db, resolve_after=config.resolve_after)
 
     def on_silence(payment: Payment, fault: Fault) -> None:

@@ -57,7 +57,7 @@ BASE: dict[str, Any] = {
     },
     "services": {"payment": {"bankAddress": "dns:///bank.example:7443"}},
 }
-BANK = {"bank": {"enabled": True}, "stores": {"bankPostgresql": secret("bankPostgresql")}}
+BANK = {"appEnv": "dev", "bank": {"enabled": True}, "stores": {"bankPostgresql": secret("bankPostgresql")}}
 SCALED = {"autoscaling": {"enabled": True, "minReplicas": 3}}
 SERVICES = ("gateway", "product", "cart", "inventory", "payment", "orders", "checkout")
 PLACED = {
@@ -71,6 +71,11 @@ PLACED = {
 PEERS = {
     "gatewayFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
     "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+}
+OPENED = {
+    "dnsPorts": [5353],
+    "apiServerPorts": [8443],
+    "extraEgress": [{"ports": [{"port": 9093}], "to": [{"namespaceSelector": {"matchLabels": {"team": "kafka"}}}]}],
 }
 METRICS = {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}
 
@@ -127,6 +132,12 @@ CASES: dict[str, Case] = {
     "peers-deployments": _with({"networkPolicy": PEERS, "workers": {"mode": "deployment"}}),
     "metrics": _with(BANK, {"serviceMonitor": METRICS}),
     "metrics-deployments": _with({"serviceMonitor": METRICS, "workers": {"mode": "deployment"}}),
+    "opened": _with(BANK, {"networkPolicy": OPENED}),
+    "issuer-authority": _with({"auth": {"caSecret": "authority", "caKey": "tls-ca.crt"}}),
+    "workers-apart": _with(
+        {"workers": {"mode": "deployment"}, "services": {"cart": {"workers": {"consumer": {"replicas": 3}}}}}
+    ),
+    "plain-bank": _with({"services": {"payment": {"bankTls": False}}}),
     "no-migrations": _with({"migrations": {"enabled": False}}),
     "test-items": _with({"test": {"items": [{"productId": 2, "quantity": 3}], "userId": 2**40}}),
     "digests": _with({"image": {"digests": {"services": f"sha256:{'0' * 64}", "operator": f"sha256:{'f' * 64}"}}}),

@@ -50,9 +50,13 @@ def open_to(rule, far, labels):
     return any(set(peer) == {"podSelector"} and fits(peer["podSelector"], labels) for peer in rule[far])
 
 
+DNS = {(53, "UDP"), (53, "TCP")}
+
+
 def ports_of(rule):
-    """Give the ports of a rule, but for those of DNS."""
-    return {one["port"] for one in rule["ports"]} - {53}
+    """Give the ports of a rule; none for the one of DNS."""
+    ports = {(one["port"], one.get("protocol")) for one in rule["ports"]}
+    return set() if ports == DNS else {port for port, _ in ports}
 
 
 def reach(rendering, source, target):
@@ -161,9 +165,46 @@ def _ours(rule):
     return "from" in rule and all("namespaceSelector" not in peer for peer in rule["from"])
 
 
+def test_every_pod_finds_names(rendering):
+    """Every pod may ask the cluster's DNS, at the ports that the values say."""
+    if not closed(rendering):
+        return
+    wanted = {
+        (port, protocol)
+        for port in rendering.case.values.get("networkPolicy", {}).get("dnsPorts", [53])
+        for protocol in ("UDP", "TCP")
+    }
+    for pod in rendering.pods:
+        found = [
+            {(one["port"], one.get("protocol")) for one in rule["ports"]} for rule in rules(rendering, pod, "egress")
+        ]
+        assert wanted in found, pod.name
+
+
+def test_the_migration_needs_no_policy_of_before(rendered):
+    """At the first install and in an upgrade to other stores the job has its own way out, before anything else is there."""
+    policy = rendered["production"].named("NetworkPolicy")["cartwright-migrations"]
+    hooks = policy["metadata"]["annotations"]
+    assert hooks["helm.sh/hook"] == "pre-install,pre-upgrade"
+    job = rendered["production"].of("Job")[0]["metadata"]["annotations"]
+    assert int(hooks["helm.sh/hook-weight"]) < int(job["helm.sh/hook-weight"])
+    ports = [{(one["port"], one.get("protocol")) for one in rule["ports"]} for rule in policy["spec"]["egress"]]
+    assert DNS in ports
+
+
+def test_more_can_be_opened(rendered):
+    """What the values add holds for every pod, and the API server is where they say."""
+    case = rendered["opened"]
+    (extra,) = case.case.values["networkPolicy"]["extraEgress"]
+    for pod in case.pods:
+        assert extra in rules(case, pod, "egress"), pod.name
+    out = [ports_of(rule) for rule in rules(case, case.pod("operator"), "egress")]
+    assert {8443} in out
+
+
 def test_pods_leave_for_their_stores_alone(rendering):
     """Out of the platform a pod reaches the ports of its stores, of the issuer, of the provider and of the API server."""
-    if not closed(rendering) or rendering.case.files:
+    if not closed(rendering) or rendering.case.files or "dnsPorts" in rendering.case.values.get("networkPolicy", {}):
         return
     stores = rendering.case.values["stores"]
     for pod in rendering.pods:

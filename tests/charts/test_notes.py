@@ -39,6 +39,9 @@ def test_what_to_try(notes):
     assert "svc/cartwright-gateway 8080:80\n" in notes("balanced")
     assert "svc/eu-cartwright-gateway" in notes("other-release")
     assert "get checkouts" not in notes("no-operator")
+    bought = next(line for line in told.splitlines() if "kubectl" in line and "apply" in line)
+    checked = subprocess.run(["bash", "-n", "-c", bought], capture_output=True, text=True, check=True)
+    assert (bought.startswith("  echo '"), checked.stderr) == (True, "")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,20 @@ def test_scaling_is_for_what_keeps_nothing(rendering):
     assert scaled == {name for name, one in deployments.items() if "replicas" not in one["spec"]}
 
 
+def test_workers_scale_apart(rendered):
+    """A worker with a deployment of its own has as many pods as the values say."""
+    deployments = rendered["workers-apart"].named("Deployment")
+    assert deployments["cartwright-cart-consumer"]["spec"]["replicas"] == 3
+    assert deployments["cartwright-orders-consumer"]["spec"]["replicas"] == 1
+
+
+def test_new_pods_are_known_before_old_ones_end(rendered):
+    """A pod that is called by its name is ready for as long as DNS keeps an answer before an old one ends."""
+    deployments = rendered["production"].named("Deployment")
+    assert deployments["cartwright-cart"]["spec"]["minReadySeconds"] == 30
+    assert "minReadySeconds" not in deployments["cartwright-gateway"]["spec"]
+
+
 def test_autoscalers_are_as_told(rendered):
     """An autoscaler has the bounds and the aim of the values, for each service that asks for one."""
     for case in ("scaled", "scaled-deployments"):

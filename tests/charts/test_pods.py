@@ -146,6 +146,19 @@ def test_authorities_go_to_those_who_need_them(rendered, store):
     assert speakers
 
 
+def test_the_issuers_authority_goes_to_the_gateway(rendered):
+    """The authority of the issuer's certificate is mounted in the gateway alone, where its variable says."""
+    for pod in rendered["issuer-authority"].pods:
+        for container in pod.containers:
+            is_gateway = pod.component == "gateway"
+            folders = [one["mountPath"] for one in container.get("volumeMounts", [])]
+            assert folders == (["/etc/cartwright/issuer"] if is_gateway else []), pod.name
+            file = literals(container).get("SSL_CERT_FILE")
+            assert file == ("/etc/cartwright/issuer/ca.crt" if is_gateway else None)
+        for volume in pod.spec.get("volumes", []):
+            assert volume["secret"]["items"] == [{"key": "tls-ca.crt", "path": "ca.crt"}]
+
+
 def test_pods_stand_where_they_are_told(rendered):
     """Node labels, tolerations, affinity and priority hold for every pod; annotations and spread for those that last."""
     rendering = rendered["placed"]

@@ -95,6 +95,11 @@ MISSING = [
         at("stores.redis", NOTHING | {"url": URLS["redis"], "host": "db.example"}),
         "stores.redis: host needs existingSecret, which holds the password",
     ),
+    (at("stores.redis.tls", True), "stores.redis: tls goes with host"),
+    (at("stores.kafka.caSecret", "authority"), "stores.kafka: caSecret needs securityProtocol SSL or SASL_SSL"),
+    (at("stores.kafka.username", "shop"), "stores.kafka: username and existingSecret need securityProtocol SASL_SSL"),
+    (merged(BANK, {"appEnv": "production"}), "bank.enabled: the simulated payment provider charges nobody"),
+    ({"auth": {"issuer": "http://id.example"}}, "auth.issuer and auth.jwksUrl must be https"),
     (at("stores.kafka.bootstrapServers", ""), "stores.kafka.bootstrapServers: say where Kafka is"),
     (at("stores.kafka.securityProtocol", "SASL_SSL"), "stores.kafka: SASL_SSL needs username and existingSecret"),
     (

@@ -78,6 +78,7 @@ def test_every_variable_is_read(rendering):
         known = {name.upper() for name in config_of(service, role).model_fields}
         parts = {name for value in literals(container).values() for name in re.findall(r"\$\((\w+)\)", value)}
         names = {one["name"] for one in container["env"]}
+        known |= {"SSL_CERT_FILE"}  # read by Python itself
         known |= set(rendering.case.values.get("services", {}).get(service, {}).get("env", ()))  # the user's own
         assert names - parts <= known, f"{pod.name}: {container['name']}: {names - parts - known}"
 
@@ -217,6 +218,8 @@ def test_urls_of_the_values_are_kept_in_secrets(rendered, case):
         ("production", "gateway", "APP_ENV", "production"),
         ("production", "checkout", "GRPC_REFLECTION", "0"),
         ("production", "payment", "BANK_ADDR", "dns:///bank.example:7443"),
+        ("production", "payment", "BANK_TLS", "1"),
+        ("plain-bank", "payment", "BANK_TLS", "0"),
         ("production", "checkout", "GRPC_MAX_CONNECTION_AGE", "5m"),
         ("jwt-in-full", "gateway", "AUTH_JWKS_URL", "https://keys.example:9443/keys"),
         ("own-variables", "checkout", "CHECKOUT_TIMEOUT", "10m"),

@@ -1,6 +1,7 @@
 """The chart of stores for trying out: held to the same rules, and what the platform's own trial values name is there."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -48,8 +49,9 @@ def test_the_trial_values_name_what_is_there(stores, rendered):
             assert given["existingSecret"] == secret["metadata"]["name"]
             urls = [secret["stringData"][given["urlKey"]]]
         for url in urls:
-            host, port = re.search(r"(?:@|//)([\w-]+):(\d+)", url).groups()
-            assert [one["port"] for one in stores.named("Service")[host]["spec"]["ports"]] == [int(port)]
+            parts = urlsplit(url)
+            ports = stores.named("Service")[parts.hostname]["spec"]["ports"]
+            assert [one["port"] for one in ports] == [parts.port]
     assert rendered["dev"].done.returncode == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.kind.load import load_on
 from tests.torture.books import judge, settle
 
+LEAST_BOUGHT = 30
 FIGURES = pytest.StashKey[list[str]]()
 
 
@@ -38,6 +39,7 @@ def under_load(platform, figure):
         with load_on(platform) as load:
             do()
         figure(f"{what}: {load}")
+        assert load.completed + load.late >= LEAST_BOUGHT
         assert not load.failed, f"{len(load.failed)} of {load}: {load.failed[:3]}"
         urls = platform.urls
         settle(urls["POSTGRES_URL"])

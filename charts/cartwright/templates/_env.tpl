@@ -32,8 +32,10 @@
 {{- if ne . "bank" }}
 - {name: {{ upper . }}_ADDR, value: "dns:///{{ include "cartwright.name" $.root }}-{{ . }}:{{ (index (include "cartwright.platform" $ | fromYaml) .).grpc }}"}
 {{- else if $values.bank.enabled }}
+{{- if ne $values.appEnv "dev" }}{{ fail "bank.enabled: the simulated payment provider charges nobody; it needs appEnv=dev" }}{{ end }}
 - {name: BANK_ADDR, value: "dns:///{{ include "cartwright.name" $.root }}-bank:50058"}
 {{- else }}
+- {name: BANK_TLS, value: {{ ternary "1" "0" $values.services.payment.bankTls | quote }}}
 - {name: BANK_ADDR, value: {{ required "services.payment.bankAddress: say where the payment provider answers, or set bank.enabled for the simulated one" $values.services.payment.bankAddress | quote }}}
 {{- end }}
 {{- end }}
@@ -52,12 +54,18 @@
 {{/* Who the users are. */}}
 {{- define "cartwright.auth" -}}
 {{- $auth := .Values.auth -}}
+{{- if and (eq $auth.mode "jwt") (ne .Values.appEnv "dev") (or (hasPrefix "http:" $auth.issuer) (hasPrefix "http:" $auth.jwksUrl)) }}
+{{- fail "auth.issuer and auth.jwksUrl must be https: who can change what comes from there can be anybody" }}
+{{- end }}
 - {name: AUTH_MODE, value: {{ $auth.mode }}}
 {{- if eq $auth.mode "jwt" }}
 - {name: AUTH_ISSUER, value: {{ required "auth.issuer: say which issuer's tokens count, such as https://id.example.com (or, for a trial, auth.mode=mock with appEnv=dev)" $auth.issuer | quote }}}
 - {name: AUTH_AUDIENCE, value: {{ required "auth.audience: say which audience a token must be for" $auth.audience | quote }}}
 - {name: AUTH_USER_CLAIM, value: {{ $auth.userClaim | quote }}}
 - {name: AUTH_ALGORITHMS, value: {{ $auth.algorithms | quote }}}
+{{- if $auth.caSecret }}
+- {name: SSL_CERT_FILE, value: /etc/cartwright/issuer/ca.crt}
+{{- end }}
 {{- with $auth.jwksUrl }}
 - {name: AUTH_JWKS_URL, value: {{ . | quote }}}
 {{- end }}

@@ -29,7 +29,6 @@ bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, option
 {{- range $worker, $its := ($facts.workers | default dict) -}}
 {{- $part := dict "service" $service "role" $worker "http" $its.http "stores" (concat ($facts.stores | default list) ($its.stores | default list)) "calls" (ternary $its.calls $facts.calls (hasKey $its "calls") | default list) "values" (index $.Values.services $service "workers" $worker) -}}
 {{- if eq $.Values.workers.mode "deployment" -}}
-{{- $_ := set $part "values" (merge (dict "replicas" 1) $part.values) -}}
 {{- $_ := set $found (printf "%s-%s" $service $worker) $part -}}
 {{- else -}}
 {{- $of := index $found $service -}}

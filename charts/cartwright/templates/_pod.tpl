@@ -66,7 +66,7 @@ affinity: {{ toYaml . | nindent 2 }}
   livenessProbe: {httpGet: {path: /health, port: {{ $part.http }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
   {{- end }}
   resources: {{ toYaml $part.values.resources | nindent 4 }}
-  {{- with include "cartwright.mounts" (dict "root" .root "stores" $part.stores) }}
+  {{- with include "cartwright.mounts" (dict "root" .root "of" (concat ($part.stores | default list) (ternary (list "issuer") list (default false $part.issuer)))) }}
   volumeMounts: {{ . | nindent 2 }}
   {{- end }}
 {{- end }}

@@ -11,10 +11,13 @@ user's secret holds only a password, Kubernetes puts it into the URL when the co
 {{- $of := index .root.Values.stores .store -}}
 {{- if eq .store "kafka" }}
 {{- if not $of.bootstrapServers }}{{ fail "stores.kafka.bootstrapServers: say where Kafka is, such as kafka:9092" }}{{ end }}
+{{- if and $of.caSecret (not (hasSuffix "SSL" $of.securityProtocol)) }}{{ fail (printf "stores.kafka: caSecret needs securityProtocol SSL or SASL_SSL, not %s" $of.securityProtocol) }}{{ end }}
+{{- if and (or $of.username $of.existingSecret) (not (hasPrefix "SASL" $of.securityProtocol)) }}{{ fail (printf "stores.kafka: username and existingSecret need securityProtocol SASL_SSL or SASL_PLAINTEXT, not %s" $of.securityProtocol) }}{{ end }}
 {{- if and (hasPrefix "SASL" $of.securityProtocol) (not (and $of.username $of.existingSecret)) }}{{ fail (printf "stores.kafka: %s needs username and existingSecret" $of.securityProtocol) }}{{ end }}
 {{- else }}
 {{- if and (not $of.url) (not $of.existingSecret) }}{{ fail (printf "stores.%s: set existingSecret (a secret that holds the URL), or url" .store) }}{{ end }}
 {{- if and $of.url $of.existingSecret }}{{ fail (printf "stores.%s: set url or existingSecret, not both" .store) }}{{ end }}
+{{- if and $of.tls (not $of.host) }}{{ fail (printf "stores.%s: tls goes with host; a URL begins with rediss:// instead" .store) }}{{ end }}
 {{- if and $of.host (not $of.existingSecret) }}{{ fail (printf "stores.%s: host needs existingSecret, which holds the password" .store) }}{{ end }}
 {{- end }}
 {{- end }}
@@ -48,18 +51,18 @@ user's secret holds only a password, Kubernetes puts it into the URL when the co
 {{- end }}
 {{- end }}
 
-{{/* The authorities' files that a container needs: (dict "root" $ "stores" list). */}}
+{{/* The authorities' files that a container needs: (dict "root" $ "of" list of stores, or "issuer"). */}}
 {{- define "cartwright.mounts" -}}
-{{- range .stores }}
-{{- if (index $.root.Values.stores .).caSecret }}
+{{- range .of }}
+{{- if (ternary $.root.Values.auth (index $.root.Values.stores .) (eq . "issuer")).caSecret }}
 - {name: ca-{{ . | lower }}, mountPath: /etc/cartwright/{{ . }}, readOnly: true}
 {{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "cartwright.volumes" -}}
-{{- range .stores }}
-{{- $of := index $.root.Values.stores . }}
+{{- range .of }}
+{{- $of := ternary $.root.Values.auth (index $.root.Values.stores .) (eq . "issuer") }}
 {{- if $of.caSecret }}
 - name: ca-{{ . | lower }}
   secret: {secretName: {{ $of.caSecret }}, items: [{key: {{ $of.caKey }}, path: ca.crt}]}
@@ -91,4 +94,24 @@ user's secret holds only a password, Kubernetes puts it into the URL when the co
 {{- range uniq $ports }}
 - ports: [{port: {{ . }}}]
 {{- end }}
+{{- end }}
+
+{{/* Egress that every pod of ours has: the cluster's DNS, and what the values add. */}}
+{{- define "cartwright.egress" -}}
+- ports:
+  {{- range .Values.networkPolicy.dnsPorts }}
+  - {port: {{ . }}, protocol: UDP}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
+{{- with .Values.networkPolicy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Egress to the API server, which is no pod. */}}
+{{- define "cartwright.egress.apiServer" -}}
+- ports:
+  {{- range .Values.networkPolicy.apiServerPorts }}
+  - {port: {{ . }}}
+  {{- end }}
 {{- end }}
