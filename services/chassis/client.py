@@ -20,6 +20,7 @@ V = TypeVar("V")
 
 LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
 CONNECT_SECONDS = 2.0  # a replica that takes another's place is found by then, on a busy machine too; it is not away
+FORGET_SECONDS = 5.0  # what nobody has asked for so long may have been back since, and is waited for again
 
 # A `dns:///` address may stand for many replicas: each gets its share, and a new one is found soon.
 _SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'
@@ -50,6 +51,7 @@ class Endpoint:
         self.breaker = CircuitBreaker(name, metrics)
         self._called = metrics.called
         self._away_since: float | None = None
+        self._asked_at = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,7 +100,9 @@ class Endpoint:
         started = time.perf_counter()
         state = self.channel.get_state(try_to_connect=True)
         if state is not grpc.ChannelConnectivity.READY:
-            self._away_since = self._away_since or started
+            if self._away_since is None or started - self._asked_at > FORGET_SECONDS:
+                self._away_since = started
+            self._asked_at = started
             left = min(most, self._away_since + CONNECT_SECONDS - started)
             try:
                 async with asyncio.timeout(max(0.0, left)):

@@ -201,7 +201,9 @@ class Checkouts:
         return Started(known, replayed=known.status is not Status.PROCESSING)
 
     async def _cancel(self, wanted: Wanted) -> Session:
-        for attempt in (self._sessions.ask_cancel, self._sessions.accepted, self._sessions.entomb):
+        # It may be accepted between two of these: where there is no room for a tomb a row is there, which is then told.
+        rows = self._sessions
+        for attempt in (rows.ask_cancel, rows.entomb, rows.ask_cancel, rows.accepted):
             if found := await attempt(wanted):
                 return found
         raise Unavailable("the checkout could not be cancelled; repeat it")  # it has just been made: the next finds it

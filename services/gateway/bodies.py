@@ -1,5 +1,6 @@
 """What requests may hold: strict bodies, ids in paths, the idempotency key."""
 
+import asyncio
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ from services.errors import Invalid
 from services.gateway import ids
 
 MAX_BODY_BYTES = 16 * 1024
+BODY_SECONDS = 10.0  # enough for so little on any line; who sends slower holds a place for nothing
 MAX_KEY = 255
 INT32 = 2**31 - 1
 
@@ -36,7 +38,11 @@ class StartCheckout(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 async def read(request: web.Request, kind: type[B]) -> B:
     """Read a JSON body, none being an empty object; Invalid says what is wrong with it."""
-    raw = (await request.read()).strip() or b"{}"
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = (await request.read()).strip() or b"{}"
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(reason=f"the body was not there within {BODY_SECONDS:g} s") from error
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

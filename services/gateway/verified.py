@@ -33,7 +33,9 @@ class TokenUsers:
         """Give the user; Unauthenticated says why there is none, Unavailable that nobody can tell now."""
         try:
             token = tokens.bearer(headers)
-            digest = hashlib.sha256(token.encode()).digest()  # short, and worth nothing to who reads the memory
+            digest = hashlib.sha256(
+                token.encode(errors="surrogateescape")
+            ).digest()  # short, and worth nothing to who reads the memory
             known = self._verified.get(digest)
             if known is not None and await self._counts(known):
                 self._counted("remembered").inc()

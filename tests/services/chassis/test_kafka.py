@@ -261,6 +261,16 @@ async def test_topics_are_made_once(line):
     assert await line.read(f"{line.topic}.more") == []
 
 
+async def test_topics_that_are_there_need_no_right_to_make_them(line, monkeypatch):
+    """Where all topics are there nobody is asked to make any: who may not make topics installs with those of others."""
+
+    async def refused(*_):
+        raise AssertionError("it was asked to make topics")
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "create_topics", refused)
+    await kafka.make_topics(line.brokers, {line.topic: 1, line.dead: 1}, replication=1)
+
+
 async def test_no_kafka_is_unavailable():
     """Where no broker answers, topics cannot be made yet, and that is said as such."""
     with pytest.raises(Unavailable):

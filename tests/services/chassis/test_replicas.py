@@ -11,10 +11,11 @@ import pytest
 import structlog
 from aiohttp import web as aiohttp_web
 
-from services.chassis import web
+from services.chassis import call, web
 from services.chassis.client import Endpoint
 from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
+from services.errors import Unavailable
 from services.pb import product_pb2 as pb
 from services.pb import product_pb2_grpc
 
@@ -79,26 +80,59 @@ async def test_old_connections_are_renewed(replicas):
         await ask()
 
 
-async def test_a_replica_that_takes_anothers_place_is_waited_for(unused_tcp_port):
-    """A call that finds nobody waits for who comes next, and then has all of its own time."""
-    async with Endpoint("product", f"127.0.0.1:{unused_tcp_port}", Metrics()) as end:
-        stub = product_pb2_grpc.ProductServiceStub(end.channel)
+class Place:
+    """A port at which replicas follow one another, and a caller of whoever is there."""
 
-        async def ask():
-            await end.send(stub.ListProducts, pb.ListProductsRequest(), within=0.5)
+    def __init__(self, end, port):
+        self.end, self.port = end, port
+        self._stub = product_pb2_grpc.ProductServiceStub(end.channel)
 
-        asked = asyncio.create_task(ask())
-        state = end.channel.get_state()
-        while state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            await end.channel.wait_for_state_change(state)
-            state = end.channel.get_state()
-        replica = Replica()
+    async def ask(self):
+        await self.end.send(self._stub.ListProducts, pb.ListProductsRequest(), within=0.5)
+
+    async def until_away(self):
+        """Wait until an attempt to connect has failed."""
+        while (state := self.end.channel.get_state(try_to_connect=True)) is not AWAY:
+            await self.end.channel.wait_for_state_change(state)
+
+    async def serve(self):
+        """Start a replica, and give its server."""
         server = Server(structlog.get_logger(), Metrics(), reflect=False)
-        register = {"p": lambda s: product_pb2_grpc.add_ProductServiceServicer_to_server(replica, s)}
-        await server.start(f"127.0.0.1:{unused_tcp_port}", register)
-        await asked
-        await server.stop(0)
-        assert replica.peers.total() == 1
+        register = {"p": lambda s: product_pb2_grpc.add_ProductServiceServicer_to_server(Replica(), s)}
+        await server.start(f"127.0.0.1:{self.port}", register)
+        return server
+
+
+@pytest.fixture
+async def place(unused_tcp_port):
+    """Give a place where nobody is yet."""
+    async with Endpoint("product", f"127.0.0.1:{unused_tcp_port}", Metrics()) as end:
+        yield Place(end, unused_tcp_port)
+
+
+AWAY = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+
+async def test_a_replica_that_takes_anothers_place_is_waited_for(place):
+    """A call that finds nobody waits for who comes next, and then has all of its own time."""
+    asked = asyncio.create_task(place.ask())
+    await place.until_away()
+    server = await place.serve()
+    await asked
+    await server.stop(0)
+
+
+async def test_what_nobody_asked_for_long_is_waited_for_again(place):
+    """What was away once is not taken for away for all the time in which nobody asked."""
+    with call.within(call.incoming("", "", seconds=0.1)), pytest.raises(Unavailable):
+        await place.ask()
+    place.end._away_since -= 60  # seconds: that was a minute ago
+    place.end._asked_at -= 60
+    asked = asyncio.create_task(place.ask())
+    await place.until_away()
+    server = await place.serve()
+    await asked
+    await server.stop(0)
 
 
 async def test_a_draining_page_closes_connections(unused_tcp_port_factory):

@@ -346,10 +346,11 @@ async def test_the_stream_goes_on_when_the_database_is_back(stub, sessions, user
     """While the database is away nothing is told and nothing breaks; afterwards what changed meanwhile is told."""
     from services.errors import Unavailable  # noqa: PLC0415 - this test alone
 
-    real, away = sessions.changed_since, asyncio.Event()
+    real, away, noticed = sessions.changed_since, asyncio.Event(), asyncio.Event()
 
     async def changed_since(cursor):
         if away.is_set():
+            noticed.set()
             raise Unavailable("the database is unavailable")
         return await real(cursor)
 
@@ -357,6 +358,7 @@ async def test_the_stream_goes_on_when_the_database_is_back(stub, sessions, user
     stream = stub.WatchCheckouts(pb.WatchCheckoutsRequest())
     away.set()
     await stub.StartCheckouts(pb.StartCheckoutsRequest(items=[start(user)]))
+    await noticed.wait()
     away.clear()
     assert (await until(stream, "ACCEPTED")).user_id == user
     assert (await sessions.find(user, "resource", "k")).status is Status.PROCESSING

@@ -3,6 +3,7 @@
 import pytest
 
 from services.checkout.domain import BadItems, Claim, KeyReused, Line, LostLease, Reason, Resource, Status, Step, Wanted
+from services.checkout.usecases import Checkouts
 
 pytestmark = pytest.mark.real
 ITEMS = ((1, 2), (3, 1))
@@ -86,6 +87,21 @@ async def test_cancel_of_a_running_one(sessions, wanted):
     assert session.cancel is None
     assert (await sessions.ask_cancel(wanted)).cancel is Reason.CANCELLED
     assert (await sessions.load(session.id)).cancel is Reason.CANCELLED
+
+
+async def test_cancel_beside_the_start(sessions, wanted, monkeypatch):
+    """A checkout that is accepted just as it is looked for to be cancelled is told all the same."""
+    look = sessions.ask_cancel
+
+    async def late(asked):
+        found = await look(asked)
+        await sessions.accept(wanted)  # by another process, or another call of this one
+        return found
+
+    monkeypatch.setattr(sessions, "ask_cancel", late)
+    (cancelled,) = await Checkouts(sessions, None, None, notify=None).cancel([wanted])
+    assert cancelled.cancel is Reason.CANCELLED
+    assert (await sessions.load(cancelled.id)).cancel is Reason.CANCELLED
 
 
 @pytest.mark.parametrize(

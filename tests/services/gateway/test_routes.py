@@ -1,9 +1,12 @@
 """The REST contract, route by route."""
 
+import asyncio
+
 import pytest
 from yarl import URL
 
 from services.errors import Unavailable
+from services.gateway import bodies
 from services.pb import checkout_pb2
 
 ORDER_ID = "7c1e0000-0000-4000-8000-000000000001"
@@ -141,6 +144,20 @@ async def test_a_body_of_more_than_16_kib_is_refused(gateway, method, path):
     """A body past the limit is 413."""
     response = await gateway.client.request(method, path, data=b" " * (16 * 1024 + 1))
     assert (response.status, set(await response.json())) == (413, {"error"})
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+async def test_a_body_that_does_not_come_is_not_waited_for(gateway, backend, monkeypatch, method, path):
+    """Who announces a body and does not send it is answered with 408 after a while."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
+    server = gateway.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{{".encode())
+    answer = await reader.readuntil(b"}")
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'{"error":"the body was not there' in answer
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
