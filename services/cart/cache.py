@@ -66,7 +66,14 @@ class RedisCache:
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page."""
-        return "failing" if self._breaker.is_open else "ok"
+        if self._breaker.is_open:
+            return "failing"
+        try:
+            async with asyncio.timeout(self._within):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return "does not answer"
+        return "ok"
 
     async def read(self, user_id: int) -> tuple[Cart | None, str]:
         """Give the cached cart, or a lease to fill it, or neither."""

@@ -15,6 +15,7 @@ from services.pb import product_pb2_grpc
 FRESH_SECONDS = 1.0
 STALE_SECONDS = 30.0
 PRODUCT_SECONDS = 0.3
+FIRST_SECONDS = 1.0  # while nothing is known there is nothing else to give
 
 
 class ProductClient:
@@ -38,10 +39,19 @@ class ProductClient:
                 raise Unavailable("the products are unavailable", retry_after=FRESH_SECONDS)
             return self._products
 
+    async def ready(self) -> str:
+        """Say `ok` once the products are known, for a readiness page."""
+        try:
+            await self.products()
+        except Unavailable:
+            return "not known yet"
+        return "ok"
+
     async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         request = pb.ListProductsRequest()
+        within = PRODUCT_SECONDS if self._products else FIRST_SECONDS
         try:
-            reply = await self._endpoint.send(self._stub.ListProducts, request, within=PRODUCT_SECONDS)
+            reply = await self._endpoint.send(self._stub.ListProducts, request, within=within)
         except Transient:
             self._asked_at = loop.time()
             return

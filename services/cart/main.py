@@ -29,8 +29,9 @@ async def _book(stack: AsyncExitStack, runtime: Runtime, config: Config) -> tupl
     cache = RedisCache(config.redis_url, runtime.metrics)
     stack.push_async_callback(cache.close)
     product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
-    book = CartBook(carts, cache, ProductClient(product), clock=_now)
-    return book, {"mongodb": carts.ready, "redis": cache.ready, "product": product.ready}
+    catalogue = ProductClient(product)
+    book = CartBook(carts, cache, catalogue, clock=_now)
+    return book, {"mongodb": carts.ready, "redis": cache.ready, "product": catalogue.ready}
 
 
 async def serve(runtime: Runtime) -> None:

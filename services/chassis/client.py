@@ -118,7 +118,9 @@ class Endpoint:
         if self.breaker.is_open:
             return "failing"
         state = self.channel.get_state(try_to_connect=True)
-        return "unreachable" if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else "ok"
+        if state is grpc.ChannelConnectivity.READY:
+            return "ok"
+        return "unreachable" if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else "connecting"
 
 
 def _time_left() -> float:

@@ -21,6 +21,10 @@ from services.chassis.telemetry import Metrics
 from services.errors import Transient
 
 RunOnce = Callable[[], Awaitable[int]]
+WARM_SECONDS = 5.0
+"""How long a process that comes up waits for its dependencies before it serves: in an update it takes an old one's place,
+which has its connections, and must not refuse what that one would have answered. What stays away is not waited for."""
+WARM_PAUSE = 0.05
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 
@@ -53,6 +57,7 @@ class Runtime:
         )
         pages = await self._pages(settings, checks)
         try:
+            await self._warm()
             port = await server.start(f"{settings.listen_host}:{settings.grpc_port}", services)
             await self._until_stopped(settings, grpc_port=port)
             await server.drain()
@@ -71,6 +76,7 @@ class Runtime:
         self.readiness.checks.update(checks)
         runner = await web.start(app, settings.listen_host, settings.http_port, drain=settings.drain_timeout)
         try:
+            await self._warm()
             await self._until_stopped(settings, http_port=settings.http_port)
             await asyncio.sleep(settings.drain_delay)
         finally:
@@ -99,6 +105,17 @@ class Runtime:
         app.add_routes(web.health_routes(self.readiness, self.metrics))
         self.readiness.checks.update(checks)
         return await web.start(app, settings.listen_host, settings.http_port, drain=1)
+
+    async def _warm(self) -> None:
+        """Wait until every dependency is there, for a while."""
+        ends_at = asyncio.get_running_loop().time() + WARM_SECONDS
+        while missing := await self.readiness.missing():
+            if self.stopping.is_set():
+                return
+            if asyncio.get_running_loop().time() > ends_at:
+                self.log.warning("serving without", dependencies=missing)
+                return
+            await wait(self.stopping, WARM_PAUSE)
 
     async def _until_stopped(self, settings: Settings, **ports: int) -> None:
         self.readiness.state = "serving"

@@ -21,9 +21,16 @@ class Readiness:
 
     async def report(self) -> tuple[int, dict[str, object]]:
         """Give the HTTP status and the body: 200 while serving, 503 while starting or draining."""
-        states = await asyncio.gather(*(self._ask(check) for check in self.checks.values()))
-        body: dict[str, object] = {"status": self.state, "dependencies": dict(zip(self.checks, states, strict=True))}
+        body: dict[str, object] = {"status": self.state, "dependencies": await self._states()}
         return (200 if self.state == "serving" else 503), body
+
+    async def missing(self) -> dict[str, str]:
+        """Give the dependencies that are not there, and how they are."""
+        return {name: state for name, state in (await self._states()).items() if state != "ok"}
+
+    async def _states(self) -> dict[str, str]:
+        states = await asyncio.gather(*(self._ask(check) for check in self.checks.values()))
+        return dict(zip(self.checks, states, strict=True))
 
     @staticmethod
     async def _ask(check: Check) -> str:
