@@ -105,3 +105,24 @@ async def test_two_who_fail_at_one_name(clock):
     backlog.failed("b")
     assert len(clock.due) == 1
     assert len(backlog) == 2
+
+
+@pytest.mark.parametrize("end", [Backlog.done, Backlog.failed])
+async def test_one_looks_at_a_name(clock, end):
+    """A name that is being looked at is given to nobody else, however often it is added; then once more, at once."""
+    backlog = Backlog()
+    backlog.add("a")
+    assert await backlog.take() == "a"
+    backlog.add("a")
+    backlog.add("a")
+    backlog.add("b")
+    assert len(backlog) == 2
+    assert await backlog.take() == "b"
+    second = asyncio.create_task(backlog.take())
+    await asyncio.sleep(0)
+    assert not second.done()
+    end(backlog, "a")
+    assert await asyncio.wait_for(second, 5) == "a"
+    assert clock.pauses == []
+    backlog.done("a")
+    assert len(backlog) == 0
