@@ -1,5 +1,6 @@
 """Every kopf decorator. kopf is the watch and nothing else: what it tells goes into the backlog, and it writes nothing."""
 
+import itertools
 from typing import Any
 
 import kopf
@@ -9,6 +10,8 @@ from checkout_operator.backlog import Backlog
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.live import Live
 from checkout_operator.spec import InvalidSpec, parse
+
+ASK_AGAIN_SECONDS = 2.0
 
 
 def register(live: Live, backlog: Backlog, log: structlog.stdlib.BoundLogger) -> kopf.OperatorRegistry:
@@ -46,6 +49,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.connect_timeout = 10
     chosen.watching.inactivity_timeout = 70
     chosen.networking.request_timeout = 15
+    chosen.networking.error_backoffs = itertools.repeat(ASK_AGAIN_SECONDS)  # where they end, kopf ends the operator
     chosen.persistence.finalizer = "cartwright.dev/unused"
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="cartwright.dev")
     chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="cartwright.dev")
