@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from checkout_operator.live import REMEMBERED, Live
+from checkout_operator.live import Live
+from checkout_operator.recent import REMEMBERED
 
 
 @pytest.fixture
@@ -38,16 +39,34 @@ def test_a_mirror_is_no_owner_of_a_key(live, make, mirror, view):
 
 
 def test_a_name_that_is_used_again(live, make, view):
-    """Another resource of the same name has its own key, and what was known of the first is forgotten."""
+    """Another resource of the same name has its own key, and is the one that the name means from now on."""
     first, second = make("first"), make("first", uid="second")
     live.put(first)
     live.confirm(first)
     live.put(second)
+    assert live.get("first") is second
     assert live.showing(view) == ()
     assert not live.is_confirmed(second)
-    assert live.generations() == {("second", 1)}
-    live.put(first)
+    live.drop(first)
     assert not live.is_confirmed(first)
+    assert live.generations() == {("second", 1)}
+
+
+@pytest.mark.parametrize("order", ["aab-", "aba-", "ba-", "a-b", "ab-"])
+def test_two_of_a_name_told_in_any_order(live, make, view, order):
+    """Changes and the end of the one before, told late, leave the one that is there and what is known of it."""
+    told = {"a": make("first", uid="old"), "b": make("first", idempotencyKey="uid-first")}
+    for letter in order:
+        if letter == "-":
+            live.drop(told["a"])
+        else:
+            live.put(told[letter])
+    assert live.all() == [told["b"]]
+    assert live.get("first") is told["b"]
+    live.confirm(told["b"])
+    assert live.showing(view) == ("first",)
+    live.put(told["b"])  # its own changes are taken note of, too
+    assert live.is_confirmed(told["b"])
 
 
 def test_the_end_of_another_of_the_name(live, make):
