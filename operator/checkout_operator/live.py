@@ -4,7 +4,7 @@ It tells of each resource in order, but of two that have the same name after eac
 until the end of one is told.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from checkout_operator.recent import Recent
@@ -25,6 +25,7 @@ class Live:
         """The names of those that are no mirrors, by user and key, and by uid."""
         self._confirmed: set[str] = set()
         self._gone = Recent()
+        self._ends_shown: dict[str, float] = {}
 
     def put(self, resource: Resource) -> None:
         """Take note of a resource as it is now."""
@@ -39,6 +40,7 @@ class Live:
         _remove(self._by_name, resource.name, resource.uid)
         _remove(self._by_key, _key(resource), resource.uid)
         self._confirmed.discard(resource.uid)
+        self._ends_shown.pop(resource.uid, None)
         if resource.name not in self._by_name:
             self._gone.add(resource.name)
 
@@ -50,6 +52,15 @@ class Live:
     def is_confirmed(self, resource: Resource) -> bool:
         """Whether the checkout of a resource's key is known to be its own."""
         return resource.is_mirror or resource.uid in self._confirmed
+
+    def end_shown(self, resource: Resource, at: float) -> None:
+        """Take note that this process has shown the end of a resource's checkout, in seconds since 1970."""
+        if self._has(resource):
+            self._ends_shown.setdefault(resource.uid, at)
+
+    def ends_shown(self) -> Mapping[str, float]:
+        """Give when this process first showed an end, by uid."""
+        return self._ends_shown
 
     def get(self, name: str) -> Resource | None:
         """Give the resource of a name; of several the one that came last."""

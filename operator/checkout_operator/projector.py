@@ -107,6 +107,8 @@ class Projector:
             await self._tell(resource, wanted)
         if await self._call("status", self._cluster.patch_status(resource.name, patch(wanted))):
             self._written[resource.uid] = wanted
+            if ended:
+                self._live.end_shown(resource, time.time())
 
     async def _tell(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Tell of a failure by an event, and of nothing else."""

@@ -36,6 +36,8 @@ class Resource:
     created: str
     spec: CheckoutSpec
     status: Mapping[str, Any] = field(default_factory=dict)
+    deleting: bool = False
+    """Whether it has been deleted, and is only held by somebody's finalizer."""
 
     @property
     def is_mirror(self) -> bool:
@@ -63,6 +65,7 @@ def parse(body: Mapping[str, Any]) -> Resource:
                 mirror_of=str(spec["checkoutId"]) if spec.get("managedBy") == MIRROR else "",
             ),
             status=dict(body.get("status") or {}),
+            deleting=bool(metadata.get("deletionTimestamp")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidSpec(f"not a Checkout: {error!r}") from error

@@ -214,3 +214,20 @@ async def test_nothing_is_kept_of_what_is_gone(new, view):
     assert set(projector._written) == {"uid-first"}
     projector.keep(set())
     assert projector._written == {}
+
+
+async def test_when_an_end_was_shown(new, view, live, make):
+    """When this process first showed an end is known, until the resource is gone; what runs has not been shown so."""
+    projector = new()
+    projector.offer(view)
+    await projector.flush()
+    assert live.ends_shown() == {}
+    before = time.time()
+    projector.offer(over(view))
+    await projector.flush()
+    first = live.ends_shown()["uid-first"]
+    assert before <= first <= time.time()
+    await projector.refuse(live.get("first"), "IdempotencyKeyReused")
+    assert live.ends_shown() == {"uid-first": first}
+    live.drop(make("first"))
+    assert live.ends_shown() == {}
