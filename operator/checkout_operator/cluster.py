@@ -1,6 +1,6 @@
 """The API server, as the operator writes to it. The only importer of `kubernetes`."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiohttp import ClientError
@@ -76,9 +76,8 @@ class Cluster:
             )
         )
 
-    async def every(self) -> list[Mapping[str, Any]]:
-        """Give every Checkout there is, from the API server itself."""
-        found: list[Mapping[str, Any]] = []
+    async def every(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Give every Checkout there is, from the API server itself, and hold no more than a page of them."""
         more: str | None = None
         while True:
             page = await self._ask(
@@ -88,13 +87,14 @@ class Cluster:
             )
             if page is None:
                 raise ClusterUnavailable("the API server does not know Checkouts")
-            found += page["items"]
+            for body in page["items"]:
+                yield body
             more = page["metadata"].get("continue")
             if not more:
-                return found
+                return
 
-    async def warn(self, name: str, uid: str, reason: str, message: str, at: str) -> None:
-        """Tell of a failure as an event; telling it again changes nothing."""
+    async def warn(self, name: str, uid: str, reason: str, message: str, at: str) -> bool:
+        """Tell of a failure as an event, and give True; telling it again changes nothing."""
         body = {
             "metadata": {"name": f"{name}.{uid[:13]}", "namespace": self._namespace},
             "involvedObject": {
@@ -115,6 +115,7 @@ class Cluster:
         await self._write(
             self._core.create_namespaced_event(namespace=self._namespace, body=body, _request_timeout=CALL_SECONDS)
         )
+        return True
 
     async def _write(self, call: Any) -> bool:
         return await self._ask(call) is not None

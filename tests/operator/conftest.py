@@ -56,11 +56,13 @@ class MemoryCluster:
 
     async def every(self):
         self._called("list", "")
-        return list(self.objects.values())
+        for body in list(self.objects.values()):
+            yield body
 
     async def warn(self, name, uid, reason, message, at):
         self._called("event", name)
         self.events.append((name, reason))
+        return True
 
 
 @pytest.fixture

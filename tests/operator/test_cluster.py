@@ -1,6 +1,7 @@
 """What the API server's answers mean to the operator."""
 
 import asyncio
+import json
 
 import pytest
 from kubernetes.aio import client
@@ -12,13 +13,13 @@ HEAD = "HTTP/1.1 {} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\
 
 @pytest.fixture
 async def answering():
-    """Give the cluster of a server that sends these bytes to every request, and hangs up."""
+    """Give the cluster of a server that sends these bytes, or what is made of a request, and hangs up."""
     servers, clusters = [], []
 
     async def make(answer):
         async def serve(reader, writer):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
+            asked = await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer(asked) if callable(answer) else answer)
             writer.close()
 
         servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
@@ -66,3 +67,27 @@ async def test_what_is_gone_or_there_already(answering):
     assert await (await answering(reply(201, '{"a": 1}'))).create({}) == {"a": 1}
     with pytest.raises(Refused, match="sagaVersion cannot go back"):
         await (await answering(reply(422, "sagaVersion cannot go back"))).patch_status("first", {})
+
+
+async def test_page_by_page(answering):
+    """All there is is given, in as many pages as there are, and none is asked for before it is needed."""
+    asked = []
+
+    def page(request):
+        asked.append(b"continue=more" in request)
+        more = "" if asked[-1] else "more"
+        return reply(200, json.dumps({"items": [{"n": len(asked)}], "metadata": {"continue": more}}))
+
+    every = (await answering(page)).every()
+    assert await anext(every) == {"n": 1}
+    assert asked == [False]
+    assert [body async for body in every] == [{"n": 2}]
+    assert asked == [False, True]
+
+
+async def test_told_already(answering):
+    """An event that is there already counts as told; one that could not be told does not."""
+    words = ("first", "u1", "OutOfStock", "there was not enough", "2026-01-01T00:00:00Z")
+    assert await (await answering(reply(409))).warn(*words)
+    with pytest.raises(ClusterUnavailable):
+        await (await answering(reply(429))).warn(*words)

@@ -13,6 +13,8 @@ def test_a_resource_is_read(make):
     resource = make("first", items=[{"productId": 1, "quantity": 2}], timeoutSeconds=9)
     assert (resource.spec.key, resource.spec.items, resource.spec.timeout_seconds) == (resource.uid, ((1, 2),), 9)
     assert make("first", idempotencyKey="mine").spec.key == "mine"
+    assert not resource.deleting
+    assert parse({"metadata": METADATA | {"deletionTimestamp": "x"}, "spec": {"userId": 7}}).deleting
 
 
 @pytest.mark.parametrize(
