@@ -1,6 +1,7 @@
 """Shows checkouts as resources: the latest state of each, coalesced, and within a budget where it is a mirror.
 
-Writes that fail are repeated by the full comparison, so nothing here keeps a queue of its own.
+Writes that fail are repeated by the full comparison, so nothing here keeps a queue of its own, but for the events that
+could not be told: no status shows that they are missing.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import structlog
 from checkout_operator.cluster import GROUP, VERSION, Cluster, ClusterUnavailable, Refused
 from checkout_operator.config import Config
 from checkout_operator.live import Live, mirror_name
+from checkout_operator.recent import Recent
 from checkout_operator.spec import Resource, parse
 from checkout_operator.status import MESSAGES, SagaView, differs, patch, project, refused
 from checkout_operator.telemetry import Metrics
@@ -36,6 +38,9 @@ class Projector:
         self._log = log
         self._pending: dict[str, SagaView] = {}
         self._written: dict[str, Mapping[str, Any]] = {}
+        self._untold: set[str] = set()
+        """The uids of those whose failure could not be told of yet."""
+        self._skipped = Recent()
         self._changed = asyncio.Event()
         self._tokens = config.mirror_max_writes_per_second
         self._filled_at = time.monotonic()
@@ -77,7 +82,10 @@ class Projector:
 
     async def repair(self, resource: Resource, view: SagaView) -> None:
         """Make a status what its checkout says, also where somebody has written another."""
-        if not differs(resource.status, project(view, resource.generation)):
+        wanted = project(view, resource.generation)
+        if not differs(resource.status, wanted):
+            if resource.uid in self._untold:
+                await self._tell(resource, wanted)
             return
         self._written.pop(resource.uid, None)
         if int(resource.status.get("sagaVersion") or 0) > view.version:
@@ -87,6 +95,7 @@ class Projector:
     def keep(self, uids: Collection[str]) -> None:
         """Let go of what is known of all other resources: they are gone."""
         self._written = {uid: status for uid, status in self._written.items() if uid in uids}
+        self._untold &= set(uids)
 
     async def _show(self, name: str, view: SagaView) -> None:
         async with self._writing:
@@ -101,10 +110,13 @@ class Projector:
             await self._write(resource, project(view, resource.generation), ended=view.ended)
 
     async def _write(self, resource: Resource, wanted: dict[str, Any], *, ended: bool) -> None:
-        if not differs(self._written.get(resource.uid, resource.status), wanted):
+        shown = not differs(self._written.get(resource.uid, resource.status), wanted)
+        if shown and resource.uid not in self._untold:
             return
-        if ended:  # before the status: whoever finds that written has nothing left to tell
+        if ended:  # before the status: the operator that comes next finds that written, and tells nothing
             await self._tell(resource, wanted)
+        if shown:
+            return
         if await self._call("status", self._cluster.patch_status(resource.name, patch(wanted))):
             self._written[resource.uid] = wanted
             if ended:
@@ -116,15 +128,19 @@ class Projector:
             return
         top = status["conditions"][0]
         message = MESSAGES.get(top["reason"], top["message"])
-        await self._call(
+        told = await self._call(
             "event",
             self._cluster.warn(resource.name, resource.uid, top["reason"], message, str(status.get("finishedAt", ""))),
         )
+        if told:
+            self._untold.discard(resource.uid)
+        else:
+            self._untold.add(resource.uid)
 
     async def _mirror(self, view: SagaView) -> Resource | None:
         name = mirror_name(view.id)
         if (why := self._not_mirrored(view, name)) is not None:
-            if why:
+            if why and self._skipped.add((view.id, why)):  # it is offered again and again
                 self._metrics.skipped.labels(why).inc()
             return None
         ttl = self._config.mirror_failure_ttl if view.reason else self._config.mirror_success_ttl

@@ -23,7 +23,10 @@ class Metrics:
             "checkout_operator_writes_total", "Writes to the API server.", ("verb", "outcome"), registry=self.registry
         )
         self.skipped = Counter(
-            "checkout_mirror_skipped_total", "Checkouts that are not mirrored.", ("reason",), registry=self.registry
+            "checkout_mirror_skipped_total",
+            "Checkouts that were not mirrored, each once for a reason.",
+            ("reason",),
+            registry=self.registry,
         )
         self.resources = Gauge(
             "checkout_operator_resources", "Checkouts that are there.", ("managed_by",), registry=self.registry

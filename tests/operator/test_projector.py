@@ -95,6 +95,30 @@ async def test_an_event_comes_before_its_status(new, view, cluster, away):
     assert len(cluster.events) == 2
 
 
+async def test_an_event_that_failed_is_told_later(new, view, cluster, live, make, away):
+    """A failure that could not be told of, though its status was written, is told of by the next comparison, once."""
+    projector = new()
+    cluster.faults["event"] = [away(), away()]
+    projector.offer(over(view))
+    await projector.flush()
+    assert cluster.events == []
+    live.put(make("first", status=cluster.statuses["first"]))
+    for told in (0, 1, 1):
+        await projector.repair(live.get("first"), over(view))
+        assert len(cluster.events) == told
+    assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first"), ("event", "first")]
+
+
+async def test_a_refusal_that_could_not_be_told(new, cluster, live, make, away):
+    """So is that of a resource that never became a checkout."""
+    projector = new()
+    cluster.faults["event"] = [away()]
+    for _ in range(3):
+        await projector.refuse(live.get("first"), "IdempotencyKeyReused")
+        live.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
+    assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first")]
+
+
 async def test_a_success_and_a_mirror_are_not_told_of(new, view, cluster):
     """Events are about failures of resources alone."""
     projector = new()
@@ -145,6 +169,10 @@ async def test_the_cap_of_mirrors_holds_at_once(new, view, cluster, metrics):
         projector.offer(rest(view, number))
     await projector.flush()
     assert len(cluster.objects) == 3
+    assert metrics.skipped.labels("objects")._value.get() == 17
+    for number in range(20):  # the comparison offers them again and again
+        projector.offer(rest(view, number))
+    await projector.flush()
     assert metrics.skipped.labels("objects")._value.get() == 17
 
 
@@ -205,15 +233,16 @@ async def test_a_success_is_no_failure(new, view, cluster):
     assert cluster.calls == []
 
 
-async def test_nothing_is_kept_of_what_is_gone(new, view):
-    """What was written to a resource is forgotten once it is gone."""
+async def test_nothing_is_kept_of_what_is_gone(new, view, cluster, away):
+    """What was written to a resource, and what is left to tell of it, is forgotten once it is gone."""
     projector = new()
-    projector.offer(view)
+    cluster.faults["event"] = [away()]
+    projector.offer(over(view))
     await projector.flush()
     projector.keep({"uid-first"})
-    assert set(projector._written) == {"uid-first"}
+    assert (set(projector._written), projector._untold) == ({"uid-first"}, {"uid-first"})
     projector.keep(set())
-    assert projector._written == {}
+    assert (projector._written, projector._untold) == ({}, set())
 
 
 async def test_when_an_end_was_shown(new, view, live, make):
