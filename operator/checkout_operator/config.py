@@ -26,8 +26,8 @@ class Config(BaseSettings):
     log_level: str = "info"
     compare_every: float = Field(15.0, gt=0)
     """Seconds between full comparisons with the checkout service."""
-    relist_every: float = Field(60.0, gt=0)
-    """Seconds between looks at whether the watch has told of everything that is there."""
+    relist_every: float = Field(60.0, ge=10)
+    """Seconds between looks at whether the watch has told of everything that is there; sooner, it may only be late."""
     mirror_mode: Literal["All", "Failures", "None"] = "All"
     mirror_max_writes_per_second: float = Field(100.0, gt=0)
     mirror_max_objects: int = Field(1500, ge=0)

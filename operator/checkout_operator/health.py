@@ -1,4 +1,7 @@
-"""Says whether the operator works: its loop runs, and it has compared everything not long ago."""
+"""Says whether the operator works: whether its event loop runs, and whether it has begun to watch.
+
+When it last compared everything is a metric: a checkout service that is away is no reason to restart the operator.
+"""
 
 import asyncio
 import time
@@ -10,6 +13,10 @@ from checkout_operator.telemetry import Metrics
 
 LAG_SECONDS = 5.0
 TICK_SECONDS = 0.5
+
+
+class CannotListen(Exception):
+    """The port cannot be listened on; `str()` says what to do."""
 
 
 class Health:
@@ -29,14 +36,19 @@ class Health:
             self._ticked_at = now
 
     async def serve(self, host: str, port: int) -> web.AppRunner:
-        """Serve the pages until the runner is cleaned up; OSError when the port is taken."""
+        """Serve the pages until the runner is cleaned up; CannotListen when the port is taken."""
         app = web.Application()
         app.add_routes(
             [web.get("/health", self._health), web.get("/ready", self._ready), web.get("/metrics", self._page)]
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise CannotListen(
+                f"cannot listen on port {port} of {host}: set HTTP_PORT to a free one, or end what has it ({error})"
+            ) from error
         return runner
 
     async def _health(self, _: web.Request) -> web.Response:

@@ -13,7 +13,7 @@ from checkout_operator import handlers
 from checkout_operator.backlog import Backlog
 from checkout_operator.cluster import Cluster, NoCluster
 from checkout_operator.config import BadSettings, Config, read
-from checkout_operator.health import Health
+from checkout_operator.health import CannotListen, Health
 from checkout_operator.live import Live
 from checkout_operator.projector import Projector
 from checkout_operator.reconciler import WORKERS, Reconciler
@@ -100,7 +100,7 @@ def main() -> None:
     """Run the operator; exits with 2 where a setting is wrong or no cluster is named, with 1 where it may begin anew."""
     try:
         uvloop.run(operate(read()))
-    except (BadSettings, NoCluster, WatchDied, OSError) as error:  # the last: its port is taken
+    except (BadSettings, NoCluster, WatchDied, CannotListen) as error:
         sys.stderr.write("".join(f"operator: {line}\n" for line in str(error).splitlines()))
         sys.exit(EXIT_USAGE if isinstance(error, BadSettings | NoCluster) else EXIT_ANEW)
 

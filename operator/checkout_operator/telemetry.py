@@ -1,6 +1,7 @@
 """The operator's metrics, and its logs as JSON."""
 
 import logging
+import sys
 from typing import Any
 
 import structlog
@@ -45,7 +46,7 @@ class Metrics:
 def make_log(level: str) -> structlog.stdlib.BoundLogger:
     """Send what is logged, kopf's words included, to the standard output as JSON."""
     shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[

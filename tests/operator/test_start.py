@@ -1,5 +1,6 @@
 """What the person at the terminal sees when the operator cannot start."""
 
+import json
 import os
 import socket
 import subprocess
@@ -7,15 +8,16 @@ import sys
 
 import pytest
 
+from checkout_operator import main
 from devstack.home import ROOT
 
 
-def start(env):
-    """Start an operator, and give what it says before it ends."""
+def run(words, env):
+    """Run Python with the operator at hand, and give what it says."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "operator")])
     return subprocess.run(
-        [sys.executable, "-m", "checkout_operator.main"],
-        env={"PATH": "", "PYTHONPATH": path, "HTTP_PORT": "0", "LISTEN_HOST": "127.0.0.1"} | env,
+        [sys.executable, *words],
+        env={"PATH": "", "PYTHONPATH": path} | env,
         capture_output=True,
         text=True,
         timeout=60,
@@ -23,11 +25,17 @@ def start(env):
     )
 
 
+def start(env):
+    """Start an operator, and give what it says before it ends."""
+    return run(["-m", "checkout_operator.main"], {"HTTP_PORT": "0", "LISTEN_HOST": "127.0.0.1"} | env)
+
+
 @pytest.mark.parametrize(
     ("env", "said"),
     [
         ({"KUBECONFIG": "/nonexistent"}, "operator: no cluster: run it in a pod, or set KUBECONFIG"),
         ({"HTTP_PORT": "x"}, "operator: HTTP_PORT: "),
+        ({"RELIST_EVERY": "9"}, "operator: RELIST_EVERY: "),
         ({"MIRROR_MODE": "some"}, "operator: MIRROR_MODE: "),
     ],
 )
@@ -40,11 +48,29 @@ def test_it_says_what_is_wrong(env, said):
 
 
 def test_a_port_that_is_taken():
-    """A port that is taken is said in a line, without a traceback."""
+    """A port that is taken is said in a line that says what to do, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = start({"HTTP_PORT": str(port), "KUBECONFIG": "/nonexistent"})
     assert done.returncode == 1, done.stderr
-    assert f"{port}" in done.stderr
-    assert done.stderr.startswith("operator: ")
+    assert done.stderr.startswith(f"operator: cannot listen on port {port} of 127.0.0.1: set HTTP_PORT")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError, OSError])
+def test_what_nobody_foresaw(monkeypatch, error):
+    """Whatever else ends it keeps its traceback."""
+
+    async def operate(_):
+        raise error
+
+    monkeypatch.setattr(main, "operate", operate)
+    with pytest.raises(error):
+        main.main()
+
+
+def test_logs_go_to_the_standard_output():
+    """What is logged is where those who collect a container's logs look for it."""
+    code = "from checkout_operator.telemetry import make_log; make_log('info').info('here')"
+    done = run(["-c", code], {})
+    assert (json.loads(done.stdout)["event"], done.stderr) == ("here", "")
