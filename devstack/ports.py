@@ -58,6 +58,26 @@ def check(parts: Iterable[Part], ports: Mapping[str, int]) -> None:
         raise PortTaken("\n".join(taken))
 
 
+def hold(ports: Iterable[int]) -> list[socket.socket]:
+    """Keep ports from outgoing connections until the sockets are closed; who listens on one is not hindered.
+
+    The services' ports lie among those that the kernel gives to outgoing connections, of which a stack has hundreds: one
+    of them would keep a part from starting. The kernel gives none that is bound, and what is bound with SO_REUSEADDR can
+    be bound so again by who listens. A port that is in use just now is not held: its part says so if it still is then.
+    """
+    held = []
+    for port in ports:
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((HOST, port))
+        except OSError:
+            one.close()
+        else:
+            held.append(one)
+    return held
+
+
 def is_taken(port: int) -> bool:
     """Whether something of this machine listens on it."""
     with socket.socket() as probe:

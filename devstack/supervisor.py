@@ -18,7 +18,7 @@ import psutil
 from devstack import apiserver, environment, stores
 from devstack.cluster import Cluster, ClusterError
 from devstack.home import ROOT, Home
-from devstack.ports import HOST
+from devstack.ports import HOST, hold
 from devstack.process import Watched, listens, serves
 from devstack.table import PARTS, Part, part
 
@@ -48,12 +48,15 @@ class Supervisor:
         self.home.socket.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._order, str(self.home.socket))
         self.home.socket.chmod(0o600)
+        held = hold(self.ports[variable] for one in self.parts for variable, _ in one.ports)
         tasks = [asyncio.create_task(self._start_all()), asyncio.create_task(self._keep_state())]
         await self.ended.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._stop_all()
+        for port in held:
+            port.close()
         server.close()
         self.home.socket.unlink(missing_ok=True)
         self.home.state.unlink(missing_ok=True)
