@@ -23,21 +23,24 @@ LATE_SECONDS = 60.0
 
 @dataclass
 class Load:
-    """What buyers were answered: `completed` at once, `late` after a 202, or why not; `again`: how often after a 503."""
+    """What buyers were answered. They are threads: lists are added to, and every count is made from those."""
 
     url: str
     kube: Callable[[], Kube]
     stop: threading.Event = field(default_factory=threading.Event)
-    completed: int = 0
-    late: int = 0
-    again: int = 0
-    failed: list[str] = field(default_factory=list)
     users: list[int] = field(default_factory=list)
-    slowest: float = 0.0
+    bought: list[tuple[bool, float]] = field(default_factory=list)
+    """Whether each purchase was answered late, after a 202, and how many seconds it took."""
+    failed: list[str] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
+    """The user of each request that was sent again after a 503."""
 
     def __str__(self) -> str:
-        count = self.completed + self.late
-        return f"{count} checkouts, {len(self.failed)} failed, {self.late} answered late, {self.again} answers of 503, slowest {self.slowest:.1f} s"
+        late, slowest = sum(late for late, _ in self.bought), max((took for _, took in self.bought), default=0.0)
+        return (
+            f"{len(self.bought)} checkouts, {len(self.failed)} failed, {late} answered late, "
+            f"{len(self.again)} answers of 503, slowest {slowest:.1f} s"
+        )
 
     def by_rest(self) -> None:
         """Buy by REST, user after user, on a connection that is kept."""
@@ -59,9 +62,7 @@ class Load:
         except (AssertionError, requests.RequestException) as error:
             self.failed.append(f"user {user}: {error!r}")
             return
-        self.slowest = max(self.slowest, time.monotonic() - started)
-        self.late += late
-        self.completed += not late
+        self.bought.append((late, time.monotonic() - started))
 
     def _buy(self, session: requests.Session, user: int) -> bool:
         ends_at = time.monotonic() + LATE_SECONDS
@@ -72,7 +73,7 @@ class Load:
                 answer = session.request(method, self.url + path, json=body, headers=headers, timeout=10)
                 if answer.status_code != 503 or time.monotonic() > ends_at:
                     return answer
-                self.again += 1
+                self.again.append(user)
                 time.sleep(PAUSE_SECONDS)
 
         added = ask("POST", "/api/v1/cart/items", {"product_id": 2, "quantity": 1})
@@ -110,3 +111,4 @@ def load_on(platform: Platform) -> Iterator[Load]:
         load.stop.set()
         for buyer in buyers:
             buyer.join(LATE_SECONDS + 20)
+        assert not any(buyer.is_alive() for buyer in buyers), load

@@ -95,12 +95,15 @@ class Place:
         while (state := self.end.channel.get_state(try_to_connect=True)) is not AWAY:
             await self.end.channel.wait_for_state_change(state)
 
-    async def serve(self):
-        """Start a replica, and give its server."""
+    async def ask_before_anybody_comes(self):
+        """Ask while nobody is there; a replica comes once an attempt to connect has failed."""
+        asked = asyncio.create_task(self.ask())
+        await self.until_away()
         server = Server(structlog.get_logger(), Metrics(), reflect=False)
         register = {"p": lambda s: product_pb2_grpc.add_ProductServiceServicer_to_server(Replica(), s)}
         await server.start(f"127.0.0.1:{self.port}", register)
-        return server
+        await asked
+        await server.stop(0)
 
 
 @pytest.fixture
@@ -115,11 +118,7 @@ AWAY = grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
 async def test_a_replica_that_takes_anothers_place_is_waited_for(place):
     """A call that finds nobody waits for who comes next, and then has all of its own time."""
-    asked = asyncio.create_task(place.ask())
-    await place.until_away()
-    server = await place.serve()
-    await asked
-    await server.stop(0)
+    await place.ask_before_anybody_comes()
 
 
 async def test_what_nobody_asked_for_long_is_waited_for_again(place):
@@ -128,11 +127,7 @@ async def test_what_nobody_asked_for_long_is_waited_for_again(place):
         await place.ask()
     place.end._away_since -= 60  # seconds: that was a minute ago
     place.end._asked_at -= 60
-    asked = asyncio.create_task(place.ask())
-    await place.until_away()
-    server = await place.serve()
-    await asked
-    await server.stop(0)
+    await place.ask_before_anybody_comes()
 
 
 async def test_a_draining_page_closes_connections(unused_tcp_port_factory):
