@@ -216,6 +216,8 @@ def _why(view: SagaView) -> _Why:
         message = MESSAGES.get(view.reason, view.reason)
         if view.reason in {"TimedOut", "Cancelled"} and note:
             message = f"{message}; last: {note}"
+        if view.reason == "UnknownProduct" and note:
+            message = f"{message}: {note}"
         return _Why(view.reason or "Failed", message, _time(view.finished_ms))
     phase = PHASES.get(view.saga_step, "Unknown")
     return _Why(phase, note or f"it is {phase.lower()}", _time(view.created_ms))

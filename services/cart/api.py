@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from services.cart.domain import Cart, Purchase
+from services.cart.domain import Cart, Line, Purchase
 from services.cart.usecases import CartBook, Listed, Shown, each
 from services.chassis.rpc import batch
 from services.errors import Fault, Invalid
@@ -11,7 +11,6 @@ from services.pb import cart_pb2 as pb
 from services.pb import cart_pb2_grpc
 
 SERVICE = "cartwright.cart.CartService"
-UNLISTED = Listed("", 0)  # a product that has left the catalogue while it lay in a cart
 
 
 class CartApi(cart_pb2_grpc.CartServiceServicer):
@@ -23,13 +22,13 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
     async def GetCarts(self, request: pb.GetCartsRequest, context: Any) -> pb.CartsResponse:
         """Give carts to shoppers, and documents to claims."""
 
-        async def one(item: pb.GetCart) -> Shown:
+        async def one(item: pb.GetCart) -> Shown | Cart:
             if item.for_claim:
                 bought = [
                     Purchase(one.checkout_id, tuple((line.line_id, line.quantity) for line in one.lines))
                     for one in item.bought
                 ]
-                return Shown(await self._book.for_claim(item.user_id, bought), {})
+                return await self._book.for_claim(item.user_id, bought)
             return await self._book.read(item.user_id)
 
         return await self._each(request.items, one)
@@ -54,11 +53,14 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
         """Take every line out."""
         return await self._each(request.items, lambda item: self._book.clear(item.user_id))
 
-    async def _each(self, items: Any, do: Callable[[Any], Awaitable[Shown]]) -> pb.CartsResponse:
-        async def act(good: Sequence[Any]) -> list[Shown | Fault]:
-            return await each([do(item) for item in good])
+    async def _each(self, items: Any, do: Callable[[Any], Awaitable[Shown | Cart]]) -> pb.CartsResponse:
+        async def one(item: Any) -> pb.CartResult:
+            return _result(await do(item))
 
-        results = await batch(items, parse=_checked, act=act, render=_result, refused=pb.CartResult)
+        async def act(good: Sequence[Any]) -> list[pb.CartResult | Fault]:
+            return await each([one(item) for item in good])
+
+        results = await batch(items, parse=_checked, act=act, render=lambda made: made, refused=pb.CartResult)
         return pb.CartsResponse(results=results)
 
 
@@ -70,23 +72,34 @@ def _checked(item: Any) -> Any:
     return item
 
 
-def _result(shown: Shown) -> pb.CartResult:
-    cart: Cart = shown.cart
-    lines = []
-    for line in cart.lines:
-        listed = shown.products.get(line.product_id, UNLISTED)
-        lines.append(
-            pb.CartLine(
-                line_id=line.line_id,
-                product_id=line.product_id,
-                product_name=listed.name,
-                unit_price_minor=listed.price_minor,
-                quantity=line.quantity,
-            )
-        )
+def _result(given: Shown | Cart) -> pb.CartResult:
+    """Give a cart as a shopper sees it, or the document itself, which a claim asks for."""
+    if isinstance(given, Shown):
+        cart = given.cart
+        lines = [_shown(line, given.products.get(line.product_id)) for line in cart.lines]
+    else:
+        cart = given
+        lines = [_kept(line) for line in cart.lines]
     updated = int(cart.updated_at.timestamp() * 1000) if cart.updated_at and cart.lines else 0
     return pb.CartResult(
         cart=pb.Cart(
             cart_id=cart.cart_id, user_id=cart.user_id, lines=lines, version=cart.version, updated_at_ms=updated
         )
     )
+
+
+def _kept(line: Line) -> pb.CartLine:
+    return pb.CartLine(
+        line_id=line.line_id, product_id=line.product_id, product_name=line.name or "", quantity=line.quantity
+    )
+
+
+def _shown(line: Line, listed: Listed | None) -> pb.CartLine:
+    """Give a line with the product's name and price; once the product is gone, with the name that was kept."""
+    shown = _kept(line)
+    if listed:
+        shown.product_name, shown.unit_price_minor = listed.name, listed.price_minor
+    else:
+        shown.product_name = line.name or f"product {line.product_id}"
+        shown.unavailable = True
+    return shown

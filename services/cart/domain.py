@@ -5,21 +5,29 @@ a late purchase never touches a line that was made after it.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.errors import Invalid, NotFound
 
-MAX_QUANTITY = 99
+MAX_QUANTITY = 99  # of one request
+MAX_LINE_QUANTITY = 9999  # of a line, whose requests add up
 MAX_LINES = 100
 
 
 class BadQuantity(Invalid):
-    """The quantity, or the sum with what is there, is out of bounds."""
+    """The quantity of a request is out of bounds."""
 
     def __init__(self) -> None:
         super().__init__(f"quantity must be between 1 and {MAX_QUANTITY}")
+
+
+class LineFull(Invalid):
+    """The request would make the line larger than a line may be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a line holds at most {MAX_LINE_QUANTITY}")
 
 
 class BadPurchase(Invalid):
@@ -52,12 +60,17 @@ class UnknownProduct(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A product in a cart. `bought` are the checkouts that bought a part of it and left the rest."""
+    """A product in a cart. `bought` are the checkouts that bought a part of it and left the rest.
+
+    `name` is the product's name at the last change of the cart. It is shown only once the product has left the catalogue.
+    None: the line was written by a version that did not keep names.
+    """
 
     line_id: str
     product_id: int
     quantity: int
     bought: tuple[str, ...] = ()
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ def new_id() -> str:
 
 
 def add(product_id: int, quantity: int, make_id: Callable[[], str] = new_id) -> Change:
-    """Add to the line of a product, or make one."""
+    """Add to the line of a product, or make one. BadQuantity, TooManyLines and LineFull say what is out of bounds."""
     _check(quantity)
 
     def change(cart: Cart) -> Cart:
@@ -102,20 +115,23 @@ def add(product_id: int, quantity: int, make_id: Callable[[], str] = new_id) -> 
             if len(cart.lines) >= MAX_LINES:
                 raise TooManyLines
             return _with(cart, (*cart.lines, Line(make_id(), product_id, quantity)), make_id)
-        _check(line.quantity + quantity)
+        if line.quantity + quantity > MAX_LINE_QUANTITY:
+            raise LineFull
         return _with(cart, _replaced(cart, replace(line, quantity=line.quantity + quantity)), make_id)
 
     return change
 
 
-def set_quantity(product_id: int, quantity: int) -> Change:
-    """Set the quantity of a line that is there."""
+def set_quantity(product_id: int, quantity: int, *, listed: bool) -> Change:
+    """Set the quantity of a line; UnknownProduct where its product is not `listed` in the catalogue any more."""
     _check(quantity)
 
     def change(cart: Cart) -> Cart:
         line = _line(cart, product_id)
         if line is None:
             raise NotInCart
+        if not listed:
+            raise UnknownProduct
         return _with(cart, _replaced(cart, replace(line, quantity=quantity)))
 
     return change
@@ -135,6 +151,19 @@ def remove(product_id: int) -> Change:
 def clear(cart: Cart) -> Cart:
     """Take every line out."""
     return _with(cart, ())
+
+
+def with_names(change: Change, names: Mapping[int, str]) -> Change:
+    """Make `change` also note the names of all products that are in the catalogue; it changes nothing by itself."""
+
+    def named(cart: Cart) -> Cart:
+        after = change(cart)
+        if after == cart:
+            return cart
+        lines = tuple(replace(line, name=names.get(line.product_id, line.name)) for line in after.lines)
+        return replace(after, lines=lines)
+
+    return named
 
 
 def remove_bought(purchases: Sequence[Purchase]) -> Change:

@@ -89,6 +89,7 @@ def _document(cart: Cart) -> dict[str, Any]:
                 "product_id": line.product_id,
                 "quantity": line.quantity,
                 "bought": list(line.bought),
+                "name": line.name,
             }
             for line in cart.lines
         ],
@@ -103,7 +104,7 @@ def _cart(document: dict[str, Any]) -> Cart:
         version=document["version"],
         cart_id=document["cart_id"] or "",
         lines=tuple(
-            Line(line["line_id"], line["product_id"], line["quantity"], tuple(line["bought"]))
+            Line(line["line_id"], line["product_id"], line["quantity"], tuple(line["bought"]), line.get("name"))
             for line in document["lines"]
         ),
         updated_at=document["updated_at"],

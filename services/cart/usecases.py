@@ -11,7 +11,18 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from services.cart.domain import Cart, Change, Purchase, UnknownProduct, add, clear, remove, remove_bought, set_quantity
+from services.cart.domain import (
+    Cart,
+    Change,
+    Purchase,
+    UnknownProduct,
+    add,
+    clear,
+    remove,
+    remove_bought,
+    set_quantity,
+    with_names,
+)
 from services.errors import Fault, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
@@ -65,7 +76,7 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A cart with the names and prices of now."""
+    """A cart with the names and prices of now; a line whose product is not in `products` cannot be bought."""
 
     cart: Cart
     products: Mapping[int, Listed]
@@ -100,18 +111,17 @@ class CartBook:
         products = await self._catalogue.products()
         if product_id not in products:
             raise UnknownProduct
-        return Shown(await self._change(user_id, change), products)
+        return await self._changed(user_id, change, products)
 
     async def set_quantity(self, user_id: int, product_id: int, quantity: int) -> Shown:
-        """Set the quantity of a line."""
-        change = set_quantity(product_id, quantity)
-        products = await self._catalogue.products()  # first: a change that was made is never told as not done
-        return Shown(await self._change(user_id, change), products)
+        """Set the quantity of a line; UnknownProduct where its product has left the catalogue."""
+        products = await self._catalogue.products()  # first: a change that was made is never reported as failed
+        change = set_quantity(product_id, quantity, listed=product_id in products)
+        return await self._changed(user_id, change, products)
 
     async def remove(self, user_id: int, product_id: int) -> Shown:
         """Take a line out."""
-        products = await self._catalogue.products()
-        return Shown(await self._change(user_id, remove(product_id)), products)
+        return await self._changed(user_id, remove(product_id), await self._catalogue.products())
 
     async def clear(self, user_id: int) -> Shown:
         """Take every line out."""
@@ -123,6 +133,11 @@ class CartBook:
 
     async def _shown(self, cart: Cart) -> Shown:
         return Shown(cart, await self._catalogue.products() if cart.lines else {})
+
+    async def _changed(self, user_id: int, change: Change, products: Mapping[int, Listed]) -> Shown:
+        """Apply a shopper's change, which also keeps the names of the products for the time after they are gone."""
+        names = {product_id: product.name for product_id, product in products.items()}
+        return Shown(await self._change(user_id, with_names(change, names)), products)
 
     async def _change(self, user_id: int, change: Change) -> Cart:
         """Apply a change under the cache's protocol; the lock only makes lost races rare."""

@@ -6,7 +6,16 @@ from typing import Any, Protocol
 
 from services.chassis import call
 from services.chassis.rpc import batch
-from services.checkout.domain import AnotherRunning, Origin, Resource, Session, UnknownCheckout, Wanted, checked_key
+from services.checkout.domain import (
+    AnotherRunning,
+    Origin,
+    Resource,
+    Session,
+    UnknownCheckout,
+    UnknownProducts,
+    Wanted,
+    checked_key,
+)
 from services.checkout.saga import shown_step
 from services.checkout.usecases import Checkouts, Start, Started
 from services.errors import Fault, Invalid
@@ -39,19 +48,19 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
 
     async def StartCheckouts(self, request: pb.StartCheckoutsRequest, context: Any) -> pb.StartCheckoutsResponse:
         """Start, join or replay checkouts."""
-        running: dict[int, str] = {}
+        conflicts: dict[tuple[int, str], Fault] = {}
 
         async def act(wishes: Sequence[Start | Wanted]) -> Sequence[Started | Fault]:
             outcomes = await self._checkouts.start(wishes)
             for wish, outcome in zip(wishes, outcomes, strict=True):
-                if isinstance(outcome, AnotherRunning):
-                    running[wish.user_id] = outcome.checkout_id
+                if isinstance(outcome, AnotherRunning | UnknownProducts):
+                    conflicts[wish.user_id, wish.key] = outcome
             return outcomes
 
         results = await batch(request.items, parse=_start, act=act, render=_started, refused=pb.StartCheckoutResult)
         for item, result in zip(request.items, results, strict=True):
             if result.WhichOneof("outcome") == "refusal" and result.refusal.code == CONFLICT:
-                result.running_checkout_id = running.get(item.user_id, "")
+                _explain(result, conflicts.get((item.user_id, item.idempotency_key)))
         return pb.StartCheckoutsResponse(results=results)
 
     async def GetCheckouts(self, request: pb.GetCheckoutsRequest, context: Any) -> pb.GetCheckoutsResponse:
@@ -161,6 +170,15 @@ def _started(started: Started) -> pb.StartCheckoutResult:
             checkout=_checkout(session) if session.origin is Origin.RESOURCE else None,
         )
     )
+
+
+def _explain(result: pb.StartCheckoutResult, conflict: Fault | None) -> None:
+    """Put what a program needs to know of a conflict beside its words."""
+    if isinstance(conflict, AnotherRunning):
+        result.running_checkout_id = conflict.checkout_id
+    elif isinstance(conflict, UnknownProducts):
+        for product in conflict.products:
+            result.unknown_products.add(product_id=product.product_id, product_name=product.name or "")
 
 
 def _checkout(session: Session) -> pb.Checkout:

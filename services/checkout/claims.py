@@ -16,11 +16,13 @@ from services.checkout.domain import (
     EmptyCart,
     Line,
     LostLease,
+    MissingProduct,
     Purchase,
     Reason,
     Session,
     Status,
     Step,
+    UnknownProducts,
 )
 from services.checkout.saga import Move
 from services.errors import Fault, NotFound, OutcomeUnknown, Unavailable
@@ -32,11 +34,24 @@ TURN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Unpriced:
+    """What is to be bought, before its price is known.
+
+    `line_id` is empty where no cart is involved; `name` is the one that the cart kept, None where it has none.
+    """
+
+    line_id: str
+    product_id: int
+    quantity: int
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CartContent:
-    """A cart as a claim reads it: lines of (line id, product id, quantity), at a version of the document."""
+    """A cart as a claim reads it, at a version of the document."""
 
     version: int
-    lines: tuple[tuple[str, int, int], ...]
+    lines: tuple[Unpriced, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +115,8 @@ class Claimer:
             return await self._claim_items(session, take)
         except EmptyCart:
             return Move(Step.FAILED, Reason.EMPTY_CART)
-        except NotFound:
-            return Move(Step.FAILED, Reason.UNKNOWN_PRODUCT)
+        except UnknownProducts as unknown:
+            return Move(Step.FAILED, Reason.UNKNOWN_PRODUCT, unknown.ids)
         except AnotherRunning as other:
             raise CartBusy(f"waits for checkout {other.checkout_id} of the cart", retry_after=TURN_SECONDS) from other
         except OutcomeUnknown:
@@ -113,7 +128,7 @@ class Claimer:
     async def claim_cart(
         self, user_id: int, key: str, take: Callable[[Claim], Awaitable[Session | None]], ends_at: float
     ) -> Session:
-        """Claim the user's cart; EmptyCart, NotFound for a product, AnotherRunning, or Unavailable after `ends_at`."""
+        """Claim the user's cart; EmptyCart, UnknownProducts, AnotherRunning, or Unavailable after `ends_at`."""
         bought = {purchase.checkout_id: purchase for purchase in await self._sessions.still_in_cart(user_id)}
         while asyncio.get_running_loop().time() < ends_at:
             content = await self._carts.content(user_id, list(bought.values()))
@@ -130,20 +145,27 @@ class Claimer:
         raise Unavailable("the cart is being bought; try again", retry_after=1)
 
     async def _claim_items(self, session: Session, take: Callable[[Claim], Awaitable[Session | None]]) -> Session:
-        wanted = tuple(("", line.product_id, line.quantity) for line in session.lines)
+        wanted = tuple(Unpriced("", line.product_id, line.quantity) for line in session.lines)
         lines, currency = await self._priced(wanted)
         claimed = await take(Claim(session.user_id, session.key, lines, currency, 0, ()))
         if claimed is None:
             raise LostLease(session.id)
         return claimed
 
-    async def _priced(self, wanted: Sequence[tuple[str, int, int]]) -> tuple[tuple[Line, ...], str]:
-        products = await self._prices.priced([product_id for _, product_id, _ in wanted])
-        lines = []
+    async def _priced(self, wanted: Sequence[Unpriced]) -> tuple[tuple[Line, ...], str]:
+        """Give the lines at the prices of now, and their currency; UnknownProducts names all that have none."""
+        products = await self._prices.priced([one.product_id for one in wanted])
+        lines: list[Line] = []
+        missing: list[MissingProduct] = []
         currency = ""
-        for (line_id, product_id, quantity), product in zip(wanted, products, strict=True):
-            if isinstance(product, Fault):
+        for one, product in zip(wanted, products, strict=True):
+            if isinstance(product, NotFound):
+                missing.append(MissingProduct(one.product_id, one.name))
+            elif isinstance(product, Fault):
                 raise product
-            currency = product.currency
-            lines.append(Line(line_id, product_id, product.name, product.price_minor, quantity))
+            else:
+                currency = product.currency
+                lines.append(Line(one.line_id, one.product_id, product.name, product.price_minor, one.quantity))
+        if missing:
+            raise UnknownProducts(missing)
         return tuple(lines), currency

@@ -10,7 +10,7 @@ from typing import Any
 from services.chassis.client import Endpoint, outcomes, stamp
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.checkout.claims import CartContent, Priced
+from services.checkout.claims import CartContent, Priced, Unpriced
 from services.checkout.domain import Payment, Purchase, Reservation, Session
 from services.errors import Conflict, Fault
 from services.pb import (
@@ -52,9 +52,10 @@ class CartClient:
             request = cart_pb2.GetCartsRequest(items=[item])
             reply = await self._endpoint.send(self._stub.GetCarts, request, within=CART_SECONDS)
             cart = _one(outcomes(reply.results, lambda result: result.cart, expected=1))
-            return CartContent(
-                cart.version, tuple((line.line_id, line.product_id, line.quantity) for line in cart.lines)
+            lines = (
+                Unpriced(line.line_id, line.product_id, line.quantity, line.product_name or None) for line in cart.lines
             )
+            return CartContent(cart.version, tuple(lines))
 
         return await self._retry(ask)
 

@@ -1,5 +1,6 @@
 """A checkout: its states, what it buys, and what can be wrong with starting one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -121,6 +122,32 @@ class AnotherRunning(Conflict):
         self.checkout_id = checkout_id
 
 
+@dataclass(frozen=True, slots=True)
+class MissingProduct:
+    """A product that is not in the catalogue; `name` is the one that the cart kept, None where none is known."""
+
+    product_id: int
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} (product {self.product_id})" if self.name else f"product {self.product_id}"
+
+
+class UnknownProducts(Conflict):
+    """Products that are to be bought are not in the catalogue."""
+
+    def __init__(self, products: Sequence[MissingProduct]) -> None:
+        super().__init__(f"not in the catalogue: {', '.join(map(str, products))}")
+        self.products = tuple(products)
+
+    @property
+    def ids(self) -> str:
+        """The products' ids for a status, which has room for MAX_IDS_SHOWN of them and the number of the others."""
+        shown = [f"product {one.product_id}" for one in self.products[:MAX_IDS_SHOWN]]
+        more = len(self.products) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
 class LostLease(Conflict):
     """Somebody else drives this saga now."""
 
@@ -129,6 +156,7 @@ class LostLease(Conflict):
 
 
 MAX_KEY = 255
+MAX_IDS_SHOWN = 15  # fits the 500 characters that a resource's message has for it
 
 
 def checked_key(key: str) -> str:
@@ -152,7 +180,7 @@ class Line:
 
 
 MAX_ITEMS = 100
-MAX_QUANTITY = 99
+MAX_QUANTITY = 99  # of an item that a resource asks for; a line of a cart may hold more
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +268,7 @@ class Session:
     traceparent: str = ""
     resource: Resource = Resource()
     last_error: str = ""
-    """What its last attempt met, for people."""
+    """What its last attempt met, or what made it fail, for people."""
 
 
 @dataclass(frozen=True, slots=True)

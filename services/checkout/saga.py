@@ -51,10 +51,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A step to take, with the reason where it leads to a failure."""
+    """A step to take, with the reason where it leads to a failure, and what there is to say about it."""
 
     to: Step
     reason: Reason | None = None
+    details: str = ""
 
 
 def decide(step: Step, cancel: Reason | None) -> Action | Move:
@@ -135,6 +136,7 @@ def take(session: Session, move: Move, now: datetime) -> Session:
         status=status,
         reason=None if move.to in {Step.PAID, Step.COMPLETED} else reason,
         steps=_record(session.steps, session.step, move.to, now),
+        last_error=move.details or session.last_error,
     )
 
 

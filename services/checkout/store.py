@@ -81,7 +81,8 @@ RETURNING {_COLUMNS}"""  # noqa: S608 - constants
 _MOVE = f"""
 WITH moved AS (
     UPDATE checkout_sessions SET step = $4, steps = $5, status = $6, reason = $7, version = version + 1,
-        changed_at = clock_timestamp(), attempts = 0, last_error = CASE WHEN $6 = 'FAILED' THEN last_error END, response_code = $8, response_body = $9,
+        changed_at = clock_timestamp(), attempts = 0, last_error = CASE WHEN $6 = 'FAILED' THEN coalesce($13, last_error) END,
+        response_code = $8, response_body = $9,
         completed_at = CASE WHEN $6 <> 'PROCESSING' THEN clock_timestamp() END
     WHERE id = $1 AND step = $2 AND lease_epoch = $3 AND status = 'PROCESSING'
     RETURNING {_COLUMNS}
@@ -301,7 +302,7 @@ class PostgresSessions:
             now.traceparent,
             wanted.timeout or self._timeout,
             200 if failed else None,
-            _body(checkout_id, status, failed) if failed else None,
+            _body(checkout_id, status, failed, "") if failed else None,
             checkout_id,
         )
         return _session(rows[0]) if rows else None
@@ -321,10 +322,11 @@ class PostgresSessions:
             after.status,
             after.reason,
             200 if ended else None,
-            _body(after.id, after.status, after.reason) if ended else None,
+            _body(after.id, after.status, after.reason, after.order_id) if ended else None,
             event_id,
             completed_event(after, str(event_id), datetime.now(UTC)) if event_id else None,
             _json(headers) if event_id else None,
+            after.last_error or None,
         )
         if not rows:
             raise LostLease(before.id)
@@ -389,9 +391,11 @@ def _fingerprint(wanted: Wanted) -> bytes:
     return hashlib.sha256(wanted.intention.encode()).digest()
 
 
-def _body(checkout_id: str, status: Status, reason: Reason | None) -> bytes:
-    """Give the body that is stored and replayed for ever."""
+def _body(checkout_id: str, status: Status, reason: Reason | None, order_id: str) -> bytes:
+    """Give the body that is stored and replayed for ever, with the order's id where there is an order."""
     body = {"checkout_id": checkout_id, "status": status.value}
+    if status is Status.COMPLETED:
+        body["order_id"] = order_id
     if reason:
         body["reason"] = reason.value
     return msgspec.json.encode(body)

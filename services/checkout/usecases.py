@@ -15,9 +15,10 @@ from services.checkout.domain import (
     Session,
     Status,
     UnknownCheckout,
+    UnknownProducts,
     Wanted,
 )
-from services.errors import Fault, NotFound, OutcomeUnknown, Transient, Unavailable
+from services.errors import Fault, OutcomeUnknown, Transient, Unavailable
 
 V = TypeVar("V")
 
@@ -167,7 +168,7 @@ class Checkouts:
             return await self._second_look(
                 wish, Unavailable("the checkout could not be started; repeat it with the same key")
             )
-        except (EmptyCart, NotFound, AnotherRunning) as refusal:
+        except (EmptyCart, UnknownProducts, AnotherRunning) as refusal:
             return await self._second_look(wish, refusal)
         self._drive(session)
         return session

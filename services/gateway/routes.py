@@ -94,7 +94,7 @@ class Routes:
         except OutcomeUnknown as fault:
             raise Unavailable("the outcome is not known yet; repeat the request with the same key") from fault
         if isinstance(outcome, Fault):
-            return _refused(outcome, result.running_checkout_id)
+            return _refused(outcome, result)
         return _started(outcome)
 
     async def checkout(self, request: web.Request) -> web.Response:
@@ -114,9 +114,9 @@ class Routes:
         return json_response(views.order(await self._services.order(request[USER], request.match_info["id"])))
 
 
-def _refused(fault: Fault, running_checkout_id: str) -> web.Response:
-    if isinstance(fault, Conflict) and running_checkout_id:
-        return json_response({"error": str(fault), "checkout_id": running_checkout_id}, status=409)
+def _refused(fault: Fault, result: checkout_pb2.StartCheckoutResult) -> web.Response:
+    if isinstance(fault, Conflict):
+        return json_response({"error": str(fault)} | views.conflict(result), status=409)
     return answer(fault)
 
 

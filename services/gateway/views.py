@@ -29,24 +29,27 @@ def product(message: product_pb2.Product) -> dict[str, Any]:
 
 
 def cart(message: cart_pb2.Cart) -> dict[str, Any]:
-    """Give a cart."""
+    """Give a cart. A line whose product has left the catalogue says so, and counts nothing in the totals."""
+    available = [line for line in message.lines if not line.unavailable]
     return {
         "cart_id": message.cart_id,
         "user_id": message.user_id,
-        "items": [
-            {
-                "product_id": line.product_id,
-                "product_name": line.product_name,
-                "quantity": line.quantity,
-                "price": to_json(line.unit_price_minor),
-                "subtotal": to_json(line.unit_price_minor * line.quantity),
-            }
-            for line in message.lines
-        ],
-        "total_items": len(message.lines),
-        "total_price": to_json(sum(line.unit_price_minor * line.quantity for line in message.lines)),
+        "items": [_cart_line(line) for line in message.lines],
+        "total_items": len(available),
+        "total_price": to_json(sum(line.unit_price_minor * line.quantity for line in available)),
         "updated_at": time(message.updated_at_ms) or NEVER,
     }
+
+
+def _cart_line(line: cart_pb2.CartLine) -> dict[str, Any]:
+    shown = {
+        "product_id": line.product_id,
+        "product_name": line.product_name,
+        "quantity": line.quantity,
+        "price": to_json(line.unit_price_minor),
+        "subtotal": to_json(line.unit_price_minor * line.quantity),
+    }
+    return shown | {"available": False} if line.unavailable else shown
 
 
 def _lines(lines: Any) -> list[dict[str, Any]]:
@@ -61,11 +64,27 @@ def _lines(lines: Any) -> list[dict[str, Any]]:
     ]
 
 
+def conflict(message: checkout_pb2.StartCheckoutResult) -> dict[str, Any]:
+    """Give what stands beside the error of a checkout that conflicts with something."""
+    if message.running_checkout_id:
+        return {"checkout_id": message.running_checkout_id}
+    if message.unknown_products:
+        return {
+            "products": [
+                {"product_id": one.product_id, "product_name": one.product_name or f"product {one.product_id}"}
+                for one in message.unknown_products
+            ]
+        }
+    return {}
+
+
 def checkout(message: checkout_pb2.Checkout) -> dict[str, Any]:
-    """Give a checkout."""
+    """Give a checkout; its order has an id to show once the checkout has completed."""
+    order_id = {"order_id": message.order_id} if message.status == checkout_pb2.COMPLETED else {}
     return {
         "checkout_id": message.id,
         "status": checkout_pb2.Status.Name(message.status),
+        **order_id,
         "step": message.step,
         "reason": message.reason or None,
         "total": to_json(message.total_minor),

@@ -8,18 +8,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CartLine(_message.Message):
-    __slots__ = ("line_id", "product_id", "product_name", "unit_price_minor", "quantity")
+    __slots__ = ("line_id", "product_id", "product_name", "unit_price_minor", "quantity", "unavailable")
     LINE_ID_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_NAME_FIELD_NUMBER: _ClassVar[int]
     UNIT_PRICE_MINOR_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     line_id: str
     product_id: int
     product_name: str
     unit_price_minor: int
     quantity: int
-    def __init__(self, line_id: _Optional[str] = ..., product_id: _Optional[int] = ..., product_name: _Optional[str] = ..., unit_price_minor: _Optional[int] = ..., quantity: _Optional[int] = ...) -> None: ...
+    unavailable: bool
+    def __init__(self, line_id: _Optional[str] = ..., product_id: _Optional[int] = ..., product_name: _Optional[str] = ..., unit_price_minor: _Optional[int] = ..., quantity: _Optional[int] = ..., unavailable: _Optional[bool] = ...) -> None: ...
 
 class Cart(_message.Message):
     __slots__ = ("cart_id", "user_id", "lines", "version", "updated_at_ms")

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aservices/pb/checkout.proto\x12\x13\x63\x61rtwright.checkout\x1a\x16services/pb/call.proto\"2\n\nWantedItem\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x05\";\n\x0bResourceRef\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x83\x02\n\rStartCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x17\n\x0ftimeout_seconds\x18\x07 \x01(\r\"J\n\x15StartCheckoutsRequest\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".cartwright.checkout.StartCheckout\"\x94\x01\n\x13StartCheckoutResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.cartwright.checkout.AnswerH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x12\x1b\n\x13running_checkout_id\x18\x03 \x01(\tB\t\n\x07outcome\"\x9b\x01\n\x06\x41nswer\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12/\n\x08\x63heckout\x18\x05 \x01(\x0b\x32\x1d.cartwright.checkout.Checkout\"S\n\x16StartCheckoutsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.cartwright.checkout.StartCheckoutResult\"m\n\x04Line\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x05\x12\x18\n\x10unit_price_minor\x18\x05 \x01(\x03\"j\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x03\"\xe0\x03\n\x08\x43heckout\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0btotal_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12(\n\x05lines\x18\x08 \x03(\x0b\x32\x19.cartwright.checkout.Line\x12.\n\x05steps\x18\t \x03(\x0b\x32\x1f.cartwright.checkout.StepRecord\x12\x10\n\x08order_id\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x0c \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\r \x01(\x03\x12\x11\n\tsaga_step\x18\x0e \x01(\t\x12+\n\x06origin\x18\x0f \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x10 \x01(\t\x12\x32\n\x08resource\x18\x11 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x0c\n\x04note\x18\x12 \x01(\t\"\x99\x01\n\x0bGetCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x63heckout_id\x18\x03 \x01(\t\x12+\n\x06origin\x18\x04 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\xeb\x01\n\x0e\x43\x61ncelCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\"L\n\x16\x43\x61ncelCheckoutsRequest\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.cartwright.checkout.CancelCheckout\"|\n\x14\x43\x61ncelCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"U\n\x17\x43\x61ncelCheckoutsResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).cartwright.checkout.CancelCheckoutResult\"j\n\x14ListCheckoutsRequest\x12+\n\x06origin\x18\x01 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0f\x65nded_within_ms\x18\x02 \x01(\r\x12\x0c\n\x04most\x18\x03 \x01(\r\"I\n\x15ListCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\"\x17\n\x15WatchCheckoutsRequest\"J\n\x16WatchCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\"F\n\x13GetCheckoutsRequest\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .cartwright.checkout.GetCheckout\"y\n\x11GetCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"O\n\x14GetCheckoutsResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.cartwright.checkout.GetCheckoutResult*8\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x08\n\x04REST\x10\x01\x12\x0c\n\x08RESOURCE\x10\x02*K\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0e\n\nPROCESSING\x10\x01\x12\r\n\tCOMPLETED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x32\xa4\x04\n\x0f\x43heckoutService\x12i\n\x0eStartCheckouts\x12*.cartwright.checkout.StartCheckoutsRequest\x1a+.cartwright.checkout.StartCheckoutsResponse\x12\x63\n\x0cGetCheckouts\x12(.cartwright.checkout.GetCheckoutsRequest\x1a).cartwright.checkout.GetCheckoutsResponse\x12l\n\x0f\x43\x61ncelCheckouts\x12+.cartwright.checkout.CancelCheckoutsRequest\x1a,.cartwright.checkout.CancelCheckoutsResponse\x12\x66\n\rListCheckouts\x12).cartwright.checkout.ListCheckoutsRequest\x1a*.cartwright.checkout.ListCheckoutsResponse\x12k\n\x0eWatchCheckouts\x12*.cartwright.checkout.WatchCheckoutsRequest\x1a+.cartwright.checkout.WatchCheckoutsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aservices/pb/checkout.proto\x12\x13\x63\x61rtwright.checkout\x1a\x16services/pb/call.proto\"2\n\nWantedItem\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x05\";\n\x0bResourceRef\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x83\x02\n\rStartCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x17\n\x0ftimeout_seconds\x18\x07 \x01(\r\"J\n\x15StartCheckoutsRequest\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".cartwright.checkout.StartCheckout\"\xd3\x01\n\x13StartCheckoutResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.cartwright.checkout.AnswerH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x12\x1b\n\x13running_checkout_id\x18\x03 \x01(\t\x12=\n\x10unknown_products\x18\x04 \x03(\x0b\x32#.cartwright.checkout.UnknownProductB\t\n\x07outcome\":\n\x0eUnknownProduct\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x02 \x01(\t\"\x9b\x01\n\x06\x41nswer\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12/\n\x08\x63heckout\x18\x05 \x01(\x0b\x32\x1d.cartwright.checkout.Checkout\"S\n\x16StartCheckoutsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.cartwright.checkout.StartCheckoutResult\"m\n\x04Line\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x05\x12\x18\n\x10unit_price_minor\x18\x05 \x01(\x03\"j\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x03\"\xe0\x03\n\x08\x43heckout\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0btotal_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12(\n\x05lines\x18\x08 \x03(\x0b\x32\x19.cartwright.checkout.Line\x12.\n\x05steps\x18\t \x03(\x0b\x32\x1f.cartwright.checkout.StepRecord\x12\x10\n\x08order_id\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x0c \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\r \x01(\x03\x12\x11\n\tsaga_step\x18\x0e \x01(\t\x12+\n\x06origin\x18\x0f \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x10 \x01(\t\x12\x32\n\x08resource\x18\x11 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x0c\n\x04note\x18\x12 \x01(\t\"\x99\x01\n\x0bGetCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x63heckout_id\x18\x03 \x01(\t\x12+\n\x06origin\x18\x04 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\xeb\x01\n\x0e\x43\x61ncelCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\"L\n\x16\x43\x61ncelCheckoutsRequest\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.cartwright.checkout.CancelCheckout\"|\n\x14\x43\x61ncelCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"U\n\x17\x43\x61ncelCheckoutsResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).cartwright.checkout.CancelCheckoutResult\"j\n\x14ListCheckoutsRequest\x12+\n\x06origin\x18\x01 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0f\x65nded_within_ms\x18\x02 \x01(\r\x12\x0c\n\x04most\x18\x03 \x01(\r\"I\n\x15ListCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\"\x17\n\x15WatchCheckoutsRequest\"J\n\x16WatchCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\"F\n\x13GetCheckoutsRequest\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .cartwright.checkout.GetCheckout\"y\n\x11GetCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"O\n\x14GetCheckoutsResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.cartwright.checkout.GetCheckoutResult*8\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x08\n\x04REST\x10\x01\x12\x0c\n\x08RESOURCE\x10\x02*K\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0e\n\nPROCESSING\x10\x01\x12\r\n\tCOMPLETED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x32\xa4\x04\n\x0f\x43heckoutService\x12i\n\x0eStartCheckouts\x12*.cartwright.checkout.StartCheckoutsRequest\x1a+.cartwright.checkout.StartCheckoutsResponse\x12\x63\n\x0cGetCheckouts\x12(.cartwright.checkout.GetCheckoutsRequest\x1a).cartwright.checkout.GetCheckoutsResponse\x12l\n\x0f\x43\x61ncelCheckouts\x12+.cartwright.checkout.CancelCheckoutsRequest\x1a,.cartwright.checkout.CancelCheckoutsResponse\x12\x66\n\rListCheckouts\x12).cartwright.checkout.ListCheckoutsRequest\x1a*.cartwright.checkout.ListCheckoutsResponse\x12k\n\x0eWatchCheckouts\x12*.cartwright.checkout.WatchCheckoutsRequest\x1a+.cartwright.checkout.WatchCheckoutsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.pb.checkout_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=2867
-  _globals['_ORIGIN']._serialized_end=2923
-  _globals['_STATUS']._serialized_start=2925
-  _globals['_STATUS']._serialized_end=3000
+  _globals['_ORIGIN']._serialized_start=2990
+  _globals['_ORIGIN']._serialized_end=3046
+  _globals['_STATUS']._serialized_start=3048
+  _globals['_STATUS']._serialized_end=3123
   _globals['_WANTEDITEM']._serialized_start=75
   _globals['_WANTEDITEM']._serialized_end=125
   _globals['_RESOURCEREF']._serialized_start=127
@@ -45,41 +45,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTCHECKOUTSREQUEST']._serialized_start=450
   _globals['_STARTCHECKOUTSREQUEST']._serialized_end=524
   _globals['_STARTCHECKOUTRESULT']._serialized_start=527
-  _globals['_STARTCHECKOUTRESULT']._serialized_end=675
-  _globals['_ANSWER']._serialized_start=678
-  _globals['_ANSWER']._serialized_end=833
-  _globals['_STARTCHECKOUTSRESPONSE']._serialized_start=835
-  _globals['_STARTCHECKOUTSRESPONSE']._serialized_end=918
-  _globals['_LINE']._serialized_start=920
-  _globals['_LINE']._serialized_end=1029
-  _globals['_STEPRECORD']._serialized_start=1031
-  _globals['_STEPRECORD']._serialized_end=1137
-  _globals['_CHECKOUT']._serialized_start=1140
-  _globals['_CHECKOUT']._serialized_end=1620
-  _globals['_GETCHECKOUT']._serialized_start=1623
-  _globals['_GETCHECKOUT']._serialized_end=1776
-  _globals['_CANCELCHECKOUT']._serialized_start=1779
-  _globals['_CANCELCHECKOUT']._serialized_end=2014
-  _globals['_CANCELCHECKOUTSREQUEST']._serialized_start=2016
-  _globals['_CANCELCHECKOUTSREQUEST']._serialized_end=2092
-  _globals['_CANCELCHECKOUTRESULT']._serialized_start=2094
-  _globals['_CANCELCHECKOUTRESULT']._serialized_end=2218
-  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_start=2220
-  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_end=2305
-  _globals['_LISTCHECKOUTSREQUEST']._serialized_start=2307
-  _globals['_LISTCHECKOUTSREQUEST']._serialized_end=2413
-  _globals['_LISTCHECKOUTSRESPONSE']._serialized_start=2415
-  _globals['_LISTCHECKOUTSRESPONSE']._serialized_end=2488
-  _globals['_WATCHCHECKOUTSREQUEST']._serialized_start=2490
-  _globals['_WATCHCHECKOUTSREQUEST']._serialized_end=2513
-  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_start=2515
-  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_end=2589
-  _globals['_GETCHECKOUTSREQUEST']._serialized_start=2591
-  _globals['_GETCHECKOUTSREQUEST']._serialized_end=2661
-  _globals['_GETCHECKOUTRESULT']._serialized_start=2663
-  _globals['_GETCHECKOUTRESULT']._serialized_end=2784
-  _globals['_GETCHECKOUTSRESPONSE']._serialized_start=2786
-  _globals['_GETCHECKOUTSRESPONSE']._serialized_end=2865
-  _globals['_CHECKOUTSERVICE']._serialized_start=3003
-  _globals['_CHECKOUTSERVICE']._serialized_end=3551
+  _globals['_STARTCHECKOUTRESULT']._serialized_end=738
+  _globals['_UNKNOWNPRODUCT']._serialized_start=740
+  _globals['_UNKNOWNPRODUCT']._serialized_end=798
+  _globals['_ANSWER']._serialized_start=801
+  _globals['_ANSWER']._serialized_end=956
+  _globals['_STARTCHECKOUTSRESPONSE']._serialized_start=958
+  _globals['_STARTCHECKOUTSRESPONSE']._serialized_end=1041
+  _globals['_LINE']._serialized_start=1043
+  _globals['_LINE']._serialized_end=1152
+  _globals['_STEPRECORD']._serialized_start=1154
+  _globals['_STEPRECORD']._serialized_end=1260
+  _globals['_CHECKOUT']._serialized_start=1263
+  _globals['_CHECKOUT']._serialized_end=1743
+  _globals['_GETCHECKOUT']._serialized_start=1746
+  _globals['_GETCHECKOUT']._serialized_end=1899
+  _globals['_CANCELCHECKOUT']._serialized_start=1902
+  _globals['_CANCELCHECKOUT']._serialized_end=2137
+  _globals['_CANCELCHECKOUTSREQUEST']._serialized_start=2139
+  _globals['_CANCELCHECKOUTSREQUEST']._serialized_end=2215
+  _globals['_CANCELCHECKOUTRESULT']._serialized_start=2217
+  _globals['_CANCELCHECKOUTRESULT']._serialized_end=2341
+  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_start=2343
+  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_end=2428
+  _globals['_LISTCHECKOUTSREQUEST']._serialized_start=2430
+  _globals['_LISTCHECKOUTSREQUEST']._serialized_end=2536
+  _globals['_LISTCHECKOUTSRESPONSE']._serialized_start=2538
+  _globals['_LISTCHECKOUTSRESPONSE']._serialized_end=2611
+  _globals['_WATCHCHECKOUTSREQUEST']._serialized_start=2613
+  _globals['_WATCHCHECKOUTSREQUEST']._serialized_end=2636
+  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_start=2638
+  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_end=2712
+  _globals['_GETCHECKOUTSREQUEST']._serialized_start=2714
+  _globals['_GETCHECKOUTSREQUEST']._serialized_end=2784
+  _globals['_GETCHECKOUTRESULT']._serialized_start=2786
+  _globals['_GETCHECKOUTRESULT']._serialized_end=2907
+  _globals['_GETCHECKOUTSRESPONSE']._serialized_start=2909
+  _globals['_GETCHECKOUTSRESPONSE']._serialized_end=2988
+  _globals['_CHECKOUTSERVICE']._serialized_start=3126
+  _globals['_CHECKOUTSERVICE']._serialized_end=3674
 # @@protoc_insertion_point(module_scope)

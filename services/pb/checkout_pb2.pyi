@@ -71,14 +71,24 @@ class StartCheckoutsRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[StartCheckout, _Mapping]]] = ...) -> None: ...
 
 class StartCheckoutResult(_message.Message):
-    __slots__ = ("answer", "refusal", "running_checkout_id")
+    __slots__ = ("answer", "refusal", "running_checkout_id", "unknown_products")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     RUNNING_CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_PRODUCTS_FIELD_NUMBER: _ClassVar[int]
     answer: Answer
     refusal: _call_pb2.Refusal
     running_checkout_id: str
-    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ..., running_checkout_id: _Optional[str] = ...) -> None: ...
+    unknown_products: _containers.RepeatedCompositeFieldContainer[UnknownProduct]
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ..., running_checkout_id: _Optional[str] = ..., unknown_products: _Optional[_Iterable[_Union[UnknownProduct, _Mapping]]] = ...) -> None: ...
+
+class UnknownProduct(_message.Message):
+    __slots__ = ("product_id", "product_name")
+    PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_NAME_FIELD_NUMBER: _ClassVar[int]
+    product_id: int
+    product_name: str
+    def __init__(self, product_id: _Optional[int] = ..., product_name: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("checkout_id", "status", "replayed", "body", "checkout")

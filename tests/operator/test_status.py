@@ -115,6 +115,15 @@ def test_a_note_says_what_it_waits_for():
     assert len(late["conditions"][0]["message"]) <= 1024
 
 
+def test_unknown_products_are_named():
+    """A checkout that failed for products that are not in the catalogue says which; an older one says so in general."""
+    named = project(view("FAILED", ended("claim", "failed"), reason="UnknownProduct", note="product 404, product 7"), 1)
+    messages = {one["type"]: one["message"] for one in named["conditions"]}
+    assert messages["Succeeded"] == "a product is not in the catalogue: product 404, product 7"
+    unnamed = project(view("FAILED", ended("claim", "failed"), reason="UnknownProduct"), 1)
+    assert unnamed["conditions"][0]["message"] == MESSAGES["UnknownProduct"]
+
+
 def test_a_patch_makes_it_whole():
     """A patch takes away what does not belong there, and is needed only where something differs."""
     wanted = project(TABLE[8][0], 1)

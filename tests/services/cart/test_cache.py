@@ -14,7 +14,7 @@ from services.errors import Unavailable
 
 def cart_of(user_id, version):
     """Give a cart of a version."""
-    return Cart(user_id, version, "0123", (Line("aa", 1, version),))
+    return Cart(user_id, version, "0123", (Line("aa", 1, version, (), "Laptop"),))
 
 
 async def test_a_filled_value_is_a_hit(cache, user_id):
@@ -198,6 +198,24 @@ async def test_a_value_that_cannot_be_read(make_cache, redis, user_id, rubbish):
             await cache.fill(cart_of(user_id, 1), lease)
 
     assert await asyncio.wait_for(filled(), 5) == cart_of(user_id, 1)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ('{"line_id":"aa","product_id":1,"quantity":2}', Line("aa", 1, 2)),
+        (
+            '{"line_id":"aa","product_id":1,"quantity":2,"name":"Laptop","of_a_later_version":1}',
+            Line("aa", 1, 2, (), "Laptop"),
+        ),
+    ],
+)
+async def test_a_value_of_another_version(make_cache, redis, user_id, line, read):
+    """While two versions run each reads what the other has stored: a value without names, and one with more than it knows."""
+    text = f'{{"user_id":{user_id},"version":3,"cart_id":"0123","lines":[{line}]}}'
+    await redis.set(f"cart:{user_id}", text, px=300_000)
+    assert await make_cache().read(user_id) == (Cart(user_id, 3, "0123", (read,)), "")
 
 
 @pytest.mark.real

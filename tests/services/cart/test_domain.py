@@ -9,28 +9,39 @@ from hypothesis import strategies as st
 from services.cart.domain import (
     BadQuantity,
     Cart,
+    LineFull,
     NotInCart,
     Purchase,
     TooManyLines,
+    UnknownProduct,
     add,
     clear,
     remove,
     remove_bought,
     set_quantity,
+    with_names,
 )
 
 
-def test_quantities_add_up_and_are_bounded() -> None:
-    """Adding what is there adds up, and the sum is bounded as the quantity is."""
-    cart = add(1, 60)(add(1, 39)(Cart(1)))
-    assert cart.lines[0].quantity == 99
-    with pytest.raises(BadQuantity):
+def test_quantities_add_up_to_9999_a_line() -> None:
+    """Requests of one product add up; the one that would take the line past 9,999 is refused and changes nothing."""
+    cart = Cart(1)
+    for _ in range(101):
+        cart = add(1, 99)(cart)
+    assert cart.lines[0].quantity == 9999
+    with pytest.raises(LineFull, match=r"^a line holds at most 9999$"):
         add(1, 1)(cart)
-    for bad in (0, -1, 100):
-        with pytest.raises(BadQuantity):
-            add(2, bad)
-        with pytest.raises(BadQuantity):
-            set_quantity(1, bad)
+    assert add(2, 99)(cart).lines[1].quantity == 99
+    assert set_quantity(1, 5, listed=True)(cart).lines[0].quantity == 5
+
+
+@pytest.mark.parametrize("bad", [0, -1, 100, 9999])
+def test_a_request_has_a_quantity_of_1_to_99(bad: int) -> None:
+    """Whatever a line holds, one request adds or sets 1 to 99."""
+    with pytest.raises(BadQuantity, match=r"^quantity must be between 1 and 99$"):
+        add(2, bad)
+    with pytest.raises(BadQuantity, match=r"^quantity must be between 1 and 99$"):
+        set_quantity(1, bad, listed=True)
 
 
 def test_a_cart_has_at_most_a_hundred_lines() -> None:
@@ -44,7 +55,7 @@ def test_a_cart_has_at_most_a_hundred_lines() -> None:
 
 def test_what_is_not_there_is_not_found() -> None:
     """Changing or removing a product that the cart has not is refused."""
-    for change in (set_quantity(9, 1), remove(9)):
+    for change in (set_quantity(9, 1, listed=True), set_quantity(9, 1, listed=False), remove(9)):
         with pytest.raises(NotInCart):
             change(Cart(1))
 
@@ -80,3 +91,21 @@ def test_a_line_made_anew_is_another_line() -> None:
     old = add(1, 2, lambda: f"id{next(ids)}")(Cart(1))
     new = add(1, 2, lambda: f"id{next(ids)}")(remove(1)(old))
     assert remove_bought([Purchase("c", ((old.lines[0].line_id, 2),))])(new) == new
+
+
+def test_a_line_of_a_gone_product_cannot_be_set() -> None:
+    """A line whose product has left the catalogue is not changed, but it can be removed."""
+    cart = add(1, 2)(Cart(1))
+    with pytest.raises(UnknownProduct, match=r"^product not found$"):
+        set_quantity(1, 3, listed=False)(cart)
+    assert remove(1)(cart).lines == ()
+
+
+def test_a_change_notes_the_names_of_its_lines() -> None:
+    """Every change keeps the names of the products that are there, leaves those of the others, and writes nothing alone."""
+    old = add(2, 1)(add(1, 1)(Cart(1)))  # as a version wrote it that kept no names
+    named = with_names(add(3, 1), {1: "Laptop", 3: "Keyboard"})(old)
+    assert [line.name for line in named.lines] == ["Laptop", None, "Keyboard"]
+    later = with_names(remove(3), {1: "Laptop 2", 2: "Mouse"})(named)
+    assert [line.name for line in later.lines] == ["Laptop 2", "Mouse"]
+    assert with_names(lambda cart: cart, {1: "Laptop 3"})(later) is later

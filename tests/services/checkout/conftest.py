@@ -116,12 +116,14 @@ class MemorySessions:
         row = self._fenced(before, before.lease_epoch)
         if row is None or row.session.step is not before.step:
             raise LostLease(before.id)
-        body = {"checkout_id": after.id, "status": after.status} | ({"reason": after.reason} if after.reason else {})
+        body = {"checkout_id": after.id, "status": after.status}
+        body |= {"order_id": after.order_id} if after.status is Status.COMPLETED else {"reason": after.reason}
         ended = after.status is not Status.PROCESSING
         row.session = replace(
             after,
             version=row.session.version + 1,
             attempts=0,
+            last_error=after.last_error if after.status is Status.FAILED else "",
             finished_at=datetime.now(UTC) if ended else None,
             response_body=json.dumps(body, separators=(",", ":")).encode() if ended else b"",
         )

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import asyncpg
 import grpc
 import pytest
 import structlog
@@ -12,7 +13,7 @@ from services.chassis.run import wait
 from services.chassis.telemetry import Metrics
 from services.checkout.api import SERVICE, CheckoutApi
 from services.checkout.changes import follow
-from services.checkout.domain import Claim, Line, Status, Step
+from services.checkout.domain import AnotherRunning, Claim, Line, MissingProduct, Status, Step, UnknownProducts
 from services.checkout.saga import Move, take
 from services.checkout.store import PostgresSessions
 from services.checkout.usecases import Checkouts
@@ -362,3 +363,43 @@ async def test_the_stream_goes_on_when_the_database_is_back(stub, sessions, user
     away.clear()
     assert (await until(stream, "ACCEPTED")).user_id == user
     assert (await sessions.find(user, "resource", "k")).status is Status.PROCESSING
+
+
+OLD_BODY = b'{"checkout_id":"of-before", "status":"COMPLETED"}'
+
+
+async def test_an_answer_of_before_is_replayed_as_it_is(stub, sessions, url, user):
+    """A body that was stored before answers had an order's id is replayed byte for byte; the checkout shows the id."""
+    connection = await asyncpg.connect(url)
+    made = await connection.fetchrow(
+        "INSERT INTO checkout.checkout_sessions (user_id, origin, idempotency_key, fingerprint, source, step, status,"
+        " currency, cancel_after, completed_at, response_code, response_body) VALUES"
+        " ($1, 'rest', 'k', '', 'cart', 'COMPLETED', 'COMPLETED', 'USD', now(), now(), 200, $2) RETURNING id, order_id",
+        user,
+        OLD_BODY,
+    )
+    await connection.close()
+    item = pb.StartCheckout(user_id=user, origin=pb.REST, idempotency_key="k")
+    reply = await stub.StartCheckouts(pb.StartCheckoutsRequest(items=[item, item]))
+    assert [(one.answer.body, one.answer.replayed) for one in reply.results] == [(OLD_BODY, True)] * 2
+    asked = pb.GetCheckout(user_id=user, checkout_id=str(made["id"]))
+    found = await stub.GetCheckouts(pb.GetCheckoutsRequest(items=[asked]))
+    assert found.results[0].checkout.order_id == str(made["order_id"])
+
+
+async def test_a_conflict_says_what_a_program_needs(user):
+    """Beside its words a conflict names the running checkout, or the products that are gone, of its own item alone."""
+
+    class Refusing:
+        async def start(self, wishes):
+            missing = UnknownProducts([MissingProduct(404, "Typewriter"), MissingProduct(405)])
+            return [missing if wish.key == "gone" else AnotherRunning("c9") for wish in wishes]
+
+    items = [pb.StartCheckout(user_id=user, origin=pb.REST, idempotency_key=key) for key in ("gone", "busy")]
+    reply = await CheckoutApi(Refusing(), None, None).StartCheckouts(pb.StartCheckoutsRequest(items=items), None)
+    gone, busy = reply.results
+    assert (gone.refusal.code, busy.refusal.code) == (PRECONDITION, PRECONDITION)
+    assert gone.refusal.message == "not in the catalogue: Typewriter (product 404), product 405"
+    named = [(one.product_id, one.product_name) for one in gone.unknown_products]
+    assert (named, gone.running_checkout_id) == ([(404, "Typewriter"), (405, "")], "")
+    assert (list(busy.unknown_products), busy.running_checkout_id) == ([], "c9")

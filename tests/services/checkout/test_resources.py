@@ -1,9 +1,14 @@
 """Checkouts of resources: accepted first, claimed later, cancelled also before they are known."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from services.checkout.claims import CartContent, Claimer, Unpriced
 from services.checkout.domain import BadItems, Claim, KeyReused, Line, LostLease, Reason, Resource, Status, Step, Wanted
+from services.checkout.driver import Driver
 from services.checkout.usecases import Checkouts
+from services.errors import NotFound
 
 pytestmark = pytest.mark.real
 ITEMS = ((1, 2), (3, 1))
@@ -121,3 +126,30 @@ async def test_changes(sessions, wanted):
     again = {checkout_id for checkout_id, _, _ in await sessions.changed_since(seen[session.id][1])}
     assert session.id in again
     assert session.id in {one.id for one in await sessions.recent(session.origin, 30, 2000)}
+
+
+class NoSuchProducts:
+    """Fits the ports Carts and Prices: a cart of products that nobody sells."""
+
+    async def content(self, user_id, bought):
+        return CartContent(1, (Unpriced("l1", 404, 1, "Typewriter"),))
+
+    async def priced(self, product_ids):
+        return [NotFound("product not found") for _ in product_ids]
+
+
+@pytest.mark.parametrize(
+    ("items", "ids"),
+    [
+        (((404, 1), (7, 2)), "product 404, product 7"),
+        ((), "product 404"),
+        (tuple((n, 1) for n in range(1, 101)), ", ".join(f"product {n}" for n in range(1, 16)) + " and 85 more"),
+    ],
+)
+async def test_what_nobody_sells_fails_with_the_ids(sessions, user, items, ids):
+    """A resource with products that are not in the catalogue fails as UnknownProduct, and keeps their ids to show."""
+    session = await sessions.accept(Wanted(user, "uid-1", items, Resource("uid-1", "default", "first")))
+    claimer = Claimer(sessions, NoSuchProducts(), NoSuchProducts())
+    driver = Driver(sessions, claimer, None, None, clock=lambda: datetime.now(UTC), observe=lambda _: None)
+    ended = await driver.advance(session)
+    assert (ended.status, ended.reason, ended.last_error) == (Status.FAILED, Reason.UNKNOWN_PRODUCT, ids)

@@ -163,7 +163,8 @@ async def test_completing_tells_of_it_once(sessions, table, user, make_claim, br
     """A completed checkout has one event, with its order's id and under its user's key, and an answer to replay."""
     ended = await bring(sessions, await sessions.claim(make_claim(user)), Step.COMPLETED)
     assert await table.events() == [(ended.id, str(user), ended.order_id)]
-    assert json.loads(ended.response_body) == {"checkout_id": ended.id, "status": "COMPLETED"}
+    answer = {"checkout_id": ended.id, "status": "COMPLETED", "order_id": ended.order_id}
+    assert json.loads(ended.response_body) == answer
     assert ended.finished_at
     with pytest.raises(LostLease):
         await sessions.move(ended, ended)
@@ -190,6 +191,15 @@ async def test_failing_tells_nobody(sessions, table, user, make_claim, bring):
         "status": "FAILED",
         "reason": "PaymentDeclined",
     }
+
+
+async def test_a_failure_keeps_what_made_it(sessions, user, make_claim):
+    """What a move to the end says about the failure stays with the checkout, for people."""
+    session = await sessions.claim(make_claim(user))
+    session = await sessions.move(session, moved(session, Step.RELEASING, Reason.OUT_OF_STOCK))
+    failed = take(session, Move(Step.FAILED, None, "product 404"), datetime.now(UTC))
+    assert (await sessions.move(session, failed)).last_error == "product 404"
+    assert (await sessions.load(session.id)).last_error == "product 404"
 
 
 async def test_what_runs_is_not_taken_over(table, user, make_claim):

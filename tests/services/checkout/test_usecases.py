@@ -4,8 +4,18 @@ import asyncio
 
 import pytest
 
-from services.checkout.claims import CartContent, Claimer, Priced
-from services.checkout.domain import AnotherRunning, EmptyCart, LostLease, Origin, Status, Step, UnknownCheckout
+from services.checkout.claims import CartContent, Claimer, Priced, Unpriced
+from services.checkout.domain import (
+    AnotherRunning,
+    EmptyCart,
+    LostLease,
+    MissingProduct,
+    Origin,
+    Status,
+    Step,
+    UnknownCheckout,
+    UnknownProducts,
+)
 from services.checkout.usecases import Checkouts, Start
 from services.errors import NotFound, OutcomeUnknown, Unavailable
 
@@ -18,6 +28,7 @@ class MemoryCart:
 
     def __init__(self):
         self.version, self.lines, self.reads = 0, {}, 0
+        self.names = {404: "Typewriter"}
         self.before, self.after = [], []
 
     def add(self, line_id, product_id=1, quantity=1):
@@ -39,7 +50,10 @@ class MemoryCart:
             await self.before.pop(0)()
         for purchase in bought:
             self.remove(purchase)
-        lines = tuple((line_id, product_id, quantity) for line_id, (product_id, quantity, _) in self.lines.items())
+        lines = tuple(
+            Unpriced(line_id, product_id, quantity, self.names.get(product_id))
+            for line_id, (product_id, quantity, _) in self.lines.items()
+        )
         content = CartContent(self.version, lines)
         if self.after:
             await self.after.pop(0)()
@@ -47,11 +61,11 @@ class MemoryCart:
 
 
 class MemoryPrices:
-    """Fits the port Prices: everything but the product 404 costs 100."""
+    """Fits the port Prices: everything but the products from 404 on costs 100."""
 
     async def priced(self, product_ids):
         return [
-            NotFound("product not found") if product_id == 404 else Priced(product_id, "Thing", 100, "USD")
+            NotFound("product not found") if product_id >= 404 else Priced(product_id, "Thing", 100, "USD")
             for product_id in product_ids
         ]
 
@@ -163,11 +177,32 @@ async def test_an_empty_cart_is_refused_and_stores_nothing(buy, cart, find):
     assert (await buy()).session.status is Status.COMPLETED
 
 
-async def test_an_unknown_product_is_refused_and_stores_nothing(buy, cart, find):
-    """A cart with something that is not sold any more is refused, and leaves the key usable."""
+async def test_unknown_products_are_named_and_leave_the_key_usable(buy, cart, find):
+    """A cart with things that are not sold any more is refused with all their names; without them the same key buys it."""
     cart.add("l2", 404)
-    assert isinstance(await buy(), NotFound)
+    cart.add("l3", 405)
+    refusal = await buy()
+    assert isinstance(refusal, UnknownProducts)
+    assert refusal.products == (MissingProduct(404, "Typewriter"), MissingProduct(405, None))
+    assert str(refusal) == "not in the catalogue: Typewriter (product 404), product 405"
     assert await find("k") is None
+    del cart.lines["l2"], cart.lines["l3"]
+    assert (await buy()).session.status is Status.COMPLETED
+
+
+async def test_a_purchase_is_replayed_though_its_product_is_gone(buy, cart):
+    """What was bought before a product left the catalogue is replayed, though the cart could not be bought any more."""
+    first = await buy()
+    cart.add("l2", 404)
+    again = await buy()
+    assert (again.replayed, again.session) == (True, first.session)
+
+
+async def test_a_line_of_9999_is_bought(buy, cart):
+    """A cart line as large as one may be is claimed whole."""
+    cart.add("l2", 2, 9999)
+    session = (await buy()).session
+    assert (session.status, session.lines[1].quantity, session.total_minor) == (Status.COMPLETED, 9999, 1_000_000)
 
 
 async def test_another_running_checkout_is_named(buy, saga, find):

@@ -56,6 +56,7 @@ class Backend(
         self.carts = {}
         self.answer = checkout_pb2.Answer(checkout_id="c1", status=checkout_pb2.COMPLETED, body=STORED)
         self.running = ""
+        self.gone = []
 
     async def _all(self, method, request, result, one):
         self.asked.append((method, list(request.items)))
@@ -93,6 +94,10 @@ class Backend(
     def _cart(self, user_id):
         lines = [
             cart_pb2.CartLine(line_id=str(i), product_id=i, product_name="Laptop", unit_price_minor=129999, quantity=n)
+            if i == LAPTOP.id
+            else cart_pb2.CartLine(
+                line_id=str(i), product_id=i, product_name="Typewriter", quantity=n, unavailable=True
+            )
             for i, n in self.carts.get(user_id, {}).items()
         ]
         if not lines:
@@ -151,23 +156,27 @@ class Backend(
         def one(item):
             if self.running:
                 raise Conflict("another checkout of this cart is running")
+            if self.gone:
+                raise Conflict("not in the catalogue: Typewriter (product 9)")
             return checkout_pb2.StartCheckoutResult(answer=self.answer)
 
         results = await self._all("StartCheckouts", request, checkout_pb2.StartCheckoutResult, one)
         for result in results:
             result.running_checkout_id = self.running
+            result.unknown_products.extend(self.gone)
         return checkout_pb2.StartCheckoutsResponse(results=results)
 
     async def GetCheckouts(self, request, context):
         def one(item):
-            if (item.user_id, item.checkout_id) != (1, "c1"):
+            if (item.user_id, item.checkout_id) not in {(1, "c1"), (1, "done")}:
                 raise NotFound("checkout not found")
+            status = checkout_pb2.COMPLETED if item.checkout_id == "done" else checkout_pb2.PROCESSING
             steps = [checkout_pb2.StepRecord(name="claim", state="done", attempts=1, started_at_ms=1, finished_at_ms=2)]
             line = checkout_pb2.Line(product_id=1, product_name="Laptop", quantity=1, unit_price_minor=129999)
             return checkout_pb2.GetCheckoutResult(
                 checkout=checkout_pb2.Checkout(
-                    id="c1", user_id=1, status=checkout_pb2.PROCESSING, step="reserve", total_minor=129999,
-                    currency="USD", lines=[line], steps=steps, created_at_ms=1,
+                    id=item.checkout_id, user_id=1, status=status, step="reserve", total_minor=129999,
+                    currency="USD", lines=[line], steps=steps, created_at_ms=1, order_id=ORDER_ID,
                 )
             )  # fmt: skip
 

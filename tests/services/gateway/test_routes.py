@@ -1,13 +1,15 @@
 """The REST contract, route by route."""
 
 import asyncio
+from decimal import Decimal
 
+import msgspec
 import pytest
 from yarl import URL
 
 from services.errors import Unavailable
-from services.gateway import bodies
-from services.pb import checkout_pb2
+from services.gateway import bodies, views
+from services.pb import cart_pb2, checkout_pb2
 
 ORDER_ID = "7c1e0000-0000-4000-8000-000000000001"
 STORED = b'{"checkout_id":"c1", "status":"COMPLETED"}'
@@ -127,6 +129,53 @@ async def test_a_second_checkout_is_told_of_the_first(gateway, backend):
     response = await gateway.client.post("/api/v1/checkout", json={"idempotency_key": "k"})
     assert response.status == 409
     assert (await response.json())["checkout_id"] == "c9"
+
+
+async def test_products_that_are_gone_are_named(gateway, backend):
+    """A checkout of a cart with products that left the catalogue is 409 and names them, in words and for programs."""
+    backend.gone = [
+        checkout_pb2.UnknownProduct(product_id=9, product_name="Typewriter"),
+        checkout_pb2.UnknownProduct(product_id=10),
+    ]
+    response = await gateway.client.post("/api/v1/checkout", json={"idempotency_key": "k"})
+    assert (response.status, await response.json()) == (
+        409,
+        {
+            "error": "not in the catalogue: Typewriter (product 9)",
+            "products": [
+                {"product_id": 9, "product_name": "Typewriter"},
+                {"product_id": 10, "product_name": "product 10"},
+            ],
+        },
+    )
+
+
+async def test_a_gone_product_keeps_its_name_and_counts_nothing(gateway, backend):
+    """A line whose product left the catalogue says so, and is in no total; other lines have no such member."""
+    backend.carts[1] = {1: 9999, 9: 3}
+    cart = await (await gateway.client.get("/api/v1/cart")).json()
+    laptop, gone = cart["items"]
+    assert gone == {
+        "product_id": 9, "product_name": "Typewriter", "quantity": 3, "price": 0, "subtotal": 0, "available": False,
+    }  # fmt: skip
+    assert (cart["total_items"], cart["total_price"]) == (1, 12998600.01)
+    assert "available" not in laptop
+
+
+async def test_the_largest_cart_has_an_exact_total(gateway, backend):
+    """A hundred lines of 9,999 at the highest price there can be are shown to the cent."""
+    message = cart_pb2.Cart(
+        lines=[cart_pb2.CartLine(product_id=n, quantity=9999, unit_price_minor=999_999_999) for n in range(100)]
+    )
+    shown = msgspec.json.encode(views.cart(message)["total_price"])
+    assert Decimal(shown.decode()) == Decimal(9999 * 100 * 999_999_999) / 100
+
+
+async def test_a_completed_checkout_shows_its_order(gateway):
+    """A checkout has the id of its order once it has completed, and no such member before."""
+    running = await (await gateway.client.get("/api/v1/checkout/c1")).json()
+    done = await (await gateway.client.get("/api/v1/checkout/done")).json()
+    assert ("order_id" in running, done["order_id"]) == (False, ORDER_ID)
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)

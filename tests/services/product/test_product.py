@@ -1,13 +1,18 @@
 """The catalogue on both stores: what is sold, at what price, and what is not."""
 
+from decimal import Decimal
+from urllib.parse import urlsplit, urlunsplit
+
 import asyncpg
 import pytest
 
+from services.money import to_json
 from services.pb import product_pb2 as pb
 from services.product.api import ProductApi
 from services.product.domain import UnknownProduct
 
 NOT_FOUND = 5  # gRPC status code
+MOST = 1_000_000_000  # minor units, the highest price
 
 
 async def test_the_five_products_are_there_by_id(catalogue, sold):
@@ -58,3 +63,18 @@ async def test_role_may_only_read(db, sql):
     """The service cannot change what it sells, nor at what price."""
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await db.fetch(sql)
+
+
+@pytest.mark.real
+async def test_a_price_is_at_most_ten_million_dollars(db, server):
+    """A price past the bound is refused, so that the total of 100 lines of 9,999 pieces is exact in every number."""
+    url = urlunsplit(urlsplit(server)._replace(path="/product_tests"))
+    connection = await asyncpg.connect(url)
+    try:
+        with pytest.raises(asyncpg.CheckViolationError, match="products_price_minor_most"):
+            await connection.execute("UPDATE product.products SET price_minor = $1 WHERE id = 1", MOST + 1)
+    finally:
+        await connection.close()
+    total = 100 * 9999 * MOST
+    assert total < 2**63
+    assert {int(Decimal(repr(to_json(total - cents))) * 100) for cents in (0, 1, 99)} == {total, total - 1, total - 99}
