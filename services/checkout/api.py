@@ -10,14 +10,14 @@ from services.checkout.domain import (
     AnotherRunning,
     Origin,
     Resource,
+    ResourceRequest,
     Session,
     UnknownCheckout,
     UnknownProducts,
-    Wanted,
     checked_key,
 )
 from services.checkout.saga import shown_step
-from services.checkout.usecases import Checkouts, Start, Started
+from services.checkout.usecases import CartRequest, Checkouts, Started
 from services.errors import Fault, Invalid
 from services.pb import checkout_pb2 as pb
 from services.pb import checkout_pb2_grpc
@@ -26,15 +26,15 @@ SERVICE = "cartwright.checkout.CheckoutService"
 WAIT_SECONDS = 4.5  # a shopper is answered within 5 s; the gateway gives 4.8 s
 ANSWER_SECONDS = 0.5  # kept for the way back
 
-MOST_LISTED = 2000
-LONGEST_NAME = 253  # of anything in Kubernetes
+MAX_LISTED = 2000
+MAX_NAME = 253  # of anything in Kubernetes
 Follow = Callable[[], AsyncIterator[Sequence[Session]]]
 
 
 class Recent(Protocol):
     """The rows of checkouts, for those who compare themselves with them."""
 
-    async def recent(self, origin: Origin, ended_within: float, most: int) -> Sequence[Session]:
+    async def recent(self, origin: Origin, ended_within: float, limit: int) -> Sequence[Session]:
         """Give those of an origin that run, or that ended within so many seconds, oldest first."""
 
 
@@ -50,11 +50,11 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         """Start, join or replay checkouts."""
         conflicts: dict[tuple[int, str], Fault] = {}
 
-        async def act(wishes: Sequence[Start | Wanted]) -> Sequence[Started | Fault]:
-            outcomes = await self._checkouts.start(wishes)
-            for wish, outcome in zip(wishes, outcomes, strict=True):
+        async def act(wanted: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Fault]:
+            outcomes = await self._checkouts.start(wanted)
+            for one, outcome in zip(wanted, outcomes, strict=True):
                 if isinstance(outcome, AnotherRunning | UnknownProducts):
-                    conflicts[wish.user_id, wish.key] = outcome
+                    conflicts[one.user_id, one.key] = outcome
             return outcomes
 
         results = await batch(request.items, parse=_start, act=act, render=_started, refused=pb.StartCheckoutResult)
@@ -94,8 +94,8 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
 
     async def ListCheckouts(self, request: pb.ListCheckoutsRequest, context: Any) -> pb.ListCheckoutsResponse:
         """Give what runs, and what has just ended."""
-        most = min(request.most or MOST_LISTED, MOST_LISTED)
-        sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, most)
+        limit = min(request.most or MAX_LISTED, MAX_LISTED)
+        sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, limit)
         return pb.ListCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
 
     async def WatchCheckouts(
@@ -121,34 +121,34 @@ def _user(item: pb.StartCheckout | pb.GetCheckout | pb.CancelCheckout) -> int:
     return item.user_id
 
 
-def _start(item: pb.StartCheckout) -> Start | Wanted:
+def _start(item: pb.StartCheckout) -> CartRequest | ResourceRequest:
     user_id = _user(item)
     if _origin(item.origin) is Origin.RESOURCE:
-        return _wanted(item, float(item.timeout_seconds))
+        return _resource_request(item, float(item.timeout_seconds) or None)
     if item.items:
         raise Invalid("items go with origin RESOURCE")
     left = call.current().remaining()
     mine = item.call.timeout_ms / 1000 or WAIT_SECONDS
     wait = min(mine, WAIT_SECONDS if left is None else left) - ANSWER_SECONDS
-    return Start(user_id, checked_key(item.idempotency_key), max(0.0, min(WAIT_SECONDS, wait)))
+    return CartRequest(user_id, checked_key(item.idempotency_key), max(0.0, min(WAIT_SECONDS, wait)))
 
 
-def _wanted(item: pb.StartCheckout | pb.CancelCheckout, timeout: float) -> Wanted:
+def _resource_request(item: pb.StartCheckout | pb.CancelCheckout, timeout: float | None) -> ResourceRequest:
     items = tuple((one.product_id, one.quantity) for one in item.items)
-    return Wanted(_user(item), checked_key(item.idempotency_key), items, _resource(item.resource), timeout)
+    return ResourceRequest(_user(item), checked_key(item.idempotency_key), items, _resource(item.resource), timeout)
 
 
 def _resource(ref: pb.ResourceRef) -> Resource:
     for name, value in (("uid", ref.uid), ("namespace", ref.namespace), ("name", ref.name)):
-        if not value or len(value) > LONGEST_NAME or not value.isprintable():
-            raise Invalid(f"resource.{name} must be 1 to {LONGEST_NAME} characters, without control characters")
+        if not value or len(value) > MAX_NAME or not value.isprintable():
+            raise Invalid(f"resource.{name} must be 1 to {MAX_NAME} characters, without control characters")
     return Resource(ref.uid, ref.namespace, ref.name)
 
 
-def _cancel(item: pb.CancelCheckout) -> Wanted:
+def _cancel(item: pb.CancelCheckout) -> ResourceRequest:
     if _origin(item.origin) is not Origin.RESOURCE:
         raise Invalid("only checkouts of resources can be cancelled")
-    return _wanted(item, 0.0)
+    return _resource_request(item, None)
 
 
 def _get(item: pb.GetCheckout) -> tuple[int, str] | tuple[int, Origin, str]:

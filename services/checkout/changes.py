@@ -1,7 +1,7 @@
-"""Following every checkout, whoever writes it: several replicas and the recovery worker do, so the database is asked.
+"""Following every checkout. Several replicas and the recovery worker write them, so the database is polled.
 
-A row's `changed_at` is set when its statement runs and seen when it commits, so a look goes back further than any
-statement and its commit may take, and what was told before is left out by its version.
+A row's `changed_at` is set when its statement runs, and is seen when it commits. Each query therefore looks back further
+than a statement and its commit can last, and what was sent before is left out by its version.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ class Changed(Protocol):
 async def follow(
     sessions: Changed, stopping: asyncio.Event, wait: Callable[[asyncio.Event, float], Awaitable[None]]
 ) -> AsyncIterator[Sequence[Session]]:
-    """Give what changed, in batches, until `stopping`; while the database is away there is nothing to give."""
-    told: dict[str, int] = {}
+    """Yield what changed, in batches, until `stopping`; while the database is unavailable it yields nothing."""
+    sent: dict[str, int] = {}  # the version of each checkout that was sent last
     cursor: datetime | None = None
     while not stopping.is_set():
         try:
             seen = await sessions.changed_since(cursor)
-            new = [checkout_id for checkout_id, version, _ in seen if told.get(checkout_id) != version]
+            new = [checkout_id for checkout_id, version, _ in seen if sent.get(checkout_id) != version]
             for start in range(0, len(new), BATCH):
                 yield await sessions.load_many(new[start : start + BATCH])
         except Transient:
             await wait(stopping, LOOK_EVERY_SECONDS)
             continue
-        told = {checkout_id: version for checkout_id, version, _ in seen}
+        sent = {checkout_id: version for checkout_id, version, _ in seen}
         cursor = max((changed_at for _, _, changed_at in seen), default=cursor)
         await wait(stopping, LOOK_EVERY_SECONDS)

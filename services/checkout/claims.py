@@ -1,7 +1,7 @@
-"""Claiming: reading what is to be bought and taking it, under the rule that no unit of a cart is bought twice.
+"""Claiming what a checkout buys, under the rule that no unit of a cart is bought twice.
 
-What completed checkouts bought is removed from the cart before it is read; a claim holds only if no other checkout of the
-cart stands in the way at the version that was read.
+The lines of completed checkouts are removed from the cart before it is read. The claim is then stored only if no other
+checkout of the cart conflicts with it at the version that was read (docs/decisions/0004-the-claim-rule.md).
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from services.checkout.domain import (
     Purchase,
     Reason,
     Session,
+    Source,
     Status,
     Step,
     UnknownProducts,
@@ -28,16 +29,19 @@ from services.checkout.saga import Move
 from services.errors import Fault, NotFound, OutcomeUnknown, Unavailable
 
 CLAIM_SECONDS = 3.0
-"""How long an accepted checkout tries to claim before it makes way for others; less than its lease."""
-TURN_SECONDS = 1.0
-"""How long it pauses at most while another checkout has the cart."""
+"""How long an accepted checkout tries to claim before it is parked; less than its lease."""
+MAX_WAIT_SECONDS = 1.0
+"""How long it pauses at most while another checkout of the cart runs."""
+
+StoreClaim = Callable[[Claim], Awaitable[Session | None]]
+"""Stores a claim and returns its session; None where another checkout conflicts with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """What is to be bought, before its price is known.
+    """A line to buy, before its price is known.
 
-    `line_id` is empty where no cart is involved; `name` is the one that the cart kept, None where it has none.
+    `line_id` is empty for an item of a resource. `name` is the name that the cart kept; None where it kept none.
     """
 
     line_id: str
@@ -56,7 +60,7 @@ class CartContent:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A product as a claim needs it; the price is in minor units."""
+    """A product at its present price, in minor units."""
 
     product_id: int
     name: str
@@ -68,97 +72,97 @@ class Carts(Protocol):
     """The cart service."""
 
     async def content(self, user_id: int, bought: Sequence[Purchase]) -> CartContent:
-        """Remove what was bought, then read the document itself."""
+        """Remove the purchases from the cart, then read the document past every cache."""
 
 
 class Prices(Protocol):
     """The product service."""
 
     async def priced(self, product_ids: Sequence[int]) -> Sequence[Priced | Fault]:
-        """Give each product as it is now, or NotFound."""
+        """Return each product as it is now, or NotFound for one that is not in the catalogue."""
 
 
-class Claimed(Protocol):
+class Sessions(Protocol):
     """The rows of checkouts, as claiming needs them."""
 
-    async def still_in_cart(self, user_id: int) -> Sequence[Purchase]:
-        """Give the user's purchases whose removal from the cart is not yet known of."""
+    async def uncleared_purchases(self, user_id: int) -> Sequence[Purchase]:
+        """Return the user's purchases of the cart that are not known to be gone from it."""
 
-    async def in_the_way(self, user_id: int, cart_version: int) -> Sequence[Session]:
-        """Give the checkouts that bar a claim at this version of the cart."""
+    async def conflicting(self, user_id: int, cart_version: int) -> Sequence[Session]:
+        """Return the checkouts that conflict with a claim at this version of the cart."""
 
     async def claim_accepted(self, session: Session, claim: Claim) -> Session | None:
-        """Take an accepted checkout to CLAIMED; None where something bars it. LostLease: another process drives it."""
+        """Bring an accepted checkout to CLAIMED; None where something conflicts. LostLease: another process drives it."""
 
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""
 
 
 class Claimer:
-    """Fits the driver's port Claims."""
+    """Reads carts and prices, and stores claims. Fits the driver's port Claims."""
 
-    def __init__(self, sessions: Claimed, carts: Carts, prices: Prices) -> None:
+    def __init__(self, sessions: Sessions, carts: Carts, prices: Prices) -> None:
         self._sessions = sessions
         self._carts = carts
         self._prices = prices
 
     async def claim(self, session: Session) -> Session | Move:
-        """Claim what an accepted checkout wants, or say why it never will; CartBusy: it waits its turn."""
+        """Claim what an accepted checkout buys, or return the move to its failure. CartBusy: it waits for another."""
 
-        async def take(claim: Claim) -> Session | None:
+        async def store(claim: Claim) -> Session | None:
             return await self._sessions.claim_accepted(session, claim)
 
         try:
-            if session.source == "cart":
+            if session.source is Source.CART:
                 ends_at = asyncio.get_running_loop().time() + CLAIM_SECONDS
-                return await self.claim_cart(session.user_id, session.key, take, ends_at)
-            return await self._claim_items(session, take)
+                return await self.claim_cart(session.user_id, session.key, store, ends_at)
+            return await self._claim_items(session, store)
         except EmptyCart:
             return Move(Step.FAILED, Reason.EMPTY_CART)
         except UnknownProducts as unknown:
             return Move(Step.FAILED, Reason.UNKNOWN_PRODUCT, unknown.ids)
         except AnotherRunning as other:
-            raise CartBusy(f"waits for checkout {other.checkout_id} of the cart", retry_after=TURN_SECONDS) from other
+            raise CartBusy(
+                f"waits for checkout {other.checkout_id} of the cart", retry_after=MAX_WAIT_SECONDS
+            ) from other
         except OutcomeUnknown:
             there = await self._sessions.load(session.id)
             if there.step is Step.CLAIMED and there.lease_epoch == session.lease_epoch:
                 return there
             raise
 
-    async def claim_cart(
-        self, user_id: int, key: str, take: Callable[[Claim], Awaitable[Session | None]], ends_at: float
-    ) -> Session:
+    async def claim_cart(self, user_id: int, key: str, store: StoreClaim, ends_at: float) -> Session:
         """Claim the user's cart; EmptyCart, UnknownProducts, AnotherRunning, or Unavailable after `ends_at`."""
-        bought = {purchase.checkout_id: purchase for purchase in await self._sessions.still_in_cart(user_id)}
+        bought = {purchase.checkout_id: purchase for purchase in await self._sessions.uncleared_purchases(user_id)}
         while asyncio.get_running_loop().time() < ends_at:
             content = await self._carts.content(user_id, list(bought.values()))
             if not content.lines:
                 raise EmptyCart
             lines, currency = await self._priced(content.lines)
-            session = await take(Claim(user_id, key, lines, currency, content.version, tuple(bought)))
+            session = await store(Claim(user_id, key, lines, currency, content.version, tuple(bought)))
             if session:
                 return session
-            for other in await self._sessions.in_the_way(user_id, content.version):
+            for other in await self._sessions.conflicting(user_id, content.version):
                 if other.status is Status.PROCESSING:
                     raise AnotherRunning(other.id)
                 bought[other.id] = Purchase(other.id, tuple((line.line_id, line.quantity) for line in other.lines))
         raise Unavailable("the cart is being bought; try again", retry_after=1)
 
-    async def _claim_items(self, session: Session, take: Callable[[Claim], Awaitable[Session | None]]) -> Session:
-        wanted = tuple(Unpriced("", line.product_id, line.quantity) for line in session.lines)
-        lines, currency = await self._priced(wanted)
-        claimed = await take(Claim(session.user_id, session.key, lines, currency, 0, ()))
+    async def _claim_items(self, session: Session, store: StoreClaim) -> Session:
+        unpriced = tuple(Unpriced("", line.product_id, line.quantity) for line in session.lines)
+        lines, currency = await self._priced(unpriced)
+        claimed = await store(Claim(session.user_id, session.key, lines, currency))
         if claimed is None:
             raise LostLease(session.id)
         return claimed
 
-    async def _priced(self, wanted: Sequence[Unpriced]) -> tuple[tuple[Line, ...], str]:
-        """Give the lines at the prices of now, and their currency; UnknownProducts names all that have none."""
-        products = await self._prices.priced([one.product_id for one in wanted])
+    async def _priced(self, unpriced: Sequence[Unpriced]) -> tuple[tuple[Line, ...], str]:
+        """Return the lines at the prices of now, and their currency; UnknownProducts names all that have none."""
+        products = await self._prices.priced([one.product_id for one in unpriced])
         lines: list[Line] = []
         missing: list[MissingProduct] = []
         currency = ""
-        for one, product in zip(wanted, products, strict=True):
+        for one, product in zip(unpriced, products, strict=True):
             if isinstance(product, NotFound):
                 missing.append(MissingProduct(one.product_id, one.name))
             elif isinstance(product, Fault):

@@ -145,7 +145,7 @@ def _ref(session: Session) -> inventory_pb2.ReservationsRequest:
 
 
 class PaymentClient:
-    """Fits the port Till."""
+    """Fits the port Payments."""
 
     def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
         self._endpoint = endpoint

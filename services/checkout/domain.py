@@ -23,7 +23,7 @@ class Step(StrEnum):
 
 
 class Status(StrEnum):
-    """What the shopper is told."""
+    """What the answer to the shopper says."""
 
     PROCESSING = "PROCESSING"
     COMPLETED = "COMPLETED"
@@ -43,6 +43,13 @@ class Reason(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
 
 
+class Source(StrEnum):
+    """Where the lines of a checkout come from: the user's cart, or the items of a resource."""
+
+    CART = "cart"
+    ITEMS = "items"
+
+
 class Origin(StrEnum):
     """Where a checkout came from; keys of different origins never meet."""
 
@@ -51,7 +58,7 @@ class Origin(StrEnum):
 
 
 class Reservation(StrEnum):
-    """What inventory says of a checkout's stock; REFUSED stands for a state that does not allow what was asked."""
+    """The state of a checkout's reservation in inventory; REFUSED: its state does not allow the call."""
 
     HELD = "HELD"
     PINNED = "PINNED"
@@ -63,7 +70,7 @@ class Reservation(StrEnum):
 
 
 class Payment(StrEnum):
-    """What payment says of a checkout's charge; INTENT is undecided."""
+    """The state of a checkout's payment; INTENT is undecided."""
 
     INTENT = "INTENT"
     CAPTURED = "CAPTURED"
@@ -72,35 +79,35 @@ class Payment(StrEnum):
 
 
 class KeyRequired(Invalid):
-    """A checkout was asked for without saying which intention it belongs to."""
+    """The request has no idempotency key."""
 
     def __init__(self) -> None:
         super().__init__("idempotency_key is required")
 
 
 class BadKey(Invalid):
-    """The idempotency key is not one."""
+    """The idempotency key is malformed."""
 
     def __init__(self) -> None:
         super().__init__("idempotency_key must be 1 to 255 characters, not blank, without control characters")
 
 
 class EmptyCart(Invalid):
-    """There is nothing to buy."""
+    """The cart has no lines."""
 
     def __init__(self) -> None:
         super().__init__("cart is empty")
 
 
 class KeyReused(Conflict):
-    """The key belongs to a checkout of something else."""
+    """The key belongs to a checkout of other items."""
 
     def __init__(self) -> None:
         super().__init__("the idempotency key was used for other items")
 
 
 class BadItems(Invalid):
-    """What is wanted cannot be bought as it is written."""
+    """The items of a request are malformed: the message says what is wrong."""
 
 
 class CartBusy(Transient):
@@ -112,6 +119,13 @@ class UnknownCheckout(NotFound):
 
     def __init__(self) -> None:
         super().__init__("checkout not found")
+
+
+class KeyClaimed(Conflict):
+    """The key has a checkout by now: a rival request with the same key has made it."""
+
+    def __init__(self) -> None:
+        super().__init__("the key has a checkout already")
 
 
 class AnotherRunning(Conflict):
@@ -149,7 +163,7 @@ class UnknownProducts(Conflict):
 
 
 class LostLease(Conflict):
-    """Somebody else drives this saga now."""
+    """Another process drives this saga now."""
 
     def __init__(self, checkout_id: str) -> None:
         super().__init__(f"checkout {checkout_id} is driven by another process")
@@ -160,7 +174,7 @@ MAX_IDS_SHOWN = 15  # fits the 500 characters that a resource's message has for 
 
 
 def checked_key(key: str) -> str:
-    """Give the key, or raise KeyRequired or BadKey."""
+    """Return the key; KeyRequired when it is empty, BadKey when it is malformed."""
     if not key:
         raise KeyRequired
     if len(key) > MAX_KEY or not key.strip() or not key.isprintable():
@@ -170,7 +184,10 @@ def checked_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is bought, at the price read at the claim, in minor units; `line_id` is empty where no cart is involved."""
+    """A line that is bought, at the price of its claim in minor units.
+
+    `line_id` is the line of the cart. It is empty for an item of a resource, in the snapshot and in the event too.
+    """
 
     line_id: str
     product_id: int
@@ -193,17 +210,20 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a resource asks for: (product id, quantity); without items the user's cart is meant."""
+class ResourceRequest:
+    """A request of a resource: items of (product id, quantity), or the user's cart when there are none.
+
+    `timeout` is how many seconds the checkout may stay unfinished. None: the service's own setting.
+    """
 
     user_id: int
     key: str
     items: tuple[tuple[int, int], ...] = ()
     resource: Resource = Resource()
-    timeout: float = 0.0
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no checkout can be made of; BadItems says why."""
+        """Raise BadItems when no checkout can be made of the items."""
         products = [product_id for product_id, _ in self.items]
         if len(products) > MAX_ITEMS or len(set(products)) < len(products) or any(one < 1 for one in products):
             raise BadItems(f"items must be at most {MAX_ITEMS} different products")
@@ -211,19 +231,19 @@ class Wanted:
             raise BadItems(f"quantity must be between 1 and {MAX_QUANTITY}")
 
     @property
-    def source(self) -> str:
+    def source(self) -> Source:
         """Where the lines come from."""
-        return "items" if self.items else "cart"
+        return Source.ITEMS if self.items else Source.CART
 
     @property
     def intention(self) -> str:
-        """What must be the same when the key comes again."""
+        """What must be equal when the key is used again: its hash is stored as the row's fingerprint."""
         return repr(sorted(self.items)) if self.items else "cart"
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """How one step of the saga went, for people."""
+    """How one step of the saga went; the REST API and the resource show it."""
 
     name: str
     state: str
@@ -242,7 +262,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A checkout as its row has it. `lease_epoch` fences its drivers; `cancel` says why it should not go on."""
+    """A checkout as its row has it. `lease_epoch` fences its drivers; `cancel` is why it should stop, if it should."""
 
     id: str
     user_id: int
@@ -257,7 +277,7 @@ class Session:
     lease_epoch: int
     version: int
     created_at: datetime
-    source: str = "cart"
+    source: Source = Source.CART
     finished_at: datetime | None = None
     reason: Reason | None = None
     cancel: Reason | None = None
@@ -273,15 +293,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A cart that is about to be bought: the user's key, and what the cart held at `cart_version`."""
+    """What a checkout is about to buy, at the prices of now."""
 
     user_id: int
     key: str
     lines: tuple[Line, ...]
     currency: str
-    cart_version: int
-    bought: tuple[str, ...]
-    """Checkouts whose lines were gone from the cart at `cart_version`."""
+    cart_version: int | None = None
+    """The version of the cart's document that had these lines; None for the items of a resource."""
+    bought: tuple[str, ...] = ()
+    """Checkouts whose lines are known to be gone from the cart at `cart_version`."""
 
     @property
     def total_minor(self) -> int:

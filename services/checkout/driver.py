@@ -1,11 +1,11 @@
-"""Drives a saga to its end. The request path and the recovery worker both call `advance`: there is no second way."""
+"""Drives a saga to its end. The request path and the recovery worker both call `advance`; there is no other code for it."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
 from services.checkout.domain import CartBusy, LostLease, Payment, Reservation, Session, Status
-from services.checkout.saga import Action, Move, after_payment, after_stock, decide, take
+from services.checkout.saga import Action, Move, after_payment, after_stock, apply, decide
 from services.errors import OutcomeUnknown, Transient
 
 Clock = Callable[[], datetime]
@@ -13,23 +13,23 @@ Observe = Callable[[Session], None]
 
 
 class Stock(Protocol):
-    """Inventory. Every call is idempotent; a Transient fault leaves it open whether it was done."""
+    """The inventory service. Every call is idempotent; after a Transient fault it may or may not have been done."""
 
     async def reserve(self, session: Session) -> Reservation:
-        """Hold the lines."""
+        """Reserve the lines."""
 
     async def pin(self, session: Session) -> Reservation:
-        """Take the expiry off."""
+        """Remove the reservation's expiry."""
 
     async def confirm(self, session: Session) -> Reservation:
         """Sell what is held."""
 
     async def release(self, session: Session) -> Reservation:
-        """Return what is held, or bar a late reservation."""
+        """Return the reserved stock; without a reservation leave a tombstone, which bars a late one."""
 
 
-class Till(Protocol):
-    """Payment. Every call is idempotent; a Transient fault leaves it open whether it was done."""
+class Payments(Protocol):
+    """The payment service. Every call is idempotent; after a Transient fault it may or may not have been done."""
 
     async def charge(self, session: Session) -> Payment:
         """Charge the total."""
@@ -42,7 +42,7 @@ class Claims(Protocol):
     """The first step of a checkout that was accepted before it claimed anything."""
 
     async def claim(self, session: Session) -> Session | Move:
-        """Give the session once it is claimed, or the move to its end; a Transient fault: not yet."""
+        """Return the claimed session, or the move to its failure; a Transient fault: not claimed yet."""
 
 
 class Sessions(Protocol):
@@ -57,35 +57,35 @@ class Sessions(Protocol):
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""
 
-    async def park(self, session: Session, error: str, *, most: float | None = None) -> None:
-        """Give the lease up, and let recovery try again after a pause that grows, up to `most` seconds where given."""
+    async def park(self, session: Session, error: str, *, max_pause: float = ...) -> None:
+        """Give the lease up. Recovery tries again after a pause that grows with each attempt, up to `max_pause` seconds."""
 
 
 class Driver:
-    """Takes one saga step after the other."""
+    """Performs the steps of sagas, one after the other."""
 
     def __init__(
-        self, sessions: Sessions, claims: Claims, stock: Stock, till: Till, *, clock: Clock, observe: Observe
+        self, sessions: Sessions, claims: Claims, stock: Stock, payments: Payments, *, clock: Clock, observe: Observe
     ) -> None:
         self._sessions = sessions
         self._claims = claims
         self._stock = stock
-        self._till = till
+        self._payments = payments
         self._clock = clock
         self._observe = observe
 
     async def advance(self, session: Session) -> Session:
-        """Drive `session` until it has ended, and give it.
+        """Drive `session` until it has ended, and return it.
 
-        A part that is away, or an answer that stays open, parks it for the recovery worker and raises the Transient
-        fault. LostLease: another process drives it.
+        When a service is unavailable, or an outcome stays unknown, the saga is parked for the recovery worker and the
+        Transient fault is raised. LostLease: another process drives the saga.
         """
         try:
             while session.status is Status.PROCESSING:
                 session = await self._step(session)
                 self._observe(session)
         except CartBusy as busy:
-            await self._sessions.park(session, str(busy), most=busy.retry_after)
+            await self._sessions.park(session, str(busy), max_pause=busy.retry_after)
             raise
         except Transient as fault:
             await self._sessions.park(session, str(fault))
@@ -106,9 +106,9 @@ class Driver:
 
     async def _perform(self, action: Action, session: Session) -> Move | None:
         if action is Action.CHARGE:
-            return after_payment(await self._till.charge(session))
+            return after_payment(await self._payments.charge(session))
         if action is Action.CANCEL_PAYMENT:
-            return after_payment(await self._till.cancel(session))
+            return after_payment(await self._payments.cancel(session))
         calls = {
             Action.RESERVE: self._stock.reserve,
             Action.PIN: self._stock.pin,
@@ -118,7 +118,7 @@ class Driver:
         return after_stock(action, await calls[action](session))
 
     async def _write(self, before: Session, move: Move) -> Session:
-        after = take(before, move, self._clock())
+        after = apply(before, move, self._clock())
         try:
             return await self._sessions.move(before, after)
         except OutcomeUnknown:

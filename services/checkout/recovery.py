@@ -14,15 +14,15 @@ from services.chassis.telemetry import Metrics
 from services.checkout.domain import LostLease, Session
 from services.errors import Transient
 
-MOST = 20
+BATCH = 20
 SAGA_SECONDS = 8.0  # less than a lease: what takes longer is parked and taken up again
 
 
 class Leases(Protocol):
     """Sagas that nobody drives."""
 
-    async def take_over(self, most: int) -> Sequence[Session]:
-        """Take the lease of up to `most` of them."""
+    async def take_over(self, limit: int) -> Sequence[Session]:
+        """Take the lease of up to `limit` of them."""
 
     async def oldest_running_seconds(self) -> float:
         """Give the age of the oldest checkout that has not ended."""
@@ -43,7 +43,7 @@ class Recovery:
     async def run_once(self) -> int:
         """Take over what nobody drives, drive each as far as it goes, and give how many ended."""
         self._oldest.set(await self._leases.oldest_running_seconds())
-        sessions = await self._leases.take_over(MOST)
+        sessions = await self._leases.take_over(BATCH)
         self._taken.inc(len(sessions))
         return sum(await asyncio.gather(*(self._drive(session) for session in sessions)))
 

@@ -1,8 +1,8 @@
-"""The saga, purely: which step may follow which, what to do next, and what an answer means.
+"""The saga as pure functions: which step may follow which, what to do next, and what an answer means.
 
-The pivot is the charge. Before PAYING the way back is open; in PAYING the charge can only be repeated or cancelled; after
-PAID the way goes forward only; in RELEASING the release is repeated until it is acknowledged. An undecided answer is
-never taken for a refusal: it gives no move, and the same action is repeated.
+The charge is the pivot. Before PAYING a saga can be compensated. In PAYING the charge is only repeated or cancelled. After
+PAID the saga goes forward only. In RELEASING the release is repeated until it is acknowledged. An undecided answer is not
+a refusal: it gives no move, and the same action is repeated.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ SHOWN: Mapping[Step, str] = {
 
 
 class Action(StrEnum):
-    """A call to another part; each is idempotent by checkout id. CLAIM reads the cart or the prices, and takes them."""
+    """What the driver does next. Each is a call to another service, idempotent by checkout id; CLAIM is the claim."""
 
     CLAIM = "claim"
     RESERVE = "reserve"
@@ -51,7 +51,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A step to take, with the reason where it leads to a failure, and what there is to say about it."""
+    """The next step. `reason` says why it leads to a failure; `details` says more about that, for people."""
 
     to: Step
     reason: Reason | None = None
@@ -59,9 +59,9 @@ class Move:
 
 
 def decide(step: Step, cancel: Reason | None) -> Action | Move:
-    """Say what a saga in `step` does next; `cancel` is why it should stop, where it should.
+    """Return what a saga in `step` does next; `cancel` is the reason to stop it, if there is one.
 
-    ValueError for a step that has nothing left to do.
+    ValueError for a step in which a saga has ended.
     """
     if step is Step.ACCEPTED and cancel:
         return Move(Step.FAILED, cancel)
@@ -97,19 +97,19 @@ _STOCK_MOVES: Mapping[Action, Mapping[Reservation, Move]] = {
         Reservation.RELEASED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
         Reservation.REFUSED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
     },
-    # What is pinned cannot expire, so a confirm that is refused is a fault to be told of, never a reason to go back.
+    # What is pinned cannot expire. A refused confirm is therefore a fault to report, never a reason to compensate.
     Action.CONFIRM: {Reservation.CONFIRMED: Move(Step.COMPLETED)},
     Action.RELEASE: {Reservation.RELEASED: Move(Step.FAILED), Reservation.EXPIRED: Move(Step.FAILED)},
 }
 
 
 def after_stock(action: Action, answer: Reservation) -> Move | None:
-    """Say what inventory's answer means; None: nothing that may be acted on, ask again."""
+    """Return the move that an answer of inventory means; None when it decides nothing, and the call is repeated."""
     return _STOCK_MOVES[action].get(answer)
 
 
 def after_payment(answer: Payment) -> Move | None:
-    """Say what payment's answer means, to a charge or a cancel alike; None while it is undecided."""
+    """Return the move that an answer of payment means, to a charge or to a cancel; None while it is undecided."""
     if answer is Payment.CAPTURED:
         return Move(Step.PAID)
     if answer is Payment.DECLINED:
@@ -119,10 +119,10 @@ def after_payment(answer: Payment) -> Move | None:
     return None
 
 
-def take(session: Session, move: Move, now: datetime) -> Session:
-    """Give the session after `move`; ValueError for a move that the saga does not have.
+def apply(session: Session, move: Move, now: datetime) -> Session:
+    """Return the session after `move`; ValueError for a move that is not in TRANSITIONS.
 
-    The first reason stays: a payment cancelled because time was up ends as TimedOut.
+    The first reason stays: a payment that is cancelled because the time is over ends as TimedOut.
     """
     if move.to not in TRANSITIONS[session.step]:
         raise ValueError(f"a saga does not go from {session.step} to {move.to}")

@@ -10,27 +10,27 @@ from services.checkout.domain import (
     AnotherRunning,
     Claim,
     EmptyCart,
+    KeyClaimed,
     LostLease,
     Origin,
+    ResourceRequest,
     Session,
     Status,
     UnknownCheckout,
     UnknownProducts,
-    Wanted,
 )
 from services.errors import Fault, OutcomeUnknown, Transient, Unavailable
 
 V = TypeVar("V")
 
-POLL_LEAST = 0.02
-POLL_MOST = 0.2  # seconds between looks at a saga that another process drives
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.2  # between looks at a saga that another process drives
 
 
 class Sessions(Protocol):
     """The rows of checkouts, as starting one needs them."""
 
     async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
-        """Give the checkout of a key."""
+        """Return the checkout of a key; None when the key has none."""
 
     async def get(self, user_id: int, checkout_ids: Sequence[str]) -> Sequence[Session]:
         """Give those of the user's checkouts that exist."""
@@ -39,24 +39,24 @@ class Sessions(Protocol):
         """Read a row; UnknownCheckout when there is none."""
 
     async def claim(self, claim: Claim) -> Session | None:
-        """Insert the checkout under the claim rule; None where something bars it."""
+        """Insert the checkout under the claim rule; None where something conflicts, or the key exists."""
 
-    async def accepted(self, wanted: Wanted) -> Session | None:
-        """Give the checkout of a resource's key; KeyReused where it is of something else."""
+    async def find_accepted(self, request: ResourceRequest) -> Session | None:
+        """Return the checkout of a resource's key; KeyReused when it is of other items."""
 
-    async def accept(self, wanted: Wanted) -> Session | None:
-        """Insert a checkout that has claimed nothing yet; None where its key is taken."""
+    async def accept(self, request: ResourceRequest) -> Session | None:
+        """Insert a checkout that has claimed nothing yet; None where the key exists."""
 
-    async def ask_cancel(self, wanted: Wanted) -> Session | None:
-        """Note that a running checkout is to be cancelled; None where none of these items runs under the key."""
+    async def request_cancel(self, request: ResourceRequest) -> Session | None:
+        """Note that a running checkout is to be cancelled; None where no checkout of these items runs under the key."""
 
-    async def entomb(self, wanted: Wanted) -> Session | None:
-        """Insert a checkout that has failed as cancelled; None where its key is taken."""
+    async def insert_tombstone(self, request: ResourceRequest) -> Session | None:
+        """Insert a checkout that has failed as cancelled, so that its key never buys; None where the key exists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """A wish to buy the user's cart, and how many seconds its answer may take."""
+class CartRequest:
+    """A request to buy the user's cart; its answer is due within `wait` seconds."""
 
     user_id: int
     key: str
@@ -65,14 +65,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A checkout, and whether it had ended before this request came."""
+    """A checkout; `replayed` when it had ended before this request came."""
 
     session: Session
     replayed: bool
 
 
 class Checkouts:
-    """One purchase out of one intention."""
+    """Starts checkouts: one purchase out of one intention."""
 
     def __init__(
         self,
@@ -91,28 +91,31 @@ class Checkouts:
 
     @property
     def driven(self) -> Sequence[str]:
-        """The checkouts that this process drives, whose leases it must renew."""
+        """The ids of the checkouts that this process drives, whose leases it must renew."""
         return list(self._driven)
 
     async def drain(self) -> None:
-        """Wait for the sagas under way to end or to be parked."""
+        """Wait until no saga runs in this process: each has ended or is parked."""
         while self._driven:
             await asyncio.wait(self._driven.values())
 
-    async def start(self, wishes: Sequence[Start | Wanted]) -> Sequence[Started | Fault]:
-        """Start, join or replay a checkout for each wish, each within its own time; what resources want is accepted."""
+    async def start(self, requests: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Fault]:
+        """Start, join or replay a checkout for each request, each within its own time.
 
-        async def one(wish: Start | Wanted) -> Started:
-            return await (self._start(wish) if isinstance(wish, Start) else self._accept(wish))
+        A request of a resource is accepted at once, and not waited for.
+        """
 
-        return await asyncio.gather(*(self._fault_as_value(one(wish)) for wish in wishes))
+        async def one(request: CartRequest | ResourceRequest) -> Started:
+            return await (self._start(request) if isinstance(request, CartRequest) else self._accept(request))
 
-    async def cancel(self, wishes: Sequence[Wanted]) -> Sequence[Session | Fault]:
-        """Cancel what is not yet paid; a key without a checkout gets one that has failed, so that it never buys later."""
-        return await asyncio.gather(*(self._fault_as_value(self._cancel(wish)) for wish in wishes))
+        return await asyncio.gather(*(self._fault_as_value(one(request)) for request in requests))
+
+    async def cancel(self, requests: Sequence[ResourceRequest]) -> Sequence[Session | Fault]:
+        """Cancel what is not yet paid; a key without a checkout gets a tombstone, so that it never buys later."""
+        return await asyncio.gather(*(self._fault_as_value(self._cancel(request)) for request in requests))
 
     async def find(self, keys: Sequence[tuple[int, Origin, str]]) -> Sequence[Session | Fault]:
-        """Give the checkout of each (user id, origin, key)."""
+        """Return the checkout of each (user id, origin, key), or UnknownCheckout."""
 
         async def one(user_id: int, origin: Origin, key: str) -> Session:
             found = await self._sessions.find(user_id, origin, key)
@@ -123,7 +126,7 @@ class Checkouts:
         return await asyncio.gather(*(self._fault_as_value(one(*key)) for key in keys))
 
     async def get(self, asked: Sequence[tuple[int, str]]) -> Sequence[Session | Fault]:
-        """Give the checkout of each (user id, checkout id); another user's is not found."""
+        """Return the checkout of each (user id, checkout id); UnknownCheckout also for another user's."""
 
         async def one(user_id: int, checkout_id: str) -> Session:
             found = await self._sessions.get(user_id, [checkout_id])
@@ -140,72 +143,74 @@ class Checkouts:
         except Fault as fault:
             return fault
 
-    async def _start(self, wish: Start) -> Started:
-        ends_at = asyncio.get_running_loop().time() + wish.wait
-        known = await self._sessions.find(wish.user_id, Origin.REST, wish.key)
+    async def _start(self, request: CartRequest) -> Started:
+        ends_at = asyncio.get_running_loop().time() + request.wait
+        known = await self._sessions.find(request.user_id, Origin.REST, request.key)
         if known and known.status is not Status.PROCESSING:
             return Started(known, replayed=True)
-        session = known or await self._claim_once(wish, ends_at)
+        session = known or await self._claim_once(request, ends_at)
         return Started(await self._ended(session, ends_at), replayed=False)
 
-    async def _claim_once(self, wish: Start, ends_at: float) -> Session:
+    async def _claim_once(self, request: CartRequest, ends_at: float) -> Session:
         """Claim, or join a claim of the same key in this process."""
-        key = (wish.user_id, wish.key)
+        key = (request.user_id, request.key)
         task = self._claiming.get(key)
         if task is None:
-            task = asyncio.create_task(self._claim(wish, ends_at))
+            task = asyncio.create_task(self._claim(request, ends_at))
             self._claiming[key] = task
             task.add_done_callback(lambda _: self._claiming.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _claim(self, wish: Start, ends_at: float) -> Session:
-        known = await self._sessions.find(wish.user_id, Origin.REST, wish.key)
+    async def _claim(self, request: CartRequest, ends_at: float) -> Session:
+        known = await self._sessions.find(request.user_id, Origin.REST, request.key)
         if known:
             return known
         try:
-            session = await self._claim_cart(wish, ends_at)
+            session = await self._claim_cart(request, ends_at)
         except OutcomeUnknown:
-            return await self._second_look(
-                wish, Unavailable("the checkout could not be started; repeat it with the same key")
-            )
-        except (EmptyCart, UnknownProducts, AnotherRunning) as refusal:
-            return await self._second_look(wish, refusal)
+            unknown = Unavailable("the checkout could not be started; repeat it with the same key")
+            return await self._claimed_by_rival(request, unknown)
+        except (EmptyCart, UnknownProducts, AnotherRunning, KeyClaimed) as refusal:
+            return await self._claimed_by_rival(request, refusal)
         self._drive(session)
         return session
 
-    async def _second_look(self, wish: Start, refusal: Fault) -> Session:
-        """No refusal leaves while the key has a checkout after all: it may have been claimed meanwhile."""
-        known = await self._sessions.find(wish.user_id, Origin.REST, wish.key)
+    async def _claimed_by_rival(self, request: CartRequest, refusal: Fault) -> Session:
+        """Return the checkout of the key; raise `refusal` only when the key has none.
+
+        A rival with the same key may have claimed since the key was looked up, and may be why this claim is refused.
+        """
+        known = await self._sessions.find(request.user_id, Origin.REST, request.key)
         if known is None:
             raise refusal
         return known
 
-    async def _claim_cart(self, wish: Start, ends_at: float) -> Session:
-        async def take(claim: Claim) -> Session | None:
+    async def _claim_cart(self, request: CartRequest, ends_at: float) -> Session:
+        async def store(claim: Claim) -> Session | None:
             session = await self._sessions.claim(claim)
-            if session is None and await self._sessions.find(wish.user_id, Origin.REST, wish.key):
-                raise AnotherRunning("")  # the second look finds it
+            if session is None and await self._sessions.find(request.user_id, Origin.REST, request.key):
+                raise KeyClaimed
             return session
 
-        return await self._claimer.claim_cart(wish.user_id, wish.key, take, ends_at)
+        return await self._claimer.claim_cart(request.user_id, request.key, store, ends_at)
 
-    async def _accept(self, wanted: Wanted) -> Started:
-        known = await self._sessions.accepted(wanted)
+    async def _accept(self, request: ResourceRequest) -> Started:
+        known = await self._sessions.find_accepted(request)
         if known is None:
-            session = await self._sessions.accept(wanted)
+            session = await self._sessions.accept(request)
             if session is not None:
                 self._drive(session)
                 return Started(session, replayed=False)
-            known = await self._sessions.accepted(wanted)
+            known = await self._sessions.find_accepted(request)
         if known is None:
             raise Unavailable("the checkout could not be accepted; repeat it with the same key")
         return Started(known, replayed=known.status is not Status.PROCESSING)
 
-    async def _cancel(self, wanted: Wanted) -> Session:
-        # It may be accepted between two of these: where there is no room for a tomb a row is there, which is then told.
+    async def _cancel(self, request: ResourceRequest) -> Session:
+        # A rival may accept the checkout between two of these. The tombstone is then refused, and the row is there to cancel.
         rows = self._sessions
-        for attempt in (rows.ask_cancel, rows.entomb, rows.ask_cancel, rows.accepted):
-            if found := await attempt(wanted):
+        for attempt in (rows.request_cancel, rows.insert_tombstone, rows.request_cancel, rows.find_accepted):
+            if found := await attempt(request):
                 return found
         raise Unavailable("the checkout could not be cancelled; repeat it")  # it has just been made: the next finds it
 
@@ -215,7 +220,7 @@ class Checkouts:
         task.add_done_callback(lambda _: self._driven.pop(session.id, None))
 
     async def _driving(self, session: Session) -> Session | None:
-        """Drive a saga; what stops it is told, and recovery goes on with it."""
+        """Drive a saga; what stops it is reported to `notify`, and recovery goes on with it."""
         try:
             return await self._advance(session)
         except (Transient, LostLease) as fault:
@@ -223,16 +228,16 @@ class Checkouts:
             return None
 
     async def _ended(self, session: Session, ends_at: float) -> Session:
-        """Wait for the end of a checkout, whoever drives it; past the time give it as it is."""
+        """Wait for the end of a checkout, whoever drives it; when the time is over, return it as it is."""
         loop = asyncio.get_running_loop()
         task = self._driven.get(session.id)
         if task is not None:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, ends_at - loop.time()))
             if done and (ended := task.result()):
                 return ended
-        pause = POLL_LEAST
+        pause = MIN_POLL_SECONDS
         while session.status is Status.PROCESSING and loop.time() + pause < ends_at:
             await asyncio.sleep(pause)
-            pause = min(POLL_MOST, pause * 2)
+            pause = min(MAX_POLL_SECONDS, pause * 2)
             session = await self._sessions.load(session.id)
         return session

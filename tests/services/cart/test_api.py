@@ -1,5 +1,6 @@
 """Carts as callers have them: what a shopper is shown of a product that left the catalogue, and what a claim is given."""
 
+import secrets
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +21,12 @@ class Catalogue:
 
     async def products(self):
         return dict(self.there)
+
+
+@pytest.fixture
+def user_id():
+    """Give a user whom nobody has been before."""
+    return secrets.randbelow(2**31 - 1) + 1
 
 
 @pytest.fixture

@@ -31,11 +31,11 @@ async def session(sessions, user, make_claim):
 
 
 @pytest.mark.parametrize("made", [True, False])
-async def test_a_lost_reply_to_a_step_is_looked_up(session, table, new_driver, till, made):
+async def test_a_lost_reply_to_a_step_is_looked_up(session, table, new_driver, payments, made):
     """A step whose reply was lost is taken once: the row says whether it was, and the payment is charged once."""
     ended = await new_driver(LostReply(table.sessions(), made=made)).advance(session)
     assert (ended.status, ended.version) == (Status.COMPLETED, session.version + 4)
-    assert till.charged == ["k"]
+    assert payments.charged == ["k"]
     assert len(await table.events()) == 1
 
 
@@ -53,47 +53,47 @@ async def test_a_lost_reply_after_which_another_drives_is_a_lost_lease(sessions,
 
 
 @pytest.mark.parametrize("fault", [Unavailable("payment is away"), OutcomeUnknown("no answer")])
-async def test_a_part_that_is_away_parks_the_saga(sessions, session, new_driver, till, fault):
+async def test_a_part_that_is_away_parks_the_saga(sessions, session, new_driver, payments, fault):
     """A fault of another part stops the saga before the step it could not take, and gives its lease up."""
-    till.faults["k"] = fault
+    payments.faults["k"] = fault
     with pytest.raises(type(fault)):
         await new_driver(sessions).advance(session)
     parked = await sessions.load(session.id)
     assert (parked.step, parked.status, parked.attempts) == (Step.PAYING, Status.PROCESSING, 1)
 
 
-async def test_an_undecided_payment_is_asked_again(sessions, session, new_driver, till):
+async def test_an_undecided_payment_is_asked_again(sessions, session, new_driver, payments):
     """A payment without an outcome is neither paid nor declined: the saga waits where it is."""
-    till.answer = Payment.INTENT
+    payments.answer = Payment.INTENT
     with pytest.raises(OutcomeUnknown):
         await new_driver(sessions).advance(session)
     assert (await sessions.load(session.id)).step is Step.PAYING
-    till.answer = Payment.CAPTURED
+    payments.answer = Payment.CAPTURED
     assert (await new_driver(sessions).advance(await sessions.load(session.id))).status is Status.COMPLETED
 
 
-async def test_a_declined_payment_releases_the_stock(sessions, session, new_driver, till, stock):
+async def test_a_declined_payment_releases_the_stock(sessions, session, new_driver, payments, stock):
     """A checkout whose payment is declined fails once its stock has been given back."""
-    till.answer = Payment.DECLINED
+    payments.answer = Payment.DECLINED
     assert (await new_driver(sessions).advance(session)).status is Status.FAILED
     assert stock.asked == ["reserve", "pin", "release"]
 
 
-async def test_nothing_is_charged_before_the_stock_is_pinned(sessions, session, new_driver, till, stock):
+async def test_nothing_is_charged_before_the_stock_is_pinned(sessions, session, new_driver, payments, stock):
     """A reservation that expired before it was pinned ends the checkout without a charge."""
     stock.answers["pin"] = Reservation.EXPIRED
     assert (await new_driver(sessions).advance(session)).status is Status.FAILED
-    assert till.charged == []
+    assert payments.charged == []
 
 
-async def test_the_step_is_written_before_the_charge(sessions, session, new_driver, till):
+async def test_the_step_is_written_before_the_charge(sessions, session, new_driver, payments):
     """When the charge is sent the row already says that it may have been."""
     steps = []
 
     async def look():
         steps.append((await sessions.load(session.id)).step)
 
-    till.rivals["k"] = look
+    payments.rivals["k"] = look
     await new_driver(sessions).advance(session)
     assert steps == [Step.PAYING]
 

@@ -8,7 +8,7 @@ import structlog
 from services.chassis.telemetry import Metrics
 from services.checkout.domain import LostLease, Reason, Status, Step
 from services.checkout.recovery import Recovery
-from services.checkout.saga import Move, take
+from services.checkout.saga import Move, apply
 from services.errors import OutcomeUnknown, Unavailable
 
 HOUR = 3600.0
@@ -36,7 +36,7 @@ def left_behind(table, user, make_claim):
         session = await dead.claim(make_claim(user + len(key) * 10**9, key))
         for step in steps:
             reason = Reason.OUT_OF_STOCK if step is Step.RELEASING else None
-            session = await dead.move(session, take(session, Move(step, reason), datetime.now(UTC)))
+            session = await dead.move(session, apply(session, Move(step, reason), datetime.now(UTC)))
         await table.lapse(session.id, due=due)
         return session
 
@@ -73,30 +73,30 @@ async def test_what_is_driven_or_parked_for_later_is_left_alone(worker, table, l
 
 
 @pytest.mark.parametrize("fault", [Unavailable("payment is away"), OutcomeUnknown("no answer"), LostLease("x")])
-async def test_one_that_does_not_end_does_not_hold_up_the_others(worker, table, left_behind, till, fault):
+async def test_one_that_does_not_end_does_not_hold_up_the_others(worker, table, left_behind, payments, fault):
     """A part that is away or a lease that is lost is no error of the worker: the others end, and it goes on."""
     stuck, other = await left_behind("stuck"), await left_behind("other-one")
-    till.faults["stuck"] = fault
+    payments.faults["stuck"] = fault
     assert await worker.run_once() == 1
     assert (await table.sessions().load(stuck.id)).step is Step.PAYING
     assert (await table.sessions().load(other.id)).status is Status.COMPLETED
 
 
-async def test_one_that_met_a_fault_is_tried_again_later(worker, table, left_behind, till):
+async def test_one_that_met_a_fault_is_tried_again_later(worker, table, left_behind, payments):
     """A saga that a part's absence has stopped is parked with the reason, and ends once the part is back."""
     session = await left_behind("stuck")
-    till.faults["stuck"] = Unavailable("payment is away")
+    payments.faults["stuck"] = Unavailable("payment is away")
     assert await worker.run_once() == 0
     assert await table.error(session.id) == "payment is away"
     await table.lapse(session.id)
     assert await worker.run_once() == 1
-    assert till.charged == ["stuck", "stuck"]
+    assert payments.charged == ["stuck", "stuck"]
 
 
-async def test_a_driver_that_wakes_up_late_changes_nothing(worker, table, left_behind, new_driver, till):
+async def test_a_driver_that_wakes_up_late_changes_nothing(worker, table, left_behind, new_driver, payments):
     """A process stopped in the middle of a charge and overtaken by recovery hears that its lease is lost."""
     session = await left_behind("k")
-    till.rivals["k"] = worker.run_once
+    payments.rivals["k"] = worker.run_once
     with pytest.raises(LostLease):
         await new_driver(table.sessions("dead")).advance(session)
     assert (await table.sessions().load(session.id)).status is Status.COMPLETED

@@ -12,10 +12,10 @@ from services.checkout.saga import (
     Move,
     after_payment,
     after_stock,
+    apply,
     decide,
     first_records,
     shown_step,
-    take,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,7 +45,7 @@ def walk(*moves: Move) -> Session:
     """Take moves from the claim on."""
     now = session()
     for move in moves:
-        now = take(now, move, NOW)
+        now = apply(now, move, NOW)
     return now
 
 
@@ -53,10 +53,10 @@ def test_only_the_drawn_transitions_exist() -> None:
     """A step that the table does not have is refused, for every pair of steps."""
     for came, to in itertools.product(Step, Step):
         if to in TRANSITIONS[came]:
-            assert take(session(came), Move(to), NOW).step is to
+            assert apply(session(came), Move(to), NOW).step is to
         else:
             with pytest.raises(ValueError, match="does not go"):
-                take(session(came), Move(to), NOW)
+                apply(session(came), Move(to), NOW)
 
 
 def test_a_running_charge_is_never_abandoned() -> None:

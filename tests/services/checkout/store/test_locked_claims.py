@@ -1,16 +1,13 @@
-"""The claim on the real PostgreSQL, with its rivals stopped where it hurts."""
+"""Claims on the real PostgreSQL whose rivals hold the lock of the cart at the worst moment."""
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from services.checkout.domain import Step
-from services.checkout.store import PostgresSessions
 from services.errors import Unavailable
 
 pytestmark = pytest.mark.real
-
 PURCHASE = """
 INSERT INTO checkout.checkout_sessions (user_id, origin, idempotency_key, fingerprint, source, step, status, currency,
     cart_version, cart_cleared_version, cancel_after, completed_at)
@@ -18,17 +15,9 @@ VALUES ($1, 'rest', 'first', '', 'cart', 'COMPLETED', 'COMPLETED', 'USD', 1, $2,
 
 
 @pytest.fixture
-def sessions(db):
-    """The store."""
-    return PostgresSessions(db, owner="me", timeout=300)
-
-
-@pytest.fixture
-async def rival(url):
-    """A connection of another process, which stops where a test wants it to."""
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
+def sessions(real_sessions):
+    """The real store: these checkouts are kept nowhere else."""
+    return real_sessions
 
 
 @pytest.fixture
@@ -53,7 +42,7 @@ async def test_a_claim_sees_what_was_bought_while_it_waited(sessions, rival, som
         await somebody_waits()
         await rival.execute(PURCHASE, user, None)
     assert await waiting is None
-    [bar] = await sessions.in_the_way(user, 1)
+    [bar] = await sessions.conflicting(user, 1)
     assert (bar.key, bar.step) == ("first", Step.COMPLETED)
 
 
@@ -84,25 +73,3 @@ async def test_claims_of_different_users_do_not_wait_for_each_other(sessions, ri
     async with rival.transaction():
         await rival.execute("SELECT pg_advisory_xact_lock($1)", user)
         assert await sessions.claim(make_claim(user + 10**9))
-
-
-async def test_a_step_and_its_event_are_written_together(sessions, rival, user, make_claim, bring):
-    """Where the event cannot be written the checkout is not completed either."""
-    session = await sessions.claim(make_claim(user))
-    await rival.execute("ALTER TABLE checkout.outbox_events ADD CONSTRAINT nothing CHECK (false) NOT VALID")
-    try:
-        with pytest.raises(asyncpg.CheckViolationError):
-            await bring(sessions, session, Step.COMPLETED)
-    finally:
-        await rival.execute("ALTER TABLE checkout.outbox_events DROP CONSTRAINT nothing")
-    assert (await sessions.load(session.id)).step is Step.PAID
-
-
-@pytest.mark.parametrize(
-    "sql",
-    ["CREATE TABLE t (x int)", "DELETE FROM checkout_sessions", "INSERT INTO outbox_leader VALUES (2, '', 0, now())"],
-)
-async def test_role_may_not_do_more_than_it_needs(db, sql):
-    """The service's role can neither change tables nor forget a key."""
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await db.fetch(sql)

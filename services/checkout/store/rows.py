@@ -1,0 +1,95 @@
+"""What every query of checkouts shares: the columns of a row, the session they make, and the answer that is stored."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from services.chassis.postgres import Postgres, Row
+from services.checkout.domain import (
+    Line,
+    Origin,
+    Reason,
+    Resource,
+    ResourceRequest,
+    Session,
+    Source,
+    Status,
+    Step,
+    StepRecord,
+)
+
+LEASE_SECONDS = 10.0
+CART_FINGERPRINT = hashlib.sha256(b"cart").digest()
+
+COLUMNS = """id, user_id, origin, idempotency_key, source, status, step, steps, reason, version, snapshot, order_id,
+    total_amount, currency, lease_epoch, attempts, response_body, request_id, traceparent, created_at, completed_at,
+    origin_ref, last_error,
+    CASE WHEN cancel_requested_at IS NOT NULL THEN 'Cancelled'
+         WHEN cancel_after < clock_timestamp() THEN 'TimedOut' END AS cancel"""
+
+
+class Queries:
+    """The database, and the process that asks it."""
+
+    def __init__(self, db: Postgres, *, owner: str, timeout: float) -> None:
+        """Take the database, the name of this process as a driver, and the seconds a checkout may stay unfinished."""
+        self._db = db
+        self._owner = owner
+        self._timeout = timeout
+
+
+def session_of(row: Row) -> Session:
+    """Give the session of a row that has COLUMNS."""
+    return Session(
+        id=str(row["id"]),
+        user_id=row["user_id"],
+        origin=Origin(row["origin"]),
+        key=row["idempotency_key"],
+        source=Source(row["source"]),
+        status=Status(row["status"]),
+        step=Step(row["step"]),
+        lines=lines_of(row["snapshot"]),
+        total_minor=row["total_amount"],
+        currency=row["currency"],
+        order_id=str(row["order_id"]),
+        lease_epoch=row["lease_epoch"],
+        version=row["version"],
+        created_at=row["created_at"],
+        finished_at=row["completed_at"],
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        cancel=Reason(row["cancel"]) if row["cancel"] else None,
+        steps=msgspec.json.decode(row["steps"], type=tuple[StepRecord, ...]),
+        attempts=row["attempts"],
+        response_body=row["response_body"] or b"",
+        request_id=row["request_id"],
+        traceparent=row["traceparent"],
+        resource=msgspec.json.decode(row["origin_ref"] or "{}", type=Resource),
+        last_error=row["last_error"] or "",
+    )
+
+
+def lines_of(snapshot: str) -> tuple[Line, ...]:
+    """Read the lines of a row."""
+    return msgspec.json.decode(snapshot, type=tuple[Line, ...])
+
+
+def json_of(value: Any) -> str:
+    """Give the text of a jsonb column."""
+    return msgspec.json.encode(value).decode()
+
+
+def fingerprint_of(request: ResourceRequest) -> bytes:
+    """Give what must be the same when the key comes again."""
+    return hashlib.sha256(request.intention.encode()).digest()
+
+
+def completed_answer(checkout_id: str, order_id: str) -> bytes:
+    """Give the body of a purchase, which is stored and replayed for ever."""
+    return msgspec.json.encode({"checkout_id": checkout_id, "status": Status.COMPLETED.value, "order_id": order_id})
+
+
+def failed_answer(checkout_id: str, reason: Reason | None) -> bytes:
+    """Give the body of a failure, which is stored and replayed for ever."""
+    body = {"checkout_id": checkout_id, "status": Status.FAILED.value}
+    return msgspec.json.encode(body | ({"reason": reason.value} if reason else {}))

@@ -1,0 +1,83 @@
+"""Looking checkouts up: by key, by id, and by what has changed."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.checkout.domain import Origin, Session, UnknownCheckout
+from services.checkout.store.rows import COLUMNS, Queries, session_of
+
+LOOK_BACK = "5 s"  # longer than a statement and its commit can last
+
+
+class SessionQueries(Queries):
+    """Reads rows; it changes nothing."""
+
+    async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
+        """Give the checkout of a key."""
+        rows = await self._db.fetch(
+            f"SELECT {COLUMNS} FROM checkout_sessions WHERE user_id = $1 AND origin = $2 AND idempotency_key = $3",  # noqa: S608 - constants
+            user_id,
+            origin,
+            key,
+        )
+        return session_of(rows[0]) if rows else None
+
+    async def get(self, user_id: int, checkout_ids: Sequence[str]) -> list[Session]:
+        """Give those of the user's checkouts that exist; an id that is no UUID is none."""
+        rows = await self._db.fetch(
+            f"SELECT {COLUMNS} FROM checkout_sessions WHERE user_id = $1 AND id = ANY($2::uuid[])",  # noqa: S608 - constants
+            user_id,
+            [checkout_id for checkout_id in checkout_ids if _is_uuid(checkout_id)],
+        )
+        return [session_of(row) for row in rows]
+
+    async def load(self, checkout_id: str) -> Session:
+        """Read a row; UnknownCheckout when there is none."""
+        rows = await self._db.fetch(f"SELECT {COLUMNS} FROM checkout_sessions WHERE id = $1", checkout_id)  # noqa: S608 - constants
+        if not rows:
+            raise UnknownCheckout
+        return session_of(rows[0])
+
+    async def load_many(self, checkout_ids: Sequence[str]) -> list[Session]:
+        """Give those checkouts that exist."""
+        rows = await self._db.fetch(
+            f"SELECT {COLUMNS} FROM checkout_sessions WHERE id = ANY($1::uuid[]) ORDER BY changed_at",  # noqa: S608 - constants
+            list(checkout_ids),
+        )
+        return [session_of(row) for row in rows]
+
+    async def recent(self, origin: Origin, ended_within: float, limit: int) -> list[Session]:
+        """Give those of an origin that run, or that ended within so many seconds, oldest first."""
+        rows = await self._db.fetch(
+            f"SELECT {COLUMNS} FROM checkout_sessions WHERE origin = $1 AND (status = 'PROCESSING'"  # noqa: S608 - constants
+            " OR changed_at > clock_timestamp() - make_interval(secs => $2)) ORDER BY created_at LIMIT $3",
+            origin,
+            ended_within,
+            limit,
+        )
+        return [session_of(row) for row in rows]
+
+    async def changed_since(self, cursor: datetime | None) -> list[tuple[str, int, datetime]]:
+        """Give (id, version, changed at) from a little before `cursor` on; without one, from a little before now on."""
+        rows = await self._db.fetch(
+            f"SELECT id, version, changed_at FROM checkout_sessions"  # noqa: S608 - constants
+            f" WHERE changed_at >= coalesce($1, clock_timestamp()) - interval '{LOOK_BACK}' ORDER BY changed_at",
+            cursor,
+        )
+        return [(str(row["id"]), row["version"], row["changed_at"]) for row in rows]
+
+    async def oldest_running_seconds(self) -> float:
+        """Give the age of the oldest checkout that has not ended, in seconds; 0 when none runs."""
+        rows = await self._db.fetch(
+            "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age"
+            " FROM checkout_sessions WHERE status = 'PROCESSING'"
+        )
+        return float(rows[0]["age"])
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

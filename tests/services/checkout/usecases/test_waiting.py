@@ -1,0 +1,71 @@
+"""Waiting for the end of a checkout: whoever drives it, and whoever leaves."""
+
+import asyncio
+
+import pytest
+
+from services.checkout.domain import LostLease, Status
+from services.errors import OutcomeUnknown, Unavailable
+from tests.services.checkout.shop import SHORT
+
+
+async def test_a_shopper_who_will_not_wait_longer_hears_how_it_stands(buy, checkouts, saga, sessions):
+    """Past its time a request hears that the checkout runs; the saga goes on, and a drain waits for it."""
+    saga.goes.clear()
+    started = await buy(wait=SHORT)
+    assert (started.session.status, started.replayed) == (Status.PROCESSING, False)
+    assert checkouts.driven == [started.session.id]
+    saga.goes.set()
+    await checkouts.drain()
+    assert (await sessions.load(started.session.id)).status is Status.COMPLETED
+    assert checkouts.driven == []
+
+
+async def test_a_shopper_who_leaves_stops_nothing(buy, saga, checkouts, find):
+    """A request that is cancelled leaves its checkout running to the end."""
+    saga.goes.clear()
+    asking = asyncio.create_task(buy())
+    await saga.begun.wait()
+    asking.cancel()
+    await asyncio.wait({asking})
+    saga.goes.set()
+    await checkouts.drain()
+    assert (await find("k")).status is Status.COMPLETED
+
+
+async def test_a_saga_that_another_drives_is_waited_for(buy, new_process, saga):
+    """A repeat that reaches another process waits for the end there too."""
+    saga.goes.clear()
+    first = await buy(wait=SHORT)
+    joined = asyncio.create_task(buy(process=new_process()))
+    await asyncio.sleep(0)
+    saga.goes.set()
+    assert (await joined).session.id == first.session.id
+    assert (await joined).session.status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("fault", [Unavailable("payment is away"), OutcomeUnknown("no answer"), LostLease("x")])
+async def test_what_stops_a_saga_is_no_refusal(buy, saga, stopped, fault):
+    """A part that is away or a lease that is lost is stopped to the operators; the shopper hears that it runs."""
+    saga.fault = fault
+    started = await buy(wait=SHORT)
+    assert started.session.status is Status.PROCESSING
+    assert stopped == [(started.session.id, fault)]
+
+
+async def test_a_shopper_who_leaves_takes_nobody_along(buy, cart, saga):
+    """Requests that joined a claim get their checkout, though the one that began it was cancelled meanwhile."""
+    reading, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        reading.set()
+        await goes_on.wait()
+
+    cart.before = [slow]
+    leaving, staying = asyncio.create_task(buy()), asyncio.create_task(buy())
+    await reading.wait()
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    goes_on.set()
+    assert (await staying).session.status is Status.COMPLETED
+    assert len(saga.driven) == 1
