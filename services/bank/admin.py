@@ -1,4 +1,4 @@
-"""Tells the simulated bank how to behave: `python -m services.bank.admin decline --user 1 --times 2`."""
+"""Sets how the simulated bank behaves: `python -m services.bank.admin decline --user 1 --times 2`."""
 
 import argparse
 import sys
@@ -19,13 +19,13 @@ BEHAVIOURS = {
 
 
 def main() -> int:
-    """Send one order, and give the exit code."""
-    parser = argparse.ArgumentParser(prog="bank", description="Tells the simulated bank how to behave.")
+    """Set one behaviour, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="bank", description="Sets how the simulated bank behaves.")
     parser.add_argument("behaviour", choices=BEHAVIOURS)
     whom = parser.add_mutually_exclusive_group()
     whom.add_argument("--user", type=int, help="this user's charges; without it and --checkout: everybody's")
     whom.add_argument("--checkout", help="this checkout's charge")
-    parser.add_argument("--times", type=int, default=0, help="for how many charges; 0: until told otherwise")
+    parser.add_argument("--times", type=int, default=0, help="for how many charges; 0: until it is reset")
     given = parser.parse_args()
     if given.times < 0 or (given.user is not None and given.user < 1):
         parser.error("--user is positive, --times is not negative")
@@ -42,7 +42,7 @@ def main() -> int:
             bank_pb2_grpc.BankAdminStub(channel).SetBehaviour(request, timeout=5)
     except grpc.RpcError as error:
         details = error.details() if isinstance(error, grpc.Call) else error
-        sys.stderr.write(f"the bank at {address} did not take it: {details}\n")
+        sys.stderr.write(f"the bank at {address} refused: {details}\n")
         return 1
     sys.stdout.write(f"the bank will {given.behaviour}\n")
     return 0

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from services.bank.domain import Behaviour, Charge, Transaction, Whom
-from services.bank.usecases import Bank, Hangs
+from services.bank.domain import Behaviour, Charge, Scope, Transaction
+from services.bank.usecases import Bank, NoAnswer
 from services.chassis import call
 from services.errors import Invalid, OutcomeUnknown
 from services.pb import bank_pb2 as pb
@@ -27,12 +27,12 @@ class BankApi(bank_pb2_grpc.BankServicer):
         charge = Charge(request.key, request.user_id, request.amount_minor, request.currency)
         try:
             return _message(await self._bank.charge(charge))
-        except Hangs:
+        except NoAnswer:
             await self._no_answer()
             raise OutcomeUnknown("no answer") from None
 
     async def Get(self, request: pb.GetRequest, context: Any) -> pb.Transaction:
-        """Give a transaction."""
+        """Return a transaction."""
         return _message(await self._bank.get(_key(request.key)))
 
     async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.Transaction:
@@ -40,7 +40,7 @@ class BankApi(bank_pb2_grpc.BankServicer):
         return _message(await self._bank.cancel(_key(request.key)))
 
     async def _no_answer(self) -> None:
-        """Keep silent until the caller has given up."""
+        """Wait until the caller has given up, or the process stops."""
         left = call.current().remaining()
         try:
             await asyncio.wait_for(self._stopping.wait(), HANG_SECONDS if left is None else max(0, left))
@@ -49,25 +49,34 @@ class BankApi(bank_pb2_grpc.BankServicer):
 
 
 class BankAdminApi(bank_pb2_grpc.BankAdminServicer):
-    """How the bank behaves."""
+    """Sets how the bank behaves."""
 
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
 
     async def SetBehaviour(self, request: pb.SetBehaviourRequest, context: Any) -> pb.SetBehaviourResponse:
-        """Keep how to behave."""
-        whom = request.WhichOneof("whom")
-        if whom is None or (whom == "user_id" and request.user_id < 1) or (whom == "everyone" and not request.everyone):
-            raise Invalid("say whom: a positive user_id, a checkout_id, or everyone")
-        if whom == "checkout_id":
-            _key(request.checkout_id)
+        """Set or reset the behaviour of a scope."""
+        scope = _scope(request)
         try:
             name = pb.Behaviour.Name(request.behaviour)
         except ValueError as error:
             raise Invalid("there is no such behaviour") from error
-        behaviour = None if name == "BEHAVIOUR_UNSPECIFIED" else Behaviour(name)
-        await self._bank.behave(Whom(request.checkout_id, request.user_id), behaviour, request.times)
+        if name == "BEHAVIOUR_UNSPECIFIED":
+            await self._bank.reset_behaviour(scope)
+        else:
+            await self._bank.set_behaviour(scope, Behaviour(name), request.times or None)
         return pb.SetBehaviourResponse()
+
+
+def _scope(request: pb.SetBehaviourRequest) -> Scope:
+    whom = request.WhichOneof("whom")
+    if whom == "checkout_id":
+        return Scope.checkout(_key(request.checkout_id))
+    if whom == "user_id" and request.user_id > 0:
+        return Scope.user(request.user_id)
+    if whom == "everyone" and request.everyone:
+        return Scope.everybody()
+    raise Invalid("say whom: a positive user_id, a checkout_id, or everyone")
 
 
 def _key(key: str) -> str:

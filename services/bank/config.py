@@ -15,4 +15,4 @@ class Config(Settings):
     bank_success_rate: float = Field(default=0.95, ge=0, le=1)
     bank_seed: str = "cartwright"
     bank_admin: bool = False
-    """Whether the bank can be told how to behave."""
+    """Whether the behaviour of the bank can be set."""

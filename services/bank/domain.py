@@ -1,8 +1,9 @@
-"""What a bank knows of a charge, and how it can be told to behave."""
+"""Charges, their outcomes, and the behaviours that the simulated bank can be set to."""
 
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from services.errors import Invalid, NotFound
 
@@ -16,7 +17,7 @@ class State(StrEnum):
 
 
 class Behaviour(StrEnum):
-    """What the bank is told to do with a charge."""
+    """What the bank is set to do with a charge."""
 
     APPROVE = "APPROVE"
     DECLINE = "DECLINE"
@@ -25,7 +26,7 @@ class Behaviour(StrEnum):
 
 
 class UnknownKey(NotFound):
-    """No charge of this key has arrived, yet."""
+    """No charge of this key has arrived yet."""
 
     def __init__(self) -> None:
         super().__init__("no charge of this key has arrived")
@@ -40,7 +41,7 @@ class OtherCharge(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge that is asked for; the amount is in minor units."""
+    """A request to charge; the amount is in minor units."""
 
     key: str
     user_id: int
@@ -50,7 +51,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A charge as the ledger has it."""
+    """A charge as it stands in the ledger."""
 
     key: str
     state: State
@@ -61,26 +62,40 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Whom:
-    """Whose charges are meant: a checkout's, a user's, or everybody's where both are empty."""
+class Scope:
+    """The charges that a behaviour applies to; `name` is its key in the store."""
 
-    checkout_id: str = ""
-    user_id: int = 0
+    name: str
 
-    @property
-    def scope(self) -> str:
-        """The name it is kept under."""
-        return f"checkout:{self.checkout_id}" if self.checkout_id else f"user:{self.user_id}" if self.user_id else "all"
+    @classmethod
+    def checkout(cls, checkout_id: str) -> Self:
+        """Return the scope of one checkout's charge."""
+        return cls(f"checkout:{checkout_id}")
+
+    @classmethod
+    def user(cls, user_id: int) -> Self:
+        """Return the scope of one user's charges."""
+        return cls(f"user:{user_id}")
+
+    @classmethod
+    def everybody(cls) -> Self:
+        """Return the scope of all charges."""
+        return cls("all")
 
 
-def drawn(seed: str, key: str, success_rate: float) -> State:
-    """Draw the outcome of a key: the same one for as long as seed and rate stay, whoever asks."""
+def scopes_of(charge: Charge) -> tuple[Scope, ...]:
+    """Return the scopes that a charge is in, the narrowest first."""
+    return Scope.checkout(charge.key), Scope.user(charge.user_id), Scope.everybody()
+
+
+def draw_outcome(seed: str, key: str, success_rate: float) -> State:
+    """Return the outcome of a key: the same one for as long as the seed and the rate stay."""
     digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
     return State.CAPTURED if int.from_bytes(digest[:8]) / 2**64 < success_rate else State.DECLINED
 
 
 def checked(charge: Charge) -> Charge:
-    """Give the charge, or raise Invalid."""
+    """Return the charge; Invalid when it is malformed."""
     if not 1 <= len(charge.key) <= 255 or not charge.key.isprintable():  # noqa: PLR2004 - as every id
         raise Invalid("key must be 1 to 255 printable characters")
     if charge.amount_minor < 1 or len(charge.currency) != 3 or charge.user_id < 1:  # noqa: PLR2004 - ISO 4217

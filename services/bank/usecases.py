@@ -1,35 +1,38 @@
-"""Charging a card, or behaving as a bank on a bad day does."""
+"""Charging a card, or failing to as a real bank does."""
 
 from typing import Protocol
 
-from services.bank.domain import Behaviour, Charge, State, Transaction, UnknownKey, Whom, checked, drawn
+from services.bank.domain import Behaviour, Charge, Scope, State, Transaction, UnknownKey, checked, draw_outcome
 
 
-class Hangs(Exception):
-    """The bank has been told not to answer."""
+class NoAnswer(Exception):
+    """The bank is set to give no answer."""
 
 
 class Ledger(Protocol):
-    """Where transactions are kept, for ever."""
+    """The store of transactions, which are kept for ever, and of behaviours."""
 
     async def decide(self, charge: Charge, state: State) -> Transaction:
-        """Give the transaction of this key; where there is none, it ends as `state`. OtherCharge for other figures."""
+        """Return the transaction of this key; without one, insert it as `state`. OtherCharge for other figures."""
 
     async def find(self, key: str) -> Transaction | None:
-        """Give the transaction of a key."""
+        """Return the transaction of a key; None when no charge has arrived."""
 
     async def cancel(self, key: str) -> Transaction:
-        """Give the transaction of this key; where there is none, it is cancelled before it comes."""
+        """Return the transaction of this key; without one, insert a CANCELLED one, which bars a late charge."""
 
-    async def told(self, charge: Charge) -> Behaviour | None:
-        """Give how to behave with this charge, counting one use; a checkout's before a user's before everybody's."""
+    async def use_behaviour(self, charge: Charge) -> Behaviour | None:
+        """Return the behaviour of the narrowest scope of this charge, and count one use of it; None when none is set."""
 
-    async def tell(self, whom: Whom, behaviour: Behaviour | None, times: int) -> None:
-        """Keep how to behave, for so many charges (0: until told otherwise); None: forget it."""
+    async def set_behaviour(self, scope: Scope, behaviour: Behaviour, times: int | None) -> None:
+        """Set the behaviour of a scope for `times` charges; None: until it is reset."""
+
+    async def reset_behaviour(self, scope: Scope) -> None:
+        """Remove the behaviour of a scope."""
 
 
 class Bank:
-    """The simulated payment provider. What it has been told counts only while it can be told (`admin`)."""
+    """The simulated payment provider. Behaviours are followed only while they can be set (`admin`)."""
 
     def __init__(self, ledger: Ledger, *, seed: str, success_rate: float, admin: bool) -> None:
         self._ledger = ledger
@@ -38,34 +41,38 @@ class Bank:
         self._success_rate = success_rate
 
     async def charge(self, charge: Charge) -> Transaction:
-        """Charge once per key; Hangs where no answer shall be given."""
+        """Charge once per key; NoAnswer when the bank is set to give no answer."""
         checked(charge)
         new = self._admin and await self._ledger.find(charge.key) is None
-        behaviour = await self._ledger.told(charge) if new else None
+        behaviour = await self._ledger.use_behaviour(charge) if new else None
         if behaviour is Behaviour.HANG:
-            raise Hangs
+            raise NoAnswer
         state = {
             Behaviour.APPROVE: State.CAPTURED,
             Behaviour.CHARGE_AND_DROP: State.CAPTURED,
             Behaviour.DECLINE: State.DECLINED,
-            None: drawn(self._seed, charge.key, self._success_rate),
+            None: draw_outcome(self._seed, charge.key, self._success_rate),
         }[behaviour]
         transaction = await self._ledger.decide(charge, state)
         if behaviour is Behaviour.CHARGE_AND_DROP:
-            raise Hangs
+            raise NoAnswer
         return transaction
 
     async def get(self, key: str) -> Transaction:
-        """Give a transaction; UnknownKey says only that no charge has arrived yet."""
+        """Return a transaction; UnknownKey: no charge has arrived yet, though one may be on its way."""
         transaction = await self._ledger.find(key)
         if transaction is None:
             raise UnknownKey
         return transaction
 
     async def cancel(self, key: str) -> Transaction:
-        """Void a charge that is not decided, also one that has not arrived."""
+        """Void a charge that is not decided, or that has not arrived."""
         return await self._ledger.cancel(key)
 
-    async def behave(self, whom: Whom, behaviour: Behaviour | None, times: int) -> None:
-        """Keep how to behave from now on."""
-        await self._ledger.tell(whom, behaviour, times)
+    async def set_behaviour(self, scope: Scope, behaviour: Behaviour, times: int | None) -> None:
+        """Set the behaviour of a scope for `times` charges; None: until it is reset."""
+        await self._ledger.set_behaviour(scope, behaviour, times)
+
+    async def reset_behaviour(self, scope: Scope) -> None:
+        """Remove the behaviour of a scope."""
+        await self._ledger.reset_behaviour(scope)

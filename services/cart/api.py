@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from services.cart.domain import Cart, Line, Purchase
-from services.cart.usecases import CartBook, Listed, Shown, each
+from services.cart.usecases import CartService, CartView, ListedProduct, each
 from services.chassis.rpc import batch
 from services.errors import Fault, Invalid
 from services.pb import cart_pb2 as pb
@@ -16,44 +16,44 @@ SERVICE = "cartwright.cart.CartService"
 class CartApi(cart_pb2_grpc.CartServiceServicer):
     """Message ↔ domain."""
 
-    def __init__(self, book: CartBook) -> None:
-        self._book = book
+    def __init__(self, service: CartService) -> None:
+        self._service = service
 
     async def GetCarts(self, request: pb.GetCartsRequest, context: Any) -> pb.CartsResponse:
-        """Give carts to shoppers, and documents to claims."""
+        """Return carts as shoppers see them, or with for_claim the documents themselves."""
 
-        async def one(item: pb.GetCart) -> Shown | Cart:
+        async def one(item: pb.GetCart) -> CartView | Cart:
             if item.for_claim:
                 bought = [
                     Purchase(one.checkout_id, tuple((line.line_id, line.quantity) for line in one.lines))
                     for one in item.bought
                 ]
-                return await self._book.for_claim(item.user_id, bought)
-            return await self._book.read(item.user_id)
+                return await self._service.for_claim(item.user_id, bought)
+            return await self._service.read(item.user_id)
 
         return await self._each(request.items, one)
 
     async def AddItems(self, request: pb.AddItemsRequest, context: Any) -> pb.CartsResponse:
         """Add to carts."""
         return await self._each(
-            request.items, lambda item: self._book.add(item.user_id, item.product_id, item.quantity)
+            request.items, lambda item: self._service.add(item.user_id, item.product_id, item.quantity)
         )
 
     async def SetQuantities(self, request: pb.SetQuantitiesRequest, context: Any) -> pb.CartsResponse:
         """Set the quantities of lines."""
         return await self._each(
-            request.items, lambda item: self._book.set_quantity(item.user_id, item.product_id, item.quantity)
+            request.items, lambda item: self._service.set_quantity(item.user_id, item.product_id, item.quantity)
         )
 
     async def RemoveItems(self, request: pb.RemoveItemsRequest, context: Any) -> pb.CartsResponse:
-        """Take lines out."""
-        return await self._each(request.items, lambda item: self._book.remove(item.user_id, item.product_id))
+        """Remove lines."""
+        return await self._each(request.items, lambda item: self._service.remove(item.user_id, item.product_id))
 
     async def ClearCarts(self, request: pb.ClearCartsRequest, context: Any) -> pb.CartsResponse:
-        """Take every line out."""
-        return await self._each(request.items, lambda item: self._book.clear(item.user_id))
+        """Remove every line."""
+        return await self._each(request.items, lambda item: self._service.clear(item.user_id))
 
-    async def _each(self, items: Any, do: Callable[[Any], Awaitable[Shown | Cart]]) -> pb.CartsResponse:
+    async def _each(self, items: Any, do: Callable[[Any], Awaitable[CartView | Cart]]) -> pb.CartsResponse:
         async def one(item: Any) -> pb.CartResult:
             return _result(await do(item))
 
@@ -72,9 +72,9 @@ def _checked(item: Any) -> Any:
     return item
 
 
-def _result(given: Shown | Cart) -> pb.CartResult:
-    """Give a cart as a shopper sees it, or the document itself, which a claim asks for."""
-    if isinstance(given, Shown):
+def _result(given: CartView | Cart) -> pb.CartResult:
+    """Return a cart as a shopper sees it, or the document itself, which a claim asks for."""
+    if isinstance(given, CartView):
         cart = given.cart
         lines = [_shown(line, given.products.get(line.product_id)) for line in cart.lines]
     else:
@@ -94,8 +94,8 @@ def _kept(line: Line) -> pb.CartLine:
     )
 
 
-def _shown(line: Line, listed: Listed | None) -> pb.CartLine:
-    """Give a line with the product's name and price; once the product is gone, with the name that was kept."""
+def _shown(line: Line, listed: ListedProduct | None) -> pb.CartLine:
+    """Return a line with the product's name and price; once the product is gone, with the name that was kept."""
     shown = _kept(line)
     if listed:
         shown.product_name, shown.unit_price_minor = listed.name, listed.price_minor

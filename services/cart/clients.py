@@ -1,12 +1,12 @@
-"""The catalogue, kept for a second, and for half a minute while the product service is away.
+"""The catalogue, cached for a second, and for half a minute while the product service is unavailable.
 
-A failed read is remembered as well: nobody waits in line to find out again that the product service does not answer.
+A failed read counts for that second too, so that requests do not queue up for a product service that does not answer.
 """
 
 import asyncio
 from collections.abc import Mapping
 
-from services.cart.usecases import Listed
+from services.cart.usecases import ListedProduct
 from services.chassis.client import Endpoint
 from services.errors import Transient, Unavailable
 from services.pb import product_pb2 as pb
@@ -15,7 +15,7 @@ from services.pb import product_pb2_grpc
 FRESH_SECONDS = 1.0
 STALE_SECONDS = 30.0
 PRODUCT_SECONDS = 0.3
-FIRST_SECONDS = 1.0  # while nothing is known there is nothing else to give
+FIRST_SECONDS = 1.0  # without a catalogue in the cache a request can only wait
 
 
 class ProductClient:
@@ -24,15 +24,15 @@ class ProductClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._stub = product_pb2_grpc.ProductServiceStub(endpoint.channel)
-        self._products: Mapping[int, Listed] = {}
+        self._products: Mapping[int, ListedProduct] = {}
         self._read_at = float("-inf")
         self._asked_at = float("-inf")
         self._reading = asyncio.Lock()
 
-    async def products(self) -> Mapping[int, Listed]:
-        """Give the products by id."""
+    async def products(self) -> Mapping[int, ListedProduct]:
+        """Return the products by id; Unavailable when they have not been read for STALE_SECONDS."""
         loop = asyncio.get_running_loop()
-        async with self._reading:  # one reads, the others wait for what it brings
+        async with self._reading:  # one request reads, the others wait for its result
             if loop.time() - self._asked_at >= FRESH_SECONDS:
                 await self._read(loop)
             if loop.time() - self._read_at >= STALE_SECONDS:
@@ -55,5 +55,5 @@ class ProductClient:
         except Transient:
             self._asked_at = loop.time()
             return
-        self._products = {product.id: Listed(product.name, product.price_minor) for product in reply.products}
+        self._products = {product.id: ListedProduct(product.name, product.price_minor) for product in reply.products}
         self._asked_at = self._read_at = loop.time()

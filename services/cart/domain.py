@@ -1,7 +1,7 @@
-"""A cart as one document, and every change to it as a pure function that gives the next document.
+"""A cart as one document, and every change of it as a pure function that returns the next document.
 
 The document is never deleted and its version only grows. A line has an id of its own, new each time it is created, so that
-a late purchase never touches a line that was made after it.
+the removal of a late purchase never touches a line that was created after it.
 """
 
 import secrets
@@ -31,7 +31,7 @@ class LineFull(Invalid):
 
 
 class BadPurchase(Invalid):
-    """A purchase of nothing, or of less."""
+    """The quantity of a purchase is not positive."""
 
     def __init__(self) -> None:
         super().__init__("a purchased quantity must be positive")
@@ -92,7 +92,7 @@ class Purchase:
     lines: tuple[tuple[str, int], ...]
 
     def __post_init__(self) -> None:
-        """Refuse a purchase that would add to the cart."""
+        """Raise BadPurchase when a quantity is not positive: its removal would add to the cart."""
         if any(quantity < 1 for _, quantity in self.lines):
             raise BadPurchase
 
@@ -101,12 +101,12 @@ Change = Callable[[Cart], Cart]
 
 
 def new_id() -> str:
-    """Make an id of the form of a MongoDB ObjectId."""
+    """Return a new id in the form of a MongoDB ObjectId."""
     return secrets.token_hex(12)
 
 
 def add(product_id: int, quantity: int, make_id: Callable[[], str] = new_id) -> Change:
-    """Add to the line of a product, or make one. BadQuantity, TooManyLines and LineFull say what is out of bounds."""
+    """Add to the line of a product, or create it. BadQuantity, TooManyLines or LineFull: a bound is exceeded."""
     _check(quantity)
 
     def change(cart: Cart) -> Cart:
@@ -138,7 +138,7 @@ def set_quantity(product_id: int, quantity: int, *, listed: bool) -> Change:
 
 
 def remove(product_id: int) -> Change:
-    """Take a line out."""
+    """Remove a line; NotInCart when there is none."""
 
     def change(cart: Cart) -> Cart:
         if _line(cart, product_id) is None:
@@ -149,12 +149,12 @@ def remove(product_id: int) -> Change:
 
 
 def clear(cart: Cart) -> Cart:
-    """Take every line out."""
+    """Remove every line."""
     return _with(cart, ())
 
 
 def with_names(change: Change, names: Mapping[int, str]) -> Change:
-    """Make `change` also note the names of all products that are in the catalogue; it changes nothing by itself."""
+    """Return `change`, which now also keeps the names of all listed products; a change of nothing stays one."""
 
     def named(cart: Cart) -> Cart:
         after = change(cart)
@@ -167,7 +167,7 @@ def with_names(change: Change, names: Mapping[int, str]) -> Change:
 
 
 def remove_bought(purchases: Sequence[Purchase]) -> Change:
-    """Take out what was bought, once: a purchase that was removed before changes nothing."""
+    """Remove what was bought, once: a purchase that was removed before changes nothing."""
 
     def change(cart: Cart) -> Cart:
         lines = cart.lines
@@ -205,7 +205,7 @@ def _replaced(cart: Cart, new: Line) -> tuple[Line, ...]:
 
 
 def _with(cart: Cart, lines: tuple[Line, ...], make_id: Callable[[], str] = new_id) -> Cart:
-    """Give the cart with these lines: the same one where nothing changed, the next version otherwise."""
+    """Return the cart with these lines: the same one when nothing changed, the next version otherwise."""
     if lines == cart.lines:
         return cart
     cart_id = (cart.cart_id or make_id()) if lines else ""

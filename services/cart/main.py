@@ -9,7 +9,7 @@ from services.cart.clients import ProductClient
 from services.cart.config import Config, ConsumerConfig
 from services.cart.consumer import PurchaseRemover
 from services.cart.store import MongoCarts
-from services.cart.usecases import CartBook
+from services.cart.usecases import CartService
 from services.chassis.client import Endpoint
 from services.chassis.kafka import Consumer
 from services.chassis.run import Runtime, run
@@ -18,38 +18,38 @@ from services.pb.cart_pb2_grpc import add_CartServiceServicer_to_server
 
 
 def _now() -> datetime:
-    """Give the time in whole milliseconds, which is what MongoDB keeps."""
+    """Return the time in whole milliseconds, which is what MongoDB keeps."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-async def _book(stack: AsyncExitStack, runtime: Runtime, config: Config) -> tuple[CartBook, dict[str, Check]]:
+async def _service(stack: AsyncExitStack, runtime: Runtime, config: Config) -> tuple[CartService, dict[str, Check]]:
     carts = MongoCarts(config.mongodb_url)
     stack.callback(carts.close)
     cache = RedisCache(config.redis_url, runtime.metrics)
     stack.push_async_callback(cache.close)
     product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
     catalogue = ProductClient(product)
-    book = CartBook(carts, cache, catalogue, clock=_now)
-    return book, {"mongodb": carts.ready, "redis": cache.ready, "product": catalogue.ready}
+    service = CartService(carts, cache, catalogue, clock=_now)
+    return service, {"mongodb": carts.ready, "redis": cache.ready, "product": catalogue.ready}
 
 
 async def serve(runtime: Runtime) -> None:
     """Answer for carts."""
     config = Config.from_env(runtime.env)
     async with AsyncExitStack() as stack:
-        book, checks = await _book(stack, runtime, config)
-        api = CartApi(book)
+        service, checks = await _service(stack, runtime, config)
+        api = CartApi(service)
         services = {SERVICE: lambda server: add_CartServiceServicer_to_server(api, server)}
         await runtime.serve(config, services, checks)
 
 
 async def consume(runtime: Runtime) -> None:
-    """Take what was bought out of carts."""
+    """Remove what was bought from carts."""
     config = ConsumerConfig.from_env(runtime.env)
     async with AsyncExitStack() as stack:
-        book, checks = await _book(stack, runtime, config)
-        remover = PurchaseRemover(book.remove_bought, runtime.log)
+        service, checks = await _service(stack, runtime, config)
+        remover = PurchaseRemover(service.remove_bought, runtime.log)
         consumer = Consumer(
             config.brokers(),
             config.checkout_topic,

@@ -1,7 +1,7 @@
 """Reading and changing carts.
 
-A change is a pure function under a compare-and-set on the document's version. Around each write stands the cache's
-protocol: readers are kept off the cached value before the document changes, and the writer itself never stores one.
+A change is a pure function under a compare-and-set on the document's version. Each write follows the cache's protocol:
+before the document changes the cached value is invalidated and readers bypass the cache; a writer never stores a value.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ CHANGE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedProduct:
     """A product as the catalogue shows it; the price is in minor units."""
 
     name: str
@@ -39,51 +39,54 @@ class Listed:
 
 
 class Carts(Protocol):
-    """Where the documents are."""
+    """The store of the documents."""
 
     async def get(self, user_id: int) -> Cart:
-        """Read a document from the primary; a cart that was never written is version 0."""
+        """Read a document from the primary; a cart that was never written has version 0."""
 
     async def replace(self, before: Cart, after: Cart) -> bool:
-        """Write `after` where the document still has the version of `before`; OutcomeUnknown: the reply was lost."""
+        """Write `after` if the document still has the version of `before`, and return whether it did.
+
+        OutcomeUnknown: the reply was lost.
+        """
 
 
 class Cache(Protocol):
-    """The cache of documents. A cache that is away is a miss."""
+    """The cache of documents. A cache that is unavailable is a miss."""
 
     async def read(self, user_id: int) -> tuple[Cart | None, str]:
-        """Give the cached cart, or the lease under which a reader may fill it; neither while a write is under way."""
+        """Return the cached cart, or the lease under which a reader may fill it; neither while a write is under way."""
 
     async def fill(self, cart: Cart, lease: str) -> None:
-        """Store what was read, if the lease still holds."""
+        """Store what was read, if the lease is still valid."""
 
     async def begin_write(self, user_id: int) -> str:
-        """Keep readers off the value; give a token, empty once the cache is known to be away.
+        """Invalidate the value, and return a token; it is empty once the cache is known to be unavailable.
 
-        Unavailable where it cannot be told: a write that readers may not see must not be acknowledged.
+        Unavailable when neither is certain: a write that readers may not see must not be acknowledged.
         """
 
     async def end_write(self, user_id: int, token: str) -> None:
-        """Let readers in again, on no value."""
+        """Let readers use the cache again; it holds no value."""
 
 
 class Catalogue(Protocol):
-    """What can be bought, at most a second old."""
+    """The products that can be bought, at most a second old."""
 
-    async def products(self) -> Mapping[int, Listed]:
-        """Give the products by id; Unavailable when they are not known."""
+    async def products(self) -> Mapping[int, ListedProduct]:
+        """Return the products by id; Unavailable when they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CartView:
     """A cart with the names and prices of now; a line whose product is not in `products` cannot be bought."""
 
     cart: Cart
-    products: Mapping[int, Listed]
+    products: Mapping[int, ListedProduct]
 
 
-class CartBook:
-    """The carts of all users."""
+class CartService:
+    """Reads and changes the carts of all users."""
 
     def __init__(self, carts: Carts, cache: Cache, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
         self._carts = carts
@@ -92,8 +95,8 @@ class CartBook:
         self._clock = clock
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
-    async def read(self, user_id: int) -> Shown:
-        """Give a user's cart, never older than the last write that was acknowledged."""
+    async def read(self, user_id: int) -> CartView:
+        """Return a user's cart, never older than the last acknowledged write."""
         cart, lease = await self._cache.read(user_id)
         if cart is None:
             cart = await self._carts.get(user_id)
@@ -102,10 +105,10 @@ class CartBook:
         return await self._shown(cart)
 
     async def for_claim(self, user_id: int, bought: Sequence[Purchase]) -> Cart:
-        """Take out what was bought, and give the document itself."""
+        """Remove what was bought, and return the document itself."""
         return await self.remove_bought(user_id, bought) if bought else await self._carts.get(user_id)
 
-    async def add(self, user_id: int, product_id: int, quantity: int) -> Shown:
+    async def add(self, user_id: int, product_id: int, quantity: int) -> CartView:
         """Add to a cart; UnknownProduct for what is not in the catalogue."""
         change = add(product_id, quantity)
         products = await self._catalogue.products()
@@ -113,34 +116,34 @@ class CartBook:
             raise UnknownProduct
         return await self._changed(user_id, change, products)
 
-    async def set_quantity(self, user_id: int, product_id: int, quantity: int) -> Shown:
+    async def set_quantity(self, user_id: int, product_id: int, quantity: int) -> CartView:
         """Set the quantity of a line; UnknownProduct where its product has left the catalogue."""
         products = await self._catalogue.products()  # first: a change that was made is never reported as failed
         change = set_quantity(product_id, quantity, listed=product_id in products)
         return await self._changed(user_id, change, products)
 
-    async def remove(self, user_id: int, product_id: int) -> Shown:
-        """Take a line out."""
+    async def remove(self, user_id: int, product_id: int) -> CartView:
+        """Remove a line."""
         return await self._changed(user_id, remove(product_id), await self._catalogue.products())
 
-    async def clear(self, user_id: int) -> Shown:
-        """Take every line out."""
-        return Shown(await self._change(user_id, clear), {})
+    async def clear(self, user_id: int) -> CartView:
+        """Remove every line."""
+        return CartView(await self._change(user_id, clear), {})
 
     async def remove_bought(self, user_id: int, bought: Sequence[Purchase]) -> Cart:
-        """Take out what was bought, once."""
+        """Remove what was bought, once."""
         return await self._change(user_id, remove_bought(bought))
 
-    async def _shown(self, cart: Cart) -> Shown:
-        return Shown(cart, await self._catalogue.products() if cart.lines else {})
+    async def _shown(self, cart: Cart) -> CartView:
+        return CartView(cart, await self._catalogue.products() if cart.lines else {})
 
-    async def _changed(self, user_id: int, change: Change, products: Mapping[int, Listed]) -> Shown:
-        """Apply a shopper's change, which also keeps the names of the products for the time after they are gone."""
+    async def _changed(self, user_id: int, change: Change, products: Mapping[int, ListedProduct]) -> CartView:
+        """Apply a shopper's change, and keep the names of the products, which are shown once they are gone."""
         names = {product_id: product.name for product_id, product in products.items()}
-        return Shown(await self._change(user_id, with_names(change, names)), products)
+        return CartView(await self._change(user_id, with_names(change, names)), products)
 
     async def _change(self, user_id: int, change: Change) -> Cart:
-        """Apply a change under the cache's protocol; the lock only makes lost races rare."""
+        """Apply a change under the cache's protocol. The lock only makes lost compare-and-sets rare."""
         lock = self._locks.setdefault(user_id, asyncio.Lock())
         async with lock:
             cart = await self._carts.get(user_id)
@@ -150,7 +153,7 @@ class CartBook:
             try:
                 after = await self._compare_and_set(user_id, cart, change)
             except OutcomeUnknown:
-                raise  # the write may still land: the token keeps readers off until it has run out
+                raise  # the write may still be applied: readers bypass the cache until the token expires
             except Fault:
                 await self._cache.end_write(user_id, token)
                 raise
@@ -158,8 +161,8 @@ class CartBook:
             return after
 
     async def _compare_and_set(self, user_id: int, cart: Cart, change: Change) -> Cart:
-        """Apply a change until it is the next version; OutcomeUnknown once a write may be there or not."""
-        unsure: list[Cart] = []  # written, perhaps: such a write may also land later
+        """Apply a change until it is the next version; OutcomeUnknown when a write may or may not have been applied."""
+        unconfirmed: list[Cart] = []  # writes without a reply, which may be applied later
         ends_at = asyncio.get_running_loop().time() + CHANGE_SECONDS
         while asyncio.get_running_loop().time() < ends_at:
             after = change(cart)
@@ -170,28 +173,28 @@ class CartBook:
                 if await self._carts.replace(cart, after):
                     return after
             except OutcomeUnknown:
-                unsure.append(after)
-            there = await self._seen_after(user_id, unsure)
-            if there in unsure:
+                unconfirmed.append(after)
+            there = await self._read_back(user_id, unconfirmed)
+            if there in unconfirmed:
                 return there
-            if unsure and there.version != cart.version:
+            if unconfirmed and there.version != cart.version:
                 raise OutcomeUnknown("the reply to a write was lost, and the cart has changed since")
             cart = there
-        if unsure:
+        if unconfirmed:
             raise OutcomeUnknown("the reply to a write was lost")
         raise Unavailable("the cart is being changed; try again")
 
-    async def _seen_after(self, user_id: int, unsure: Sequence[Cart]) -> Cart:
+    async def _read_back(self, user_id: int, unconfirmed: Sequence[Cart]) -> Cart:
         try:
             return await self._carts.get(user_id)
         except Unavailable as fault:
-            if unsure:
+            if unconfirmed:
                 raise OutcomeUnknown("the reply to a write was lost") from fault
             raise
 
 
 async def each(work: Sequence[Awaitable[V]]) -> list[V | Fault]:
-    """Do several at once; a fault is the outcome of its own."""
+    """Await all at once; return the result of each, or the fault that it raised."""
 
     async def one(item: Awaitable[V]) -> V | Fault:
         try:

@@ -35,7 +35,7 @@ class Recent(Protocol):
     """The rows of checkouts, for those who compare themselves with them."""
 
     async def recent(self, origin: Origin, ended_within: float, limit: int) -> Sequence[Session]:
-        """Give those of an origin that run, or that ended within so many seconds, oldest first."""
+        """Return those of an origin that run, or that ended within so many seconds, oldest first."""
 
 
 class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
@@ -93,7 +93,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         return pb.CancelCheckoutsResponse(results=results)
 
     async def ListCheckouts(self, request: pb.ListCheckoutsRequest, context: Any) -> pb.ListCheckoutsResponse:
-        """Give what runs, and what has just ended."""
+        """Return what runs, and what has just ended."""
         limit = min(request.most or MAX_LISTED, MAX_LISTED)
         sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, limit)
         return pb.ListCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
@@ -101,7 +101,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
     async def WatchCheckouts(
         self, request: pb.WatchCheckoutsRequest, context: Any
     ) -> AsyncIterator[pb.WatchCheckoutsResponse]:
-        """Give every change, until the service stops."""
+        """Return every change, until the service stops."""
         async for sessions in self._follow():
             yield pb.WatchCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
 

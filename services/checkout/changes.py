@@ -23,7 +23,7 @@ class Changed(Protocol):
         """Give (id, version, changed at) from a little before `cursor` on, or before now."""
 
     async def load_many(self, checkout_ids: Sequence[str]) -> Sequence[Session]:
-        """Give those checkouts that exist."""
+        """Return those checkouts that exist."""
 
 
 async def follow(

@@ -1,7 +1,7 @@
-"""The services that a checkout calls, behind the ports of its driver and use cases.
+"""The services that a checkout calls, behind the ports of its driver and its claims.
 
-Retries happen here and nowhere else on the way: at most three attempts in the request path, one in the recovery worker,
-whose pauses are its own. The time budgets are those of docs/operations.md.
+Calls are retried here and nowhere else: at most three attempts in the request path, and one in the recovery worker, which
+has pauses of its own. The time budgets are those of docs/operations.md.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +44,7 @@ class CartClient:
         self._retry = Retrier(endpoint.name, metrics)
 
     async def content(self, user_id: int, bought: Sequence[Purchase]) -> CartContent:
-        """Remove what was bought, then read the document itself."""
+        """Remove the purchases from the cart, then read the document past every cache."""
 
         async def ask() -> CartContent:
             item = cart_pb2.GetCart(user_id=user_id, for_claim=True, bought=[_purchase(one) for one in bought])
@@ -74,7 +74,7 @@ class ProductClient:
         self._retry = Retrier(endpoint.name, metrics)
 
     async def priced(self, product_ids: Sequence[int]) -> Sequence[Priced | Fault]:
-        """Give each product as it is now, or the fault of asking for it."""
+        """Return each product as it is now, or the fault that its request ended with."""
 
         async def ask() -> Sequence[Priced | Fault]:
             request = product_pb2.GetProductsRequest()
@@ -99,7 +99,7 @@ class InventoryClient:
         self._retry = Retrier(endpoint.name, metrics, attempts=attempts)
 
     async def reserve(self, session: Session) -> Reservation:
-        """Hold the lines."""
+        """Reserve the lines."""
 
         def request() -> inventory_pb2.ReserveRequest:
             lines = [
@@ -113,7 +113,7 @@ class InventoryClient:
         return await self._ask(self._stub.Reserve, request, RESERVE_SECONDS)
 
     async def pin(self, session: Session) -> Reservation:
-        """Take the expiry off."""
+        """Remove the reservation's expiry."""
         return await self._ask(self._stub.Pin, lambda: _ref(session), PIN_SECONDS)
 
     async def confirm(self, session: Session) -> Reservation:
@@ -121,7 +121,7 @@ class InventoryClient:
         return await self._ask(self._stub.Confirm, lambda: _ref(session), CONFIRM_SECONDS)
 
     async def release(self, session: Session) -> Reservation:
-        """Return what is held, or bar a late reservation."""
+        """Return the reserved stock; without a reservation leave a tombstone, which bars a late one."""
         return await self._ask(self._stub.Release, lambda: _ref(session), RELEASE_SECONDS)
 
     async def _ask(
@@ -168,7 +168,7 @@ class PaymentClient:
         return await self._ask(self._stub.Charge, request)
 
     async def cancel(self, session: Session) -> Payment:
-        """End the payment if it is not captured."""
+        """Cancel the payment if it is not captured."""
 
         def request() -> payment_pb2.CancelRequest:
             item = payment_pb2.CancelPayment(checkout_id=session.id)

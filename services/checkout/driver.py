@@ -35,7 +35,7 @@ class Payments(Protocol):
         """Charge the total."""
 
     async def cancel(self, session: Session) -> Payment:
-        """End the payment if it is not captured."""
+        """Cancel the payment if it is not captured."""
 
 
 class Claims(Protocol):
@@ -58,7 +58,7 @@ class Sessions(Protocol):
         """Read a row; UnknownCheckout when there is none."""
 
     async def park(self, session: Session, error: str, *, max_pause: float = ...) -> None:
-        """Give the lease up. Recovery tries again after a pause that grows with each attempt, up to `max_pause` seconds."""
+        """Return the lease up. Recovery tries again after a pause that grows with each attempt, up to `max_pause` seconds."""
 
 
 class Driver:

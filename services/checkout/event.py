@@ -9,7 +9,7 @@ from services.pb import events_pb2 as pb
 
 
 def completed_event(session: Session, event_id: str, now: datetime) -> str:
-    """Give the proto3 JSON of CheckoutCompleted."""
+    """Return the proto3 JSON of CheckoutCompleted."""
     return MessageToJson(
         pb.CheckoutCompleted(
             event_id=event_id,

@@ -1,7 +1,7 @@
-"""Takes over sagas that nobody drives any more, and drives them with the same `advance` as the request path.
+"""Takes over sagas whose driver has lost its lease, and drives them with the same `advance` as the request path.
 
-Two recoveries at once are harmless: a lease is taken by one statement, every write is fenced by its epoch, and every call
-to another part is idempotent.
+Several recovery workers can run at once: a lease is taken by one statement, every write is fenced by its epoch, and every
+call to another service is idempotent.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from services.checkout.domain import LostLease, Session
 from services.errors import Transient
 
 BATCH = 20
-SAGA_SECONDS = 8.0  # less than a lease: what takes longer is parked and taken up again
+SAGA_SECONDS = 8.0  # less than a lease: a saga that needs longer is parked and taken over again
 
 
 class Leases(Protocol):
@@ -25,7 +25,7 @@ class Leases(Protocol):
         """Take the lease of up to `limit` of them."""
 
     async def oldest_running_seconds(self) -> float:
-        """Give the age of the oldest checkout that has not ended."""
+        """Return the age of the oldest checkout that has not ended."""
 
 
 class Recovery:

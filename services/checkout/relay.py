@@ -153,7 +153,7 @@ class Relay:
         return len(rows)
 
     async def resign(self) -> None:
-        """Give the lead up, so that another need not wait for the lease to end."""
+        """Return the lead up, so that another need not wait for the lease to end."""
         await self._db.fetch("UPDATE outbox_leader SET until = '-infinity' WHERE owner = $1", self._owner)
 
     async def _leads(self) -> bool:

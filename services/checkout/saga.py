@@ -141,17 +141,17 @@ def apply(session: Session, move: Move, now: datetime) -> Session:
 
 
 def accepted_records(now: datetime) -> tuple[StepRecord, ...]:
-    """Give the records of a saga that has been accepted, and claims nothing yet."""
+    """Return the records of a saga that has been accepted, and claims nothing yet."""
     return (StepRecord("claim", "running", 1, now),)
 
 
 def claimed_records(steps: tuple[StepRecord, ...], now: datetime) -> tuple[StepRecord, ...]:
-    """Give the records of an accepted saga that has just been claimed."""
+    """Return the records of an accepted saga that has just been claimed."""
     return _record(steps, Step.ACCEPTED, Step.CLAIMED, now)
 
 
 def first_records(now: datetime) -> tuple[StepRecord, ...]:
-    """Give the records of a saga that has just been claimed."""
+    """Return the records of a saga that has just been claimed."""
     return StepRecord("claim", "done", 1, now, now), StepRecord("reserve", "running", 1, now)
 
 
@@ -161,7 +161,7 @@ def tried_again(steps: tuple[StepRecord, ...]) -> tuple[StepRecord, ...]:
 
 
 def shown_step(session: Session) -> str:
-    """Give the step to show: of a failed checkout the one that failed."""
+    """Return the step to show: of a failed checkout the one that failed."""
     if session.step is Step.FAILED:
         return next((record.name for record in session.steps if record.state == "failed"), "claim")
     return SHOWN[session.step]

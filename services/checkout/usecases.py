@@ -33,7 +33,7 @@ class Sessions(Protocol):
         """Return the checkout of a key; None when the key has none."""
 
     async def get(self, user_id: int, checkout_ids: Sequence[str]) -> Sequence[Session]:
-        """Give those of the user's checkouts that exist."""
+        """Return those of the user's checkouts that exist."""
 
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""

@@ -6,7 +6,7 @@ from typing import Any
 from services.chassis.resilience import Retrier
 from services.chassis.rpc import batch
 from services.errors import Fault, Invalid
-from services.inventory.domain import Delivery, Reservation, Stock, checked_id, want
+from services.inventory.domain import Delivery, Reservation, Stock, checked_id, checked_request
 from services.inventory.usecases import Warehouse
 from services.pb import inventory_pb2 as pb
 from services.pb import inventory_pb2_grpc
@@ -17,7 +17,7 @@ Act = Callable[[Sequence[str]], Awaitable[list[Reservation | Fault]]]
 
 
 class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
-    """Message ↔ domain; a deadlock or a lock that is waited for too long is tried again here."""
+    """Message ↔ domain; a deadlock or a lock timeout is retried here."""
 
     def __init__(self, warehouse: Warehouse, retry: Retrier) -> None:
         self._warehouse = warehouse
@@ -27,15 +27,17 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
         """Hold stock."""
         results = await batch(
             request.items,
-            parse=lambda item: want(item.checkout_id, [(line.product_id, line.quantity) for line in item.lines]),
-            act=lambda wants: self._retry(lambda: self._warehouse.reserve(wants)),
+            parse=lambda item: checked_request(
+                item.checkout_id, [(line.product_id, line.quantity) for line in item.lines]
+            ),
+            act=lambda requests: self._retry(lambda: self._warehouse.reserve(requests)),
             render=_result,
             refused=pb.ReservationResult,
         )
         return pb.ReservationsResponse(results=results)
 
     async def Pin(self, request: pb.ReservationsRequest, context: Any) -> pb.ReservationsResponse:
-        """Take the expiry off."""
+        """Remove the expiry of reservations."""
         return await self._by_id(request, self._warehouse.pin)
 
     async def Confirm(self, request: pb.ReservationsRequest, context: Any) -> pb.ReservationsResponse:
@@ -67,7 +69,9 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
 def _result(reservation: Reservation) -> pb.ReservationResult:
     return pb.ReservationResult(
         reservation=pb.Reservation(
-            checkout_id=reservation.checkout_id, state=reservation.state.value, product_id=reservation.product_id
+            checkout_id=reservation.checkout_id,
+            state=reservation.state.value,
+            product_id=reservation.short_product_id or 0,
         )
     )
 

@@ -1,4 +1,4 @@
-"""Reservations of stock, and what can be wrong with asking for one."""
+"""Reservations of stock, and what is wrong with a request for one."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ MAX_QUANTITY = 10_000
 
 
 class State(StrEnum):
-    """What holds of a reservation. INSUFFICIENT is an answer only, never stored."""
+    """The state of a reservation. INSUFFICIENT is an answer only; it is never stored."""
 
     HELD = "HELD"
     PINNED = "PINNED"
@@ -21,7 +21,7 @@ class State(StrEnum):
 
 
 class NotHeld(Conflict):
-    """The reservation is not in a state that allows what was asked."""
+    """The state of the reservation does not allow the request."""
 
     def __init__(self, checkout_id: str, state: str) -> None:
         super().__init__(f"the reservation is {state or 'unknown'}")
@@ -30,15 +30,15 @@ class NotHeld(Conflict):
 
 
 class OtherLines(Invalid):
-    """The checkout has reserved other lines before."""
+    """The checkout already has a reservation of other lines."""
 
     def __init__(self) -> None:
         super().__init__("this checkout has reserved other lines")
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """Lines of (product id, quantity) to hold for a checkout, by product id."""
+class ReservationRequest:
+    """Lines of (product id, quantity) to hold for a checkout, ordered by product id."""
 
     checkout_id: str
     lines: tuple[tuple[int, int], ...]
@@ -46,11 +46,11 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The answer; `product_id` is the first product that fell short, with INSUFFICIENT."""
+    """A reservation; with INSUFFICIENT `short_product_id` is the first product of which there is too little."""
 
     checkout_id: str
     state: State
-    product_id: int = 0
+    short_product_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +72,19 @@ class Stock:
     sold: int
 
 
-def want(checkout_id: str, lines: list[tuple[int, int]]) -> Want:
-    """Give a checked wish; Invalid says what is wrong with it."""
+def checked_request(checkout_id: str, lines: list[tuple[int, int]]) -> ReservationRequest:
+    """Return the request; Invalid says what is wrong with it."""
     if not 1 <= len(lines) <= MAX_LINES:
         raise Invalid(f"a reservation has 1 to {MAX_LINES} lines")
     if len({product_id for product_id, _ in lines}) != len(lines):
         raise Invalid("a product stands in one line only")
     if any(product_id < 1 or not 1 <= quantity <= MAX_QUANTITY for product_id, quantity in lines):
         raise Invalid(f"product ids are positive, quantities 1 to {MAX_QUANTITY}")
-    return Want(checked_id(checkout_id), tuple(sorted(lines)))
+    return ReservationRequest(checked_id(checkout_id), tuple(sorted(lines)))
 
 
 def checked_id(text: str) -> str:
-    """Give the id, or raise Invalid."""
+    """Return the id; Invalid when it is malformed."""
     if not 1 <= len(text) <= 255 or not text.isprintable():  # noqa: PLR2004 - as every id
         raise Invalid("an id has 1 to 255 printable characters")
     return text

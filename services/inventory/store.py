@@ -6,7 +6,7 @@ import msgspec
 
 from services.chassis.postgres import Postgres, Row
 from services.errors import Fault, Invalid
-from services.inventory.domain import Delivery, NotHeld, OtherLines, Reservation, State, Stock, Want
+from services.inventory.domain import Delivery, NotHeld, OtherLines, Reservation, ReservationRequest, State, Stock
 
 
 class PostgresWarehouse:
@@ -17,20 +17,22 @@ class PostgresWarehouse:
         self._db = db
         self._ttl = ttl
 
-    async def reserve(self, wants: Sequence[Want]) -> list[Reservation | Fault]:
-        """Hold all lines of each wish, or none."""
+    async def reserve(self, requests: Sequence[ReservationRequest]) -> list[Reservation | Fault]:
+        """Hold all lines of each request, or none."""
         rows = await self._db.fetch(
             "SELECT * FROM reserve($1, make_interval(secs => $2)) ORDER BY ord",
-            msgspec.json.encode(wants).decode(),
+            msgspec.json.encode(requests).decode(),
             self._ttl,
         )
         return [
-            Reservation(want.checkout_id, State(row["state"]), row["product_id"]) if row["same"] else OtherLines()
-            for want, row in zip(wants, rows, strict=True)
+            Reservation(request.checkout_id, State(row["state"]), row["product_id"] or None)
+            if row["same"]
+            else OtherLines()
+            for request, row in zip(requests, rows, strict=True)
         ]
 
     async def pin(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Take the expiry off."""
+        """Remove the expiry of reservations."""
         return await self._call("pin", checkout_ids, {State.PINNED, State.CONFIRMED})
 
     async def confirm(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
@@ -38,7 +40,7 @@ class PostgresWarehouse:
         return await self._call("confirm", checkout_ids, {State.CONFIRMED})
 
     async def release(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Return what is held, or leave a tombstone."""
+        """Return what is held; without a reservation insert a tombstone."""
         return await self._call("release", checkout_ids, {State.RELEASED, State.EXPIRED})
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
@@ -56,12 +58,12 @@ class PostgresWarehouse:
             for row in rows
         ]
 
-    async def expire(self, most: int) -> int:
+    async def expire(self, limit: int) -> int:
         """Return expired reservations to stock."""
-        return int((await self._db.fetch("SELECT expire($1) AS n", most))[0]["n"])
+        return int((await self._db.fetch("SELECT expire($1) AS n", limit))[0]["n"])
 
     async def ages(self) -> tuple[float, float]:
-        """Give the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
+        """Return the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
         row = (
             await self._db.fetch(
                 "SELECT coalesce(max(age) FILTER (WHERE state = 'HELD'), 0) AS held,"

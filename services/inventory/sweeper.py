@@ -10,11 +10,11 @@ BATCH = 100
 class Expiring(Protocol):
     """Reservations that may have expired."""
 
-    async def expire(self, most: int) -> int:
-        """Return up to `most` expired reservations to stock, and give how many."""
+    async def expire(self, limit: int) -> int:
+        """Return up to `limit` expired reservations to stock, and give how many."""
 
     async def ages(self) -> tuple[float, float]:
-        """Give the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
+        """Return the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
 
 
 class Sweeper:

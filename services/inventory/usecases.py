@@ -4,23 +4,23 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.errors import Fault
-from services.inventory.domain import Delivery, Reservation, Stock, Want
+from services.inventory.domain import Delivery, Reservation, ReservationRequest, Stock
 
 
 class Warehouse(Protocol):
-    """Where stock and reservations are kept. Each call is one transaction; an item that is refused fails alone."""
+    """The store of stock and reservations. Each call is one transaction; an item that is refused fails alone."""
 
-    async def reserve(self, wants: Sequence[Want]) -> list[Reservation | Fault]:
-        """Hold all lines of each wish, or none; a repeat answers the state that is there."""
+    async def reserve(self, requests: Sequence[ReservationRequest]) -> list[Reservation | Fault]:
+        """Hold all lines of each request, or none; a repeat returns the reservation as it is."""
 
     async def pin(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Take the expiry off; NotHeld once it has expired or was released."""
+        """Remove the expiry; NotHeld once the reservation has expired or was released."""
 
     async def confirm(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Sell what is held or pinned; NotHeld where it is not."""
+        """Sell what is held or pinned; NotHeld for a reservation that is neither."""
 
     async def release(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Return what is held; leave a tombstone where nothing is; NotHeld when it is sold."""
+        """Return what is held; without a reservation insert a tombstone; NotHeld when the stock is sold."""
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
         """Add received stock, once per restock id."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from services.chassis.rpc import batch
-from services.payment.domain import Payment, Wish, checked, checked_id
-from services.payment.usecases import Till
+from services.payment.domain import ChargeRequest, Payment, checked, checked_id
+from services.payment.usecases import PaymentProcessor
 from services.pb import payment_pb2 as pb
 from services.pb import payment_pb2_grpc
 
@@ -14,15 +14,15 @@ SERVICE = "cartwright.payment.PaymentService"
 class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
     """Message ↔ domain."""
 
-    def __init__(self, till: Till) -> None:
-        self._till = till
+    def __init__(self, processor: PaymentProcessor) -> None:
+        self._processor = processor
 
     async def Charge(self, request: pb.ChargeRequest, context: Any) -> pb.PaymentsResponse:
         """Charge, once per checkout."""
         results = await batch(
             request.items,
-            parse=lambda item: checked(Wish(item.checkout_id, item.user_id, item.amount_minor, item.currency)),
-            act=self._till.charge,
+            parse=lambda item: checked(ChargeRequest(item.checkout_id, item.user_id, item.amount_minor, item.currency)),
+            act=self._processor.charge,
             render=_result,
             refused=pb.PaymentResult,
         )
@@ -33,7 +33,7 @@ class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
         results = await batch(
             request.items,
             parse=lambda item: checked_id(item.checkout_id),
-            act=self._till.cancel,
+            act=self._processor.cancel,
             render=_result,
             refused=pb.PaymentResult,
         )

@@ -11,7 +11,7 @@ from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
 
 BANK_SECONDS = 1.8  # within the 2 s that a charge may take
-WAY_BACK_SECONDS = 0.15  # kept to write down what the bank said, or that it said nothing
+MARGIN_SECONDS = 0.15  # kept to store the outcome, or to report that there is none
 _STATES = {pb.CAPTURED: State.CAPTURED, pb.DECLINED: State.DECLINED, pb.CANCELLED: State.CANCELLED}
 
 
@@ -23,7 +23,7 @@ class BankClient:
         self._stub = bank_pb2_grpc.BankStub(endpoint.channel)
 
     async def charge(self, payment: Payment) -> tuple[State, str]:
-        """Charge; the bank must echo the amount, or nothing it says is believed."""
+        """Charge; an answer that does not echo the amount decides nothing."""
         request = pb.ChargeRequest(
             key=payment.checkout_id,
             user_id=payment.user_id,
@@ -44,7 +44,7 @@ class BankClient:
 
     async def _ask(self, method: Callable[..., Awaitable[Any]], request: Any) -> pb.Transaction:
         left = call.current().remaining()
-        within = BANK_SECONDS if left is None else min(BANK_SECONDS, left - WAY_BACK_SECONDS)
+        within = BANK_SECONDS if left is None else min(BANK_SECONDS, left - MARGIN_SECONDS)
         reply: pb.Transaction = await self._endpoint.send(method, request, within=within)
         return reply
 

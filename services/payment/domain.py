@@ -16,15 +16,15 @@ class State(StrEnum):
 
 
 class OtherPayment(Invalid):
-    """The checkout has a payment of another amount, currency or user."""
+    """The checkout already has a payment of another amount, currency or user."""
 
     def __init__(self) -> None:
         super().__init__("this checkout has another payment")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A payment that is asked for; the amount is in minor units."""
+class ChargeRequest:
+    """A request to charge the payment of a checkout; the amount is in minor units."""
 
     checkout_id: str
     user_id: int
@@ -34,7 +34,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as it is kept."""
+    """A payment as it is stored."""
 
     checkout_id: str
     user_id: int
@@ -43,22 +43,27 @@ class Payment:
     state: State
     provider_ref: str = ""
 
-    def is_for(self, wish: Wish) -> bool:
-        """Whether it is the payment that `wish` asks for; a tombstone is for any."""
+    def is_for(self, request: ChargeRequest) -> bool:
+        """Whether it is the payment that `request` asks for; a tombstone answers every request of its checkout."""
         mine = (self.user_id, self.amount_minor, self.currency)
-        return self.amount_minor == 0 or mine == (wish.user_id, wish.amount_minor, wish.currency)
+        return self.is_tombstone or mine == (request.user_id, request.amount_minor, request.currency)
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the checkout was cancelled before it was charged: no charge has the amount 0."""
+        return self.amount_minor == 0
 
 
-def checked(wish: Wish) -> Wish:
-    """Give the wish, or raise Invalid."""
-    checked_id(wish.checkout_id)
-    if wish.user_id < 1 or wish.amount_minor < 1 or len(wish.currency) != 3:  # noqa: PLR2004 - ISO 4217
+def checked(request: ChargeRequest) -> ChargeRequest:
+    """Return the request; Invalid when it is malformed."""
+    checked_id(request.checkout_id)
+    if request.user_id < 1 or request.amount_minor < 1 or len(request.currency) != 3:  # noqa: PLR2004 - ISO 4217
         raise Invalid("user_id and amount_minor must be positive, currency a code of three letters")
-    return wish
+    return request
 
 
 def checked_id(text: str) -> str:
-    """Give the checkout's id, or raise Invalid."""
+    """Return the checkout's id; Invalid when it is malformed."""
     if not 1 <= len(text) <= 255 or not text.isprintable():  # noqa: PLR2004 - as every id
         raise Invalid("checkout_id must be 1 to 255 printable characters")
     return text

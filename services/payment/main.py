@@ -16,43 +16,47 @@ from services.payment.config import Config, ResolverConfig
 from services.payment.domain import Payment
 from services.payment.resolver import Resolver
 from services.payment.store import PostgresPayments
-from services.payment.usecases import Till
+from services.payment.usecases import PaymentProcessor
 from services.pb.payment_pb2_grpc import add_PaymentServiceServicer_to_server
 
 SCHEMA = "payment"
 
 
-async def _till(
+async def _processor(
     stack: AsyncExitStack, runtime: Runtime, config: Config
-) -> tuple[Till, PostgresPayments, dict[str, Check]]:
+) -> tuple[PaymentProcessor, PostgresPayments, dict[str, Check]]:
     role = role_of(SCHEMA)
     db = Postgres(config.postgres_url, role=role, schema=SCHEMA, size=config.postgres_pool)
     await stack.enter_async_context(db)
     bank = await stack.enter_async_context(Endpoint("bank", config.bank_addr, runtime.metrics, tls=config.bank_tls))
     payments = PostgresPayments(db, resolve_after=config.resolve_after)
 
-    def on_silence(payment: Payment, fault: Fault) -> None:
+    def on_undecided(payment: Payment, fault: Fault) -> None:
         runtime.log.warning("undecided", checkout_id=payment.checkout_id, error=str(fault))
 
-    return Till(payments, BankClient(bank), on_silence=on_silence), payments, {"postgres": db.ready, "bank": bank.ready}
+    return (
+        PaymentProcessor(payments, BankClient(bank), on_undecided=on_undecided),
+        payments,
+        {"postgres": db.ready, "bank": bank.ready},
+    )
 
 
 async def serve(runtime: Runtime) -> None:
-    """Take payments."""
+    """Charge and cancel payments."""
     config = Config.from_env(runtime.env)
     async with AsyncExitStack() as stack:
-        till, _, checks = await _till(stack, runtime, config)
-        api = PaymentApi(till)
+        processor, _, checks = await _processor(stack, runtime, config)
+        api = PaymentApi(processor)
         services = {SERVICE: lambda server: add_PaymentServiceServicer_to_server(api, server)}
         await runtime.serve(config, services, checks)
 
 
 async def resolve(runtime: Runtime) -> None:
-    """Bring undecided payments to an outcome."""
+    """Resolve undecided payments."""
     config = ResolverConfig.from_env(runtime.env)
     async with AsyncExitStack() as stack:
-        till, payments, checks = await _till(stack, runtime, config)
-        worker = Resolver(payments, till.pursue, runtime.metrics)
+        processor, payments, checks = await _processor(stack, runtime, config)
+        worker = Resolver(payments, processor.resolve, runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
             await repeat(worker.run_once, stopping, runtime.log, least=0.5, most=2)

@@ -1,4 +1,4 @@
-"""Brings payments that were left without an outcome to one, by sending the same charge again."""
+"""Resolves payments that were left undecided, by sending the same charge again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,26 +8,28 @@ from services.chassis import call
 from services.chassis.telemetry import Metrics
 from services.payment.domain import Payment, State
 
-MOST = 20
+BATCH = 20
 ASK_SECONDS = 2.0
 
 
-class Open(Protocol):
-    """Payments without an outcome."""
+class UndecidedPayments(Protocol):
+    """The store of payments, as the resolver needs it."""
 
-    async def take_open(self, most: int) -> Sequence[Payment]:
-        """Give payments that have been undecided for a while, and put off their next turn."""
+    async def take_undecided(self, limit: int) -> Sequence[Payment]:
+        """Return up to `limit` payments that are due for another attempt, and schedule the attempt after it."""
 
-    async def oldest_open_seconds(self) -> float:
-        """Give the age of the oldest undecided payment."""
+    async def oldest_undecided_seconds(self) -> float:
+        """Return the age of the oldest undecided payment, in seconds."""
 
 
 class Resolver:
     """The resolver worker."""
 
-    def __init__(self, payments: Open, pursue: Callable[[Payment], Awaitable[Payment]], metrics: Metrics) -> None:
+    def __init__(
+        self, payments: UndecidedPayments, resolve: Callable[[Payment], Awaitable[Payment]], metrics: Metrics
+    ) -> None:
         self._payments = payments
-        self._pursue = pursue
+        self._resolve = resolve
         self._resolved = metrics.counter(
             "cartwright_payments_resolved_total", "Payments that got an outcome after having been left without one."
         )
@@ -36,11 +38,11 @@ class Resolver:
         )
 
     async def run_once(self) -> int:
-        """Ask again for a batch, and give how many have an outcome now."""
-        self._oldest.set(await self._payments.oldest_open_seconds())
+        """Charge a batch of undecided payments again; return how many have an outcome now."""
+        self._oldest.set(await self._payments.oldest_undecided_seconds())
         with call.within(call.incoming("", "", seconds=ASK_SECONDS)):
-            payments = await self._payments.take_open(MOST)
-            answers = await asyncio.gather(*(self._pursue(payment) for payment in payments))
+            payments = await self._payments.take_undecided(BATCH)
+            answers = await asyncio.gather(*(self._resolve(payment) for payment in payments))
         resolved = sum(payment.state is not State.INTENT for payment in answers)
         self._resolved.inc(resolved)
         return resolved

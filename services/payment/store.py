@@ -1,13 +1,13 @@
-"""Payments in PostgreSQL; every state is also written to a ledger that only grows."""
+"""Payments in PostgreSQL. Every state is also written to an append-only ledger."""
 
 from collections.abc import Sequence
 
 from services.chassis.postgres import Postgres, Row
-from services.payment.domain import Payment, State, Wish
+from services.payment.domain import ChargeRequest, Payment, State
 
 _COLUMNS = "checkout_id, user_id, amount_minor, currency, state, provider_ref"
 
-# A second look finds what a concurrent insert of the same checkout has committed meanwhile.
+# The payments are read afterwards: an insert of the same checkout may have been committed meanwhile by another process.
 _INSERT = """
 WITH new AS (
     INSERT INTO payments (checkout_id, user_id, amount_minor, currency, state, decided_at, next_attempt_at)
@@ -24,29 +24,29 @@ class PostgresPayments:
     """Fits the port Payments, and the resolver's."""
 
     def __init__(self, db: Postgres, *, resolve_after: float) -> None:
-        """Take the database, and after how many seconds without an outcome the resolver asks again."""
+        """Take the database, and the seconds without an outcome after which the resolver charges again."""
         self._db = db
         self._resolve_after = resolve_after
 
-    async def intend(self, wishes: Sequence[Wish]) -> list[Payment]:
-        """Insert intents where there is no payment; `attempts` counts the repeats."""
+    async def insert_intents(self, requests: Sequence[ChargeRequest]) -> list[Payment]:
+        """Insert an intent where there is no payment; `attempts` counts the repeats."""
         await self._insert(
-            [wish.checkout_id for wish in wishes],
-            [wish.user_id for wish in wishes],
-            [wish.amount_minor for wish in wishes],
-            [wish.currency for wish in wishes],
+            [request.checkout_id for request in requests],
+            [request.user_id for request in requests],
+            [request.amount_minor for request in requests],
+            [request.currency for request in requests],
             State.INTENT,
         )
-        return await self._read([wish.checkout_id for wish in wishes])
+        return await self._read([request.checkout_id for request in requests])
 
-    async def entomb(self, checkout_ids: Sequence[str]) -> list[Payment]:
-        """Insert tombstones where there is no payment."""
+    async def insert_tombstones(self, checkout_ids: Sequence[str]) -> list[Payment]:
+        """Insert a tombstone where there is no payment."""
         count = len(checkout_ids)
         await self._insert(list(checkout_ids), [0] * count, [0] * count, [""] * count, State.CANCELLED)
         return await self._read(checkout_ids)
 
     async def decide(self, checkout_id: str, state: State, provider_ref: str) -> Payment:
-        """Move an INTENT to a final state; where another was faster, its word stands."""
+        """Move an INTENT to a final state; a payment that is already final stays as it is."""
         await self._db.fetch(
             "WITH decided AS (UPDATE payments SET state = $2, provider_ref = $3, decided_at = clock_timestamp()"
             " WHERE checkout_id = $1 AND state = 'INTENT' RETURNING checkout_id, state)"
@@ -57,20 +57,20 @@ class PostgresPayments:
         )
         return (await self._read([checkout_id]))[0]
 
-    async def take_open(self, most: int) -> list[Payment]:
-        """Give payments that have been undecided for a while, and put off their next turn."""
+    async def take_undecided(self, limit: int) -> list[Payment]:
+        """Return up to `limit` payments that are due for another attempt, and schedule the attempt after it."""
         rows = await self._db.fetch(
             f"UPDATE payments SET attempts = attempts + 1, next_attempt_at = clock_timestamp() + make_interval("  # noqa: S608 - constants
             " secs => least(60, $2 * power(2, least(attempts, 10)))) WHERE checkout_id IN (SELECT checkout_id"
             " FROM payments WHERE state = 'INTENT' AND next_attempt_at <= clock_timestamp()"
             f" ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}",
-            most,
+            limit,
             self._resolve_after / 2,
         )
         return [_payment(row) for row in rows]
 
-    async def oldest_open_seconds(self) -> float:
-        """Give the age of the oldest undecided payment."""
+    async def oldest_undecided_seconds(self) -> float:
+        """Return the age of the oldest undecided payment, in seconds; 0 when there is none."""
         rows = await self._db.fetch(
             "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age"
             " FROM payments WHERE state = 'INTENT'"

@@ -1,4 +1,4 @@
-"""Driving a payment to an outcome, and never taking silence for a refusal.
+"""Bringing a payment to an outcome. A provider that does not answer has not declined.
 
 The intent is committed before the provider is called, and the outcome by a compare-and-set: whoever loses reads what the
 winner wrote.
@@ -9,57 +9,59 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services.errors import Fault
-from services.payment.domain import OtherPayment, Payment, State, Wish
+from services.payment.domain import ChargeRequest, OtherPayment, Payment, State
 
 
 class Payments(Protocol):
-    """Where payments are kept."""
+    """The store of payments."""
 
-    async def intend(self, wishes: Sequence[Wish]) -> list[Payment]:
-        """Insert an INTENT for each checkout without a payment, and give the payment of each."""
+    async def insert_intents(self, requests: Sequence[ChargeRequest]) -> list[Payment]:
+        """Insert an INTENT for each checkout without a payment, and return the payment of each."""
 
-    async def entomb(self, checkout_ids: Sequence[str]) -> list[Payment]:
-        """Insert a CANCELLED payment for each checkout without one, and give the payment of each."""
+    async def insert_tombstones(self, checkout_ids: Sequence[str]) -> list[Payment]:
+        """Insert a CANCELLED payment for each checkout without one, and return the payment of each."""
 
     async def decide(self, checkout_id: str, state: State, provider_ref: str) -> Payment:
-        """Move an INTENT to `state`, and give the payment as it is then."""
+        """Move an INTENT to `state`, and return the payment as it is then."""
 
 
 class Provider(Protocol):
-    """Who moves the money. Both are idempotent by checkout; a fault of any kind leaves the outcome open.
+    """The payment provider. Both calls are idempotent by checkout; after a fault of any kind the outcome is unknown.
 
-    Only a state that the provider gives decides. Its refusal of a request says nothing about a request before it.
+    Only a state that the provider returns decides. Its refusal of a request says nothing about an earlier request.
     """
 
     async def charge(self, payment: Payment) -> tuple[State, str]:
-        """Charge, and give the final state with the provider's reference."""
+        """Charge, and return the final state with the provider's reference."""
 
     async def cancel(self, checkout_id: str) -> tuple[State, str]:
-        """Void what is not captured, and give the final state with the provider's reference."""
+        """Void what is not captured, and return the final state with the provider's reference."""
 
 
-class Till:
-    """One payment per checkout."""
+class PaymentProcessor:
+    """Charges and cancels: one payment a checkout."""
 
-    def __init__(self, payments: Payments, provider: Provider, *, on_silence: Callable[[Payment, Fault], None]) -> None:
+    def __init__(
+        self, payments: Payments, provider: Provider, *, on_undecided: Callable[[Payment, Fault], None]
+    ) -> None:
         self._payments = payments
         self._provider = provider
-        self._on_silence = on_silence
+        self._on_undecided = on_undecided
 
-    async def charge(self, wishes: Sequence[Wish]) -> list[Payment | Fault]:
-        """Charge each; a repeat gives the stored outcome, INTENT where the provider has not said."""
-        payments = await self._payments.intend(wishes)
+    async def charge(self, requests: Sequence[ChargeRequest]) -> list[Payment | Fault]:
+        """Charge each; a repeat returns the stored outcome, INTENT while the provider has not answered."""
+        payments = await self._payments.insert_intents(requests)
 
-        async def one(wish: Wish, payment: Payment) -> Payment | Fault:
-            if not payment.is_for(wish):
+        async def one(request: ChargeRequest, payment: Payment) -> Payment | Fault:
+            if not payment.is_for(request):
                 return OtherPayment()
-            return await self.pursue(payment)
+            return await self.resolve(payment)
 
-        return list(await asyncio.gather(*(one(*pair) for pair in zip(wishes, payments, strict=True))))
+        return list(await asyncio.gather(*(one(*pair) for pair in zip(requests, payments, strict=True))))
 
     async def cancel(self, checkout_ids: Sequence[str]) -> list[Payment | Fault]:
-        """End each payment that is not captured; CAPTURED says that it came too late."""
-        payments = await self._payments.entomb(checkout_ids)
+        """Cancel each payment that is not captured; CAPTURED: the cancellation came too late."""
+        payments = await self._payments.insert_tombstones(checkout_ids)
 
         async def one(payment: Payment) -> Payment | Fault:
             if payment.state is not State.INTENT:
@@ -68,18 +70,18 @@ class Till:
                 state, reference = await self._provider.cancel(payment.checkout_id)
                 return await self._payments.decide(payment.checkout_id, state, reference)
             except Fault as fault:
-                self._on_silence(payment, fault)
+                self._on_undecided(payment, fault)
                 return payment
 
         return list(await asyncio.gather(*(one(payment) for payment in payments)))
 
-    async def pursue(self, payment: Payment) -> Payment:
-        """Ask the provider for an undecided payment's outcome by sending the same charge again."""
+    async def resolve(self, payment: Payment) -> Payment:
+        """Send the charge of an undecided payment again, and return the payment with the provider's outcome."""
         if payment.state is not State.INTENT:
             return payment
         try:
             state, reference = await self._provider.charge(payment)
             return await self._payments.decide(payment.checkout_id, state, reference)
         except Fault as fault:
-            self._on_silence(payment, fault)
+            self._on_undecided(payment, fault)
             return payment

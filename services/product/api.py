@@ -19,7 +19,7 @@ class ProductApi(product_pb2_grpc.ProductServiceServicer):
         self._catalogue = catalogue
 
     async def ListProducts(self, request: pb.ListProductsRequest, context: Any) -> pb.ListProductsResponse:
-        """Give the whole catalogue."""
+        """Return the whole catalogue."""
         return pb.ListProductsResponse(
             products=[_message(product) for product in await self._catalogue.list_products()]
         )

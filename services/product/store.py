@@ -15,11 +15,11 @@ class PostgresProducts:
         self._db = db
 
     async def all(self) -> list[Product]:
-        """Give every product, by id."""
+        """Return every product, by id."""
         return [_product(row) for row in await self._db.fetch(f"SELECT {_COLUMNS} FROM products ORDER BY id")]  # noqa: S608 - constant
 
     async def by_ids(self, ids: Sequence[int]) -> list[Product]:
-        """Give those of `ids` that exist."""
+        """Return those of `ids` that exist."""
         rows = await self._db.fetch(
             f"SELECT {_COLUMNS} FROM products WHERE id = ANY($1::bigint[])",  # noqa: S608 - constant
             list(ids),

@@ -10,10 +10,10 @@ class Products(Protocol):
     """Where products are kept."""
 
     async def all(self) -> list[Product]:
-        """Give every product, by id; Unavailable when the store is away."""
+        """Return every product, by id; Unavailable when the store is away."""
 
     async def by_ids(self, ids: Sequence[int]) -> list[Product]:
-        """Give those of `ids` that exist, in any order; Unavailable when the store is away."""
+        """Return those of `ids` that exist, in any order; Unavailable when the store is away."""
 
 
 class Catalogue:
@@ -23,10 +23,10 @@ class Catalogue:
         self._products = products
 
     async def list_products(self) -> list[Product]:
-        """Give every product, by id."""
+        """Return every product, by id."""
         return await self._products.all()
 
     async def get_products(self, ids: Sequence[int]) -> list[Product | UnknownProduct]:
-        """Give the product of each id, or that there is none, in the order of `ids`."""
+        """Return the product of each id, or that there is none, in the order of `ids`."""
         found = {product.id: product for product in await self._products.by_ids(ids)}
         return [found.get(product_id) or UnknownProduct(product_id) for product_id in ids]

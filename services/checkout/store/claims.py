@@ -42,7 +42,7 @@ class ClaimQueries(Queries):
     """Writes claims, and reads what conflicts with them."""
 
     async def uncleared_purchases(self, user_id: int) -> list[Purchase]:
-        """Give the user's purchases of the cart that are not known to be gone from it."""
+        """Return the user's purchases of the cart that are not known to be gone from it."""
         rows = await self._db.fetch(
             "SELECT id, snapshot FROM checkout_sessions WHERE user_id = $1 AND source = 'cart'"
             " AND status = 'COMPLETED' AND cart_cleared_version IS NULL",
@@ -54,7 +54,7 @@ class ClaimQueries(Queries):
         ]
 
     async def conflicting(self, user_id: int, cart_version: int) -> list[Session]:
-        """Give the checkouts that conflict with a claim at this version of the cart."""
+        """Return the checkouts that conflict with a claim at this version of the cart."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS} FROM checkout_sessions WHERE {_CONFLICTING}",  # noqa: S608 - constants
             user_id,

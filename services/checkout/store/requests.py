@@ -41,7 +41,7 @@ class RequestQueries(Queries):
     """Writes and finds the checkouts of resources."""
 
     async def find_accepted(self, request: ResourceRequest) -> Session | None:
-        """Give the checkout of a resource's key; KeyReused where it is of something else."""
+        """Return the checkout of a resource's key; KeyReused where it is of something else."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS}, fingerprint FROM checkout_sessions"  # noqa: S608 - constants
             " WHERE user_id = $1 AND origin = 'resource' AND idempotency_key = $2",

@@ -40,7 +40,7 @@ class Queries:
 
 
 def session_of(row: Row) -> Session:
-    """Give the session of a row that has COLUMNS."""
+    """Return the session of a row that has COLUMNS."""
     return Session(
         id=str(row["id"]),
         user_id=row["user_id"],
@@ -75,21 +75,21 @@ def lines_of(snapshot: str) -> tuple[Line, ...]:
 
 
 def json_of(value: Any) -> str:
-    """Give the text of a jsonb column."""
+    """Return the text of a jsonb column."""
     return msgspec.json.encode(value).decode()
 
 
 def fingerprint_of(request: ResourceRequest) -> bytes:
-    """Give what must be the same when the key comes again."""
+    """Return what must be the same when the key comes again."""
     return hashlib.sha256(request.intention.encode()).digest()
 
 
 def completed_answer(checkout_id: str, order_id: str) -> bytes:
-    """Give the body of a purchase, which is stored and replayed for ever."""
+    """Return the body of a purchase, which is stored and replayed for ever."""
     return msgspec.json.encode({"checkout_id": checkout_id, "status": Status.COMPLETED.value, "order_id": order_id})
 
 
 def failed_answer(checkout_id: str, reason: Reason | None) -> bytes:
-    """Give the body of a failure, which is stored and replayed for ever."""
+    """Return the body of a failure, which is stored and replayed for ever."""
     body = {"checkout_id": checkout_id, "status": Status.FAILED.value}
     return msgspec.json.encode(body | ({"reason": reason.value} if reason else {}))

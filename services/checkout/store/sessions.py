@@ -14,7 +14,7 @@ class SessionQueries(Queries):
     """Reads rows; it changes nothing."""
 
     async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
-        """Give the checkout of a key."""
+        """Return the checkout of a key."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS} FROM checkout_sessions WHERE user_id = $1 AND origin = $2 AND idempotency_key = $3",  # noqa: S608 - constants
             user_id,
@@ -24,7 +24,7 @@ class SessionQueries(Queries):
         return session_of(rows[0]) if rows else None
 
     async def get(self, user_id: int, checkout_ids: Sequence[str]) -> list[Session]:
-        """Give those of the user's checkouts that exist; an id that is no UUID is none."""
+        """Return those of the user's checkouts that exist; an id that is no UUID is none."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS} FROM checkout_sessions WHERE user_id = $1 AND id = ANY($2::uuid[])",  # noqa: S608 - constants
             user_id,
@@ -40,7 +40,7 @@ class SessionQueries(Queries):
         return session_of(rows[0])
 
     async def load_many(self, checkout_ids: Sequence[str]) -> list[Session]:
-        """Give those checkouts that exist."""
+        """Return those checkouts that exist."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS} FROM checkout_sessions WHERE id = ANY($1::uuid[]) ORDER BY changed_at",  # noqa: S608 - constants
             list(checkout_ids),
@@ -48,7 +48,7 @@ class SessionQueries(Queries):
         return [session_of(row) for row in rows]
 
     async def recent(self, origin: Origin, ended_within: float, limit: int) -> list[Session]:
-        """Give those of an origin that run, or that ended within so many seconds, oldest first."""
+        """Return those of an origin that run, or that ended within so many seconds, oldest first."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS} FROM checkout_sessions WHERE origin = $1 AND (status = 'PROCESSING'"  # noqa: S608 - constants
             " OR changed_at > clock_timestamp() - make_interval(secs => $2)) ORDER BY created_at LIMIT $3",
@@ -68,7 +68,7 @@ class SessionQueries(Queries):
         return [(str(row["id"]), row["version"], row["changed_at"]) for row in rows]
 
     async def oldest_running_seconds(self) -> float:
-        """Give the age of the oldest checkout that has not ended, in seconds; 0 when none runs."""
+        """Return the age of the oldest checkout that has not ended, in seconds; 0 when none runs."""
         rows = await self._db.fetch(
             "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age"
             " FROM checkout_sessions WHERE status = 'PROCESSING'"

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from services.bank.api import ADMIN_SERVICE, SERVICE, BankAdminApi, BankApi
-from services.bank.domain import Behaviour, Charge, OtherCharge, State, Transaction, Whom, drawn
+from services.bank.domain import Behaviour, Charge, OtherCharge, Scope, State, Transaction, draw_outcome, scopes_of
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
 from services.chassis.env import process_environment
@@ -51,16 +51,19 @@ class MemoryLedger:
     async def cancel(self, key):
         return self._keep(Transaction(key, State.CANCELLED, 0, 0, "", f"ref-{key}"))
 
-    async def told(self, charge):
-        for scope in (f"checkout:{charge.key}", f"user:{charge.user_id}", "all"):
+    async def use_behaviour(self, charge):
+        for scope in scopes_of(charge):
             behaviour, times = self.behaviours.get(scope, (None, 0))
             if times:
                 self.behaviours[scope] = (behaviour, times - 1)
                 return behaviour
         return None
 
-    async def tell(self, whom, behaviour, times):
-        self.behaviours[whom.scope] = (behaviour, (times or math.inf) if behaviour else 0)
+    async def set_behaviour(self, scope, behaviour, times):
+        self.behaviours[scope] = (behaviour, math.inf if times is None else times)
+
+    async def reset_behaviour(self, scope):
+        self.behaviours.pop(scope, None)
 
 
 @pytest.fixture(scope="session")
@@ -231,8 +234,8 @@ async def test_bad_keys_and_orders_are_refused(stub, channel):
 
 def test_the_draw_keeps_to_its_rate_and_to_its_key():
     """A key's outcome is drawn once and for all, and as many are approved as the rate says."""
-    drawn_states = [drawn("s", str(n), 0.95) for n in range(10_000)]
-    assert drawn_states == [drawn("s", str(n), 0.95) for n in range(10_000)]
+    drawn_states = [draw_outcome("s", str(n), 0.95) for n in range(10_000)]
+    assert drawn_states == [draw_outcome("s", str(n), 0.95) for n in range(10_000)]
     assert 9300 < drawn_states.count(State.CAPTURED) < 9700
 
 
@@ -246,10 +249,10 @@ async def test_role_may_not_rewrite_the_ledger(db, sql):
         await db.fetch(sql)
 
 
-async def test_without_the_right_to_tell_it_nothing_told_counts(ledger):
-    """A behaviour that was left behind by a bank that could be told does not change what one that cannot does."""
-    told = Bank(ledger, seed="s", success_rate=1, admin=True)
-    await told.behave(Whom(), Behaviour.DECLINE, 0)
+async def test_without_admin_no_behaviour_counts(ledger):
+    """A behaviour that was set while it could be does not change a bank whose behaviour cannot be set."""
+    admin = Bank(ledger, seed="s", success_rate=1, admin=True)
+    await admin.set_behaviour(Scope.everybody(), Behaviour.DECLINE, None)
     charge = Charge("left-behind", 1, 100, "USD")
     assert (await Bank(ledger, seed="s", success_rate=1, admin=False).charge(charge)).state is State.CAPTURED
-    await told.behave(Whom(), None, 0)
+    await admin.reset_behaviour(Scope.everybody())

@@ -7,7 +7,7 @@ import pytest
 
 from services.cart.api import CartApi
 from services.cart.domain import Cart, add
-from services.cart.usecases import CartBook, Listed
+from services.cart.usecases import CartService, ListedProduct
 from services.pb import cart_pb2 as pb
 
 INVALID, NOT_FOUND = 3, 5  # gRPC status codes
@@ -17,7 +17,7 @@ class Catalogue:
     """Fits the port Catalogue; products leave it when a test takes them out."""
 
     def __init__(self):
-        self.there = {1: Listed("Laptop", 129999), 2: Listed("Mouse", 2999)}
+        self.there = {1: ListedProduct("Laptop", 129999), 2: ListedProduct("Mouse", 2999)}
 
     async def products(self):
         return dict(self.there)
@@ -39,7 +39,7 @@ def catalogue():
 def api(carts, cache, catalogue):
     """The service on either store and either cache."""
     now = datetime.now(UTC).replace(microsecond=0)
-    return CartApi(CartBook(carts, cache, catalogue, clock=lambda: now))
+    return CartApi(CartService(carts, cache, catalogue, clock=lambda: now))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_a_name_is_that_of_the_catalogue_while_it_has_one(ask, catalogue):
     await ask("AddItems", product_id=2, quantity=3)
     kept = catalogue.there.pop(2)
     assert shown(await ask("GetCarts")) == [("Mouse", 0, True)]
-    catalogue.there[2] = Listed("Trackball", kept.price_minor)
+    catalogue.there[2] = ListedProduct("Trackball", kept.price_minor)
     assert shown(await ask("GetCarts")) == [("Trackball", 2999, False)]
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.cart.domain import BadPurchase, Cart, Purchase, add
-from services.cart.usecases import CartBook, Listed
+from services.cart.usecases import CartService, ListedProduct
 from services.errors import OutcomeUnknown, Unavailable
 
 
@@ -61,7 +61,7 @@ class Listing:
     async def products(self):
         if self.away:
             raise Unavailable("away")
-        return {1: Listed("Laptop", 100)}
+        return {1: ListedProduct("Laptop", 100)}
 
 
 @pytest.fixture
@@ -83,44 +83,44 @@ def listing():
 
 
 @pytest.fixture
-def book(late, seen, listing):
-    """Wire a book of carts."""
-    return CartBook(late, seen, listing, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+def service(late, seen, listing):
+    """Wire the service of carts."""
+    return CartService(late, seen, listing, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
 
 
-async def test_a_write_that_lands_late_counts_once(book, late, seen):
+async def test_a_write_that_lands_late_counts_once(service, late, seen):
     """A write whose reply is lost and that lands during the retry is applied once."""
-    shown = await book.add(1, 1, 1)
+    shown = await service.add(1, 1, 1)
     assert shown.cart.lines[0].quantity == late.cart.lines[0].quantity == 2
     assert not seen.writing
 
 
-async def test_without_the_catalogue_nothing_is_changed(book, late, listing):
+async def test_without_the_catalogue_nothing_is_changed(service, late, listing):
     """A change that cannot be shown because the catalogue is away is not made either."""
     listing.away = True
-    for change in (book.remove(1, 1), book.set_quantity(1, 1, 5)):
+    for change in (service.remove(1, 1), service.set_quantity(1, 1, 5)):
         with pytest.raises(Unavailable):
             await change
     assert late.writes == 0
 
 
-async def test_a_write_that_cannot_be_announced(book, late, seen):
+async def test_a_write_that_cannot_be_announced(service, late, seen):
     """A write that readers may not see is not made."""
     seen.refusing = True
     with pytest.raises(Unavailable):
-        await book.add(1, 1, 1)
+        await service.add(1, 1, 1)
     assert late.writes == 0
 
 
-async def test_an_unknown_write_keeps_readers_off(book, late, seen):
+async def test_an_unknown_write_keeps_readers_off(service, late, seen):
     """A write that may still land is told as unknown, and leaves its token to run out."""
     late.silent = True
     with pytest.raises(OutcomeUnknown):
-        await book.add(1, 1, 1)
+        await service.add(1, 1, 1)
     assert seen.writing == ["token"]
 
 
-async def test_a_refused_change_lets_readers_in(book, late, seen, monkeypatch):
+async def test_a_refused_change_lets_readers_in(service, late, seen, monkeypatch):
     """A change that turns out to be impossible, because another came first, ends its write."""
 
     async def cleared(before, after):
@@ -129,7 +129,7 @@ async def test_a_refused_change_lets_readers_in(book, late, seen, monkeypatch):
 
     monkeypatch.setattr(late, "replace", cleared)
     with pytest.raises(Exception, match="not found in cart"):
-        await book.remove(1, 1)
+        await service.remove(1, 1)
     assert not seen.writing
 
 

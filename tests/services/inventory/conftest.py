@@ -24,19 +24,19 @@ class MemoryWarehouse:
         self.ttl, self.heads, self.deliveries = ttl, {}, set()
         self.stock = {product_id: [10, 0, 0] for product_id in (1, 2, 3)}  # available, reserved, sold
 
-    async def reserve(self, wants):
-        return [self._reserve(want) for want in wants]
+    async def reserve(self, requests):
+        return [self._reserve(request) for request in requests]
 
-    def _reserve(self, want):
-        if there := self.heads.get(want.checkout_id):
+    def _reserve(self, request):
+        if there := self.heads.get(request.checkout_id):
             state, lines, _ = there
-            return Reservation(want.checkout_id, state) if lines in {want.lines, ()} else OtherLines()
-        for product_id, quantity in want.lines:
+            return Reservation(request.checkout_id, state) if lines in {request.lines, ()} else OtherLines()
+        for product_id, quantity in request.lines:
             if self.stock.get(product_id, [0])[0] < quantity:
-                return Reservation(want.checkout_id, State.INSUFFICIENT, product_id)
-        self._book(want.lines, 0, 1)
-        self.heads[want.checkout_id] = (State.HELD, want.lines, time.monotonic() + self.ttl)
-        return Reservation(want.checkout_id, State.HELD)
+                return Reservation(request.checkout_id, State.INSUFFICIENT, product_id)
+        self._book(request.lines, 0, 1)
+        self.heads[request.checkout_id] = (State.HELD, request.lines, time.monotonic() + self.ttl)
+        return Reservation(request.checkout_id, State.HELD)
 
     def _book(self, lines, came, went):
         for product_id, quantity in lines:
@@ -60,9 +60,9 @@ class MemoryWarehouse:
         self._settle(checkout_ids, State.RELEASED, 0)
         return self._answers(checkout_ids, {State.RELEASED, State.EXPIRED})
 
-    async def expire(self, most):
+    async def expire(self, limit):
         now = time.monotonic()
-        over = [name for name, (state, _, until) in self.heads.items() if state is State.HELD and until <= now][:most]
+        over = [name for name, (state, _, until) in self.heads.items() if state is State.HELD and until <= now][:limit]
         self._settle(over, State.EXPIRED, 0)
         return len(over)
 

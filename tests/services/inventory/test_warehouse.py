@@ -7,14 +7,14 @@ import pytest
 
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.inventory.domain import Delivery, NotHeld, OtherLines, State, want
+from services.inventory.domain import Delivery, NotHeld, OtherLines, State, checked_request
 from services.inventory.sweeper import Sweeper
 
 
 async def test_a_purchase_takes_its_stock_once(warehouse, stock):
     """Held, pinned and confirmed stock is sold, once, however often each is asked for; what is sold cannot be returned."""
     for act, state, books in (
-        (lambda: warehouse.reserve([want("a", [(1, 3)])]), State.HELD, (7, 3, 0)),
+        (lambda: warehouse.reserve([checked_request("a", [(1, 3)])]), State.HELD, (7, 3, 0)),
         (lambda: warehouse.pin(["a"]), State.PINNED, (7, 3, 0)),
         (lambda: warehouse.confirm(["a"]), State.CONFIRMED, (7, 0, 3)),
     ):
@@ -27,45 +27,47 @@ async def test_a_purchase_takes_its_stock_once(warehouse, stock):
 async def test_a_tombstone_bars_a_late_reservation(warehouse, stock):
     """A release that comes first bars the reservation that comes late, and takes nothing."""
     assert (await warehouse.release(["a"]))[0].state is State.RELEASED
-    assert (await warehouse.reserve([want("a", [(1, 3)])]))[0].state is State.RELEASED
+    assert (await warehouse.reserve([checked_request("a", [(1, 3)])]))[0].state is State.RELEASED
     assert await stock(warehouse, 1) == (10, 0, 0)
 
 
 async def test_a_checkout_has_one_set_of_lines(warehouse, stock):
     """Other lines under the same checkout are refused, and take nothing."""
-    await warehouse.reserve([want("a", [(1, 1)])])
-    assert isinstance((await warehouse.reserve([want("a", [(1, 2)])]))[0], OtherLines)
+    await warehouse.reserve([checked_request("a", [(1, 1)])])
+    assert isinstance((await warehouse.reserve([checked_request("a", [(1, 2)])]))[0], OtherLines)
     assert await stock(warehouse, 1) == (9, 1, 0)
 
 
 async def test_repeated_reserve_takes_once(warehouse, stock):
     """A reserve whose reply was lost can be sent again, also within one batch."""
-    wish = want("a", [(1, 3)])
-    answers = [*await warehouse.reserve([wish, wish]), *await warehouse.reserve([wish])]
+    request = checked_request("a", [(1, 3)])
+    answers = [*await warehouse.reserve([request, request]), *await warehouse.reserve([request])]
     assert {answer.state for answer in answers} == {State.HELD}
     assert await stock(warehouse, 1) == (7, 3, 0)
 
 
 async def test_repeat_of_what_fell_short_in_the_same_batch(warehouse, stock):
     """INSUFFICIENT stores nothing, so that the same checkout is decided anew when it asks again."""
-    wish = want("a", [(1, 11)])
-    answers = await warehouse.reserve([wish, wish])
-    assert [(answer.state, answer.product_id) for answer in answers] == [(State.INSUFFICIENT, 1)] * 2
-    assert (await warehouse.reserve([want("a", [(1, 10)])]))[0].state is State.HELD
+    request = checked_request("a", [(1, 11)])
+    answers = await warehouse.reserve([request, request])
+    assert [(answer.state, answer.short_product_id) for answer in answers] == [(State.INSUFFICIENT, 1)] * 2
+    assert (await warehouse.reserve([checked_request("a", [(1, 10)])]))[0].state is State.HELD
     assert await stock(warehouse, 1) == (0, 10, 0)
 
 
 async def test_a_batch_decides_each_item_alone(warehouse, stock):
     """An item that falls short leaves its neighbours held, and answers keep the order of the items."""
-    answers = await warehouse.reserve([want("z", [(1, 6)]), want("b", [(999, 1)]), want("a", [(1, 4)])])
+    answers = await warehouse.reserve(
+        [checked_request("z", [(1, 6)]), checked_request("b", [(999, 1)]), checked_request("a", [(1, 4)])]
+    )
     assert [answer.state for answer in answers] == [State.HELD, State.INSUFFICIENT, State.HELD]
-    assert answers[1].product_id == 999
+    assert answers[1].short_product_id == 999
     assert await stock(warehouse, 1) == (0, 10, 0)
 
 
 async def test_release_returns_stock_once(warehouse, stock):
     """Releasing twice returns the stock once, and what is released can be neither pinned nor confirmed."""
-    await warehouse.reserve([want("a", [(1, 3)])])
+    await warehouse.reserve([checked_request("a", [(1, 3)])])
     for _ in range(2):
         assert (await warehouse.release(["a", "a"]))[1].state is State.RELEASED
     for act in (warehouse.pin, warehouse.confirm):
@@ -76,7 +78,7 @@ async def test_release_returns_stock_once(warehouse, stock):
 
 async def test_sweeper_returns_expired_stock_once(short, stock):
     """Once the time has passed no payment can begin, and the sweeper returns the stock once."""
-    await short.reserve([want("a", [(1, 3)])])
+    await short.reserve([checked_request("a", [(1, 3)])])
     assert isinstance((await short.pin(["a"]))[0], NotHeld)
     sweeper = Sweeper(short, Metrics())
     assert [await sweeper.run_once(), await sweeper.run_once()] == [1, 0]
@@ -86,7 +88,7 @@ async def test_sweeper_returns_expired_stock_once(short, stock):
 
 async def test_fifty_buyers_of_the_last_pieces(warehouse, stock):
     """Of fifty who reach for the last ten pieces at once, ten get one."""
-    answers = await asyncio.gather(*(warehouse.reserve([want(f"b{n}", [(1, 1)])]) for n in range(50)))
+    answers = await asyncio.gather(*(warehouse.reserve([checked_request(f"b{n}", [(1, 1)])]) for n in range(50)))
     states = [answer.state for (answer,) in answers]
     assert (states.count(State.HELD), states.count(State.INSUFFICIENT)) == (10, 40)
     assert await stock(warehouse, 1) == (0, 10, 0)
@@ -96,11 +98,11 @@ async def test_calls_in_any_order_keep_the_books(warehouse, stock):
     """Reserves, releases and confirms of the same checkouts, in opposite orders and at once, end with balanced books."""
     retry = Retrier("postgres", Metrics())
     ids = [f"m{n}" for n in range(6)]
-    wants = [want(name, [(1, 1), (2, 1), (3, 1)]) for name in ids]
+    requests = [checked_request(name, [(1, 1), (2, 1), (3, 1)]) for name in ids]
     calls = (
-        (warehouse.reserve, wants),
+        (warehouse.reserve, requests),
         (warehouse.release, ids[:3]),
-        (warehouse.reserve, wants[::-1]),
+        (warehouse.reserve, requests[::-1]),
         (warehouse.confirm, ids[::-1]),
     )
 
@@ -117,7 +119,7 @@ async def test_a_reserve_that_waits_for_its_head_holds_no_stock(db, real_warehou
     """A reserve and the release of the same checkout cannot wait for each other in a circle."""
     async with db.transaction() as connection:
         await connection.execute("INSERT INTO reservation VALUES ('late', 'RELEASED', '[]', clock_timestamp())")
-        late = asyncio.create_task(real_warehouse.reserve([want("late", [(1, 1)])]))
+        late = asyncio.create_task(real_warehouse.reserve([checked_request("late", [(1, 1)])]))
         async with asyncio.timeout(5):
             while not await db.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - the server's state
                 await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from services.chassis.postgres import Postgres
 from services.errors import OutcomeUnknown
 from services.payment.domain import Payment, State
 from services.payment.store import PostgresPayments
-from services.payment.usecases import Till
+from services.payment.usecases import PaymentProcessor
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "payment" / "migrations"
 
@@ -23,16 +23,16 @@ class MemoryPayments:
     def __init__(self):
         self.kept = {}
 
-    async def intend(self, wishes):
+    async def insert_intents(self, requests):
         return [
             self.kept.setdefault(
-                wish.checkout_id,
-                Payment(wish.checkout_id, wish.user_id, wish.amount_minor, wish.currency, State.INTENT),
+                request.checkout_id,
+                Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.INTENT),
             )
-            for wish in wishes
+            for request in requests
         ]
 
-    async def entomb(self, checkout_ids):
+    async def insert_tombstones(self, checkout_ids):
         return [self.kept.setdefault(name, Payment(name, 0, 0, "", State.CANCELLED)) for name in checkout_ids]
 
     async def decide(self, checkout_id, state, provider_ref):
@@ -105,12 +105,14 @@ def bank():
 
 
 @pytest.fixture
-def silences():
-    """What the till says about a bank that gave no outcome."""
+def undecided():
+    """What the processor says about a bank that gave no outcome."""
     return []
 
 
 @pytest.fixture
-def till(payments, bank, silences):
-    """A till on either store."""
-    return Till(payments, bank, on_silence=lambda payment, fault: silences.append((payment.checkout_id, fault)))
+def processor(payments, bank, undecided):
+    """A processor on either store."""
+    return PaymentProcessor(
+        payments, bank, on_undecided=lambda payment, fault: undecided.append((payment.checkout_id, fault))
+    )

@@ -7,27 +7,27 @@ import pytest
 
 from services.chassis.telemetry import Metrics
 from services.errors import Invalid, OutcomeUnknown
-from services.payment.domain import State, Wish
+from services.payment.domain import ChargeRequest, State
 from services.payment.resolver import Resolver
 from services.payment.store import PostgresPayments
-from services.payment.usecases import Till
+from services.payment.usecases import PaymentProcessor
 
 pytestmark = pytest.mark.real
-WISH = Wish("a", 1, 2999, "USD")
+REQUEST = ChargeRequest("a", 1, 2999, "USD")
 
 
 @pytest.fixture
-def till(real_payments, bank, silences):
-    """A till on the real store."""
-    return Till(real_payments, bank, on_silence=lambda *said: silences.append(said))
+def processor(real_payments, bank, undecided):
+    """A processor on the real store."""
+    return PaymentProcessor(real_payments, bank, on_undecided=lambda *said: undecided.append(said))
 
 
-async def test_resolver_brings_undecided_payments_to_an_outcome(till, real_payments, bank):
+async def test_resolver_brings_undecided_payments_to_an_outcome(processor, real_payments, bank):
     """A payment left undecided is resolved by the same charge, and one that the bank refuses does not stop the others."""
     bank.mood |= {"a": "drop", "b": OutcomeUnknown("no answer")}
-    await till.charge([WISH, Wish("b", 1, 100, "USD")])
+    await processor.charge([REQUEST, ChargeRequest("b", 1, 100, "USD")])
     bank.mood["b"] = Invalid("another charge")
-    resolver = Resolver(real_payments, till.pursue, Metrics())
+    resolver = Resolver(real_payments, processor.resolve, Metrics())
     assert [await resolver.run_once(), await resolver.run_once(), await resolver.run_once()] == [1, 1, 0]
     assert {state for state, _ in bank.ledger.values()} == {State.CAPTURED}
 
@@ -35,26 +35,26 @@ async def test_resolver_brings_undecided_payments_to_an_outcome(till, real_payme
 async def test_resolver_waits_until_a_payment_is_due(db, bank):
     """A payment whose charge is still under way is left alone."""
     payments = PostgresPayments(db, resolve_after=10)
-    await payments.intend([WISH])
-    assert await payments.take_open(10) == []
+    await payments.insert_intents([REQUEST])
+    assert await payments.take_undecided(10) == []
     await db.fetch("UPDATE payments SET next_attempt_at = clock_timestamp()")
-    taken = await asyncio.gather(*(payments.take_open(10) for _ in range(5)))
+    taken = await asyncio.gather(*(payments.take_undecided(10) for _ in range(5)))
     assert sum(map(len, taken)) == 1
-    assert await payments.oldest_open_seconds() > 0
+    assert await payments.oldest_undecided_seconds() > 0
 
 
-async def test_every_state_is_written_down_once(till, db):
+async def test_every_state_is_written_down_once(processor, db):
     """The history has each state of a payment once, however often it was asked for."""
     for _ in range(3):
-        await till.charge([WISH])
-    await till.cancel(["a"])
+        await processor.charge([REQUEST])
+    await processor.cancel(["a"])
     events = await db.fetch("SELECT state FROM payment_events ORDER BY id")
     assert [event["state"] for event in events] == ["INTENT", "CAPTURED"]
 
 
 async def test_of_two_outcomes_the_first_stands(real_payments):
     """Whoever writes an outcome second reads the first one."""
-    await real_payments.intend([WISH])
+    await real_payments.insert_intents([REQUEST])
     ends = await asyncio.gather(
         *(real_payments.decide("a", state, "") for state in (State.CAPTURED, State.CANCELLED) for _ in range(5))
     )

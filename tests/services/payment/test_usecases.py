@@ -1,81 +1,85 @@
-"""The till on both stores: one charge per checkout, and silence is never a refusal."""
+"""The processor on both stores: one charge per checkout, and silence is never a refusal."""
 
 import asyncio
 
 import pytest
 
 from services.errors import Conflict, Invalid, NotFound, OutcomeUnknown, Unavailable
-from services.payment.domain import OtherPayment, State, Wish
+from services.payment.domain import ChargeRequest, OtherPayment, State
 
-WISH = Wish("a", 1, 2999, "USD")
+REQUEST = ChargeRequest("a", 1, 2999, "USD")
 
 
-async def test_repeated_charge_gives_the_stored_outcome(till, bank):
+async def test_repeated_charge_gives_the_stored_outcome(processor, bank):
     """A charge whose reply was lost can be sent again; the bank is not asked twice for what is decided."""
-    first, again = [*await till.charge([WISH]), *await till.charge([WISH])]
+    first, again = [*await processor.charge([REQUEST]), *await processor.charge([REQUEST])]
     assert first == again
     assert (first.state, first.provider_ref) == (State.CAPTURED, "ref-a")
     assert bank.charges == ["a"]
 
 
-async def test_declined_stays_declined(till, bank):
+async def test_declined_stays_declined(processor, bank):
     """What the bank declined once stays declined for this checkout."""
     bank.mood["a"] = "decline"
-    assert [(await till.charge([WISH]))[0].state for _ in range(2)] == [State.DECLINED] * 2
+    assert [(await processor.charge([REQUEST]))[0].state for _ in range(2)] == [State.DECLINED] * 2
 
 
-@pytest.mark.parametrize("other", [Wish("a", 1, 1, "USD"), Wish("a", 2, 2999, "USD"), Wish("a", 1, 2999, "EUR")])
-async def test_another_payment_under_the_same_checkout_is_refused(till, bank, other):
+@pytest.mark.parametrize(
+    "other", [ChargeRequest("a", 1, 1, "USD"), ChargeRequest("a", 2, 2999, "USD"), ChargeRequest("a", 1, 2999, "EUR")]
+)
+async def test_another_payment_under_the_same_checkout_is_refused(processor, bank, other):
     """A checkout's payment has one amount, currency and user, whoever asks with its id later."""
-    await till.charge([WISH])
-    assert isinstance((await till.charge([other]))[0], OtherPayment)
+    await processor.charge([REQUEST])
+    assert isinstance((await processor.charge([other]))[0], OtherPayment)
     assert bank.charges == ["a"]
 
 
-async def test_dropped_reply_is_undecided_and_then_captured_once(till, bank, silences):
+async def test_dropped_reply_is_undecided_and_then_captured_once(processor, bank, undecided):
     """A lost reply leaves the payment undecided; sent again, it finds the charge that was made."""
     bank.mood["a"] = "drop"
-    assert (await till.charge([WISH]))[0].state is State.INTENT
-    assert [name for name, _ in silences] == ["a"]
-    assert (await till.charge([WISH]))[0].state is State.CAPTURED
+    assert (await processor.charge([REQUEST]))[0].state is State.INTENT
+    assert [name for name, _ in undecided] == ["a"]
+    assert (await processor.charge([REQUEST]))[0].state is State.CAPTURED
     assert len(bank.ledger) == 1
 
 
 @pytest.mark.parametrize("fault", [OutcomeUnknown, Unavailable, Invalid, NotFound, Conflict])
-async def test_no_fault_of_the_bank_decides_a_payment_or_touches_its_neighbours(till, bank, silences, fault):
+async def test_no_fault_of_the_bank_decides_a_payment_or_touches_its_neighbours(processor, bank, undecided, fault):
     """Whatever the bank refuses a request with, the payment stays undecided and those beside it go on."""
     bank.mood["a"] = fault("no")
-    answers = await till.charge([WISH, Wish("b", 1, 100, "USD")])
+    answers = await processor.charge([REQUEST, ChargeRequest("b", 1, 100, "USD")])
     assert [answer.state for answer in answers] == [State.INTENT, State.CAPTURED]
-    assert len(silences) == 1
+    assert len(undecided) == 1
 
 
-async def test_cancel_that_comes_first_bars_a_late_charge(till, bank):
+async def test_cancel_that_comes_first_bars_a_late_charge(processor, bank):
     """A charge that arrives after its cancellation is not made."""
-    assert (await till.cancel(["a"]))[0].state is State.CANCELLED
-    assert (await till.charge([WISH]))[0].state is State.CANCELLED
+    assert (await processor.cancel(["a"]))[0].state is State.CANCELLED
+    assert (await processor.charge([REQUEST]))[0].state is State.CANCELLED
     assert bank.charges == []
 
 
-async def test_cancel_after_capture_comes_too_late(till):
+async def test_cancel_after_capture_comes_too_late(processor):
     """What is captured is never called cancelled."""
-    await till.charge([WISH])
-    assert (await till.cancel(["a"]))[0].state is State.CAPTURED
+    await processor.charge([REQUEST])
+    assert (await processor.cancel(["a"]))[0].state is State.CAPTURED
 
 
-async def test_cancel_of_an_undecided_payment_asks_the_bank(till, bank):
+async def test_cancel_of_an_undecided_payment_asks_the_bank(processor, bank):
     """A payment that was captured without our knowing comes to light when it is cancelled, and one that was not is void."""
     bank.mood |= {"a": "drop", "b": OutcomeUnknown("no answer")}
-    await till.charge([WISH, Wish("b", 1, 100, "USD")])
-    assert [answer.state for answer in await till.cancel(["a", "b"])] == [State.CAPTURED, State.CANCELLED]
+    await processor.charge([REQUEST, ChargeRequest("b", 1, 100, "USD")])
+    assert [answer.state for answer in await processor.cancel(["a", "b"])] == [State.CAPTURED, State.CANCELLED]
 
 
-async def test_charge_against_cancel_ends_as_the_bank_says(till, bank, payments):
+async def test_charge_against_cancel_ends_as_the_bank_says(processor, bank, payments):
     """However charge and cancel of a checkout meet, all hear one outcome, and a captured one is in the bank's ledger."""
-    wishes = [Wish(f"r{n}", 1, 100, "USD") for n in range(20)]
-    calls = [call for wish in wishes for call in (till.charge([wish]), till.cancel([wish.checkout_id]))]
+    requests = [ChargeRequest(f"r{n}", 1, 100, "USD") for n in range(20)]
+    calls = [
+        call for request in requests for call in (processor.charge([request]), processor.cancel([request.checkout_id]))
+    ]
     await asyncio.gather(*calls)
-    for (end,) in [await till.charge([wish]) for wish in wishes]:
+    for (end,) in [await processor.charge([request]) for request in requests]:
         assert end.state in {State.CAPTURED, State.CANCELLED}
         captured = bank.ledger.get(end.checkout_id, (None,))[0] is State.CAPTURED
         assert (end.state is State.CAPTURED) == captured
