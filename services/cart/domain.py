@@ -107,7 +107,7 @@ def new_id() -> str:
 
 def add(product_id: int, quantity: int, make_id: Callable[[], str] = new_id) -> Change:
     """Add to the line of a product, or create it. BadQuantity, TooManyLines or LineFull: a bound is exceeded."""
-    _check(quantity)
+    check_quantity(quantity)
 
     def change(cart: Cart) -> Cart:
         line = _line(cart, product_id)
@@ -124,7 +124,7 @@ def add(product_id: int, quantity: int, make_id: Callable[[], str] = new_id) -> 
 
 def set_quantity(product_id: int, quantity: int, *, listed: bool) -> Change:
     """Set the quantity of a line; UnknownProduct where its product is not `listed` in the catalogue any more."""
-    _check(quantity)
+    check_quantity(quantity)
 
     def change(cart: Cart) -> Cart:
         line = _line(cart, product_id)
@@ -191,7 +191,8 @@ def _after(line: Line, checkout_id: str, quantity: int) -> Line | None:
     return replace(line, quantity=line.quantity - quantity, bought=(*line.bought, checkout_id))
 
 
-def _check(quantity: int) -> None:
+def check_quantity(quantity: int) -> None:
+    """Raise BadQuantity when a request may not have this quantity."""
     if not 1 <= quantity <= MAX_QUANTITY:
         raise BadQuantity
 

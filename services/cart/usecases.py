@@ -17,6 +17,7 @@ from services.cart.domain import (
     Purchase,
     UnknownProduct,
     add,
+    check_quantity,
     clear,
     remove,
     remove_bought,
@@ -118,6 +119,7 @@ class CartService:
 
     async def set_quantity(self, user_id: int, product_id: int, quantity: int) -> CartView:
         """Set the quantity of a line; UnknownProduct where its product has left the catalogue."""
+        check_quantity(quantity)
         products = await self._catalogue.products()  # first: a change that was made is never reported as failed
         change = set_quantity(product_id, quantity, listed=product_id in products)
         return await self._changed(user_id, change, products)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.cart.domain import BadPurchase, Cart, Purchase, add
+from services.cart.domain import BadPurchase, BadQuantity, Cart, Purchase, add
 from services.cart.usecases import CartService, ListedProduct
 from services.errors import OutcomeUnknown, Unavailable
 
@@ -102,6 +102,14 @@ async def test_without_the_catalogue_nothing_is_changed(service, late, listing):
         with pytest.raises(Unavailable):
             await change
     assert late.writes == 0
+
+
+async def test_a_bad_quantity_needs_no_catalogue(service, listing):
+    """A request that can never succeed is refused as such, also while the catalogue is away."""
+    listing.away = True
+    for change in (service.add(1, 1, 100), service.set_quantity(1, 1, 100)):
+        with pytest.raises(BadQuantity):
+            await change
 
 
 async def test_a_write_that_cannot_be_announced(service, late, seen):
