@@ -64,7 +64,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         return pb.StartCheckoutsResponse(results=results)
 
     async def GetCheckouts(self, request: pb.GetCheckoutsRequest, context: Any) -> pb.GetCheckoutsResponse:
-        """Give checkouts of their users."""
+        """Return checkouts to their users."""
 
         async def act(asked: Sequence[tuple[int, str] | tuple[int, Origin, str]]) -> Sequence[Session | Fault]:
             by_id = [one for one in asked if len(one) == 2]  # noqa: PLR2004 - (user, id), or (user, origin, key)
@@ -101,7 +101,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
     async def WatchCheckouts(
         self, request: pb.WatchCheckoutsRequest, context: Any
     ) -> AsyncIterator[pb.WatchCheckoutsResponse]:
-        """Return every change, until the service stops."""
+        """Stream every change until the service stops."""
         async for sessions in self._follow():
             yield pb.WatchCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
 

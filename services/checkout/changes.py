@@ -20,7 +20,7 @@ class Changed(Protocol):
     """The rows of checkouts, as a follower needs them."""
 
     async def changed_since(self, cursor: datetime | None) -> Sequence[tuple[str, int, datetime]]:
-        """Give (id, version, changed at) from a little before `cursor` on, or before now."""
+        """Return (id, version, changed at) from a little before `cursor` on; without one, from a little before now on."""
 
     async def load_many(self, checkout_ids: Sequence[str]) -> Sequence[Session]:
         """Return those checkouts that exist."""

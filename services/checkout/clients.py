@@ -121,7 +121,7 @@ class InventoryClient:
         return await self._ask(self._stub.Confirm, lambda: _ref(session), CONFIRM_SECONDS)
 
     async def release(self, session: Session) -> Reservation:
-        """Return the reserved stock; without a reservation leave a tombstone, which bars a late one."""
+        """Release the reserved stock; without a reservation leave a tombstone, which bars a late one."""
         return await self._ask(self._stub.Release, lambda: _ref(session), RELEASE_SECONDS)
 
     async def _ask(

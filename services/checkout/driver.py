@@ -25,7 +25,7 @@ class Stock(Protocol):
         """Sell what is held."""
 
     async def release(self, session: Session) -> Reservation:
-        """Return the reserved stock; without a reservation leave a tombstone, which bars a late one."""
+        """Release the reserved stock; without a reservation leave a tombstone, which bars a late one."""
 
 
 class Payments(Protocol):
@@ -58,7 +58,7 @@ class Sessions(Protocol):
         """Read a row; UnknownCheckout when there is none."""
 
     async def park(self, session: Session, error: str, *, max_pause: float = ...) -> None:
-        """Return the lease up. Recovery tries again after a pause that grows with each attempt, up to `max_pause` seconds."""
+        """Give the lease up. Recovery tries again after a pause that grows with each attempt, up to `max_pause` seconds."""
 
 
 class Driver:

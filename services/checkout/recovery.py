@@ -41,7 +41,7 @@ class Recovery:
         self._oldest = metrics.gauge("cartwright_saga_oldest_seconds", "Age of the oldest checkout that has not ended.")
 
     async def run_once(self) -> int:
-        """Take over what nobody drives, drive each as far as it goes, and give how many ended."""
+        """Take over what nobody drives, drive each as far as it goes, and return how many ended."""
         self._oldest.set(await self._leases.oldest_running_seconds())
         sessions = await self._leases.take_over(BATCH)
         self._taken.inc(len(sessions))

@@ -1,7 +1,7 @@
-"""Publishes the outbox: read what waits, produce, wait for the acknowledgements, mark. A crash anywhere repeats, never loses.
+"""Publishes the outbox: reads waiting events, produces them, waits for the acknowledgements, and marks them as published.
 
-One relay publishes at a time, by a lease row. Not an advisory lock, which outlives a stopped client, and not SKIP LOCKED,
-with which two relays would publish one user's events out of order.
+A crash at any point repeats events and loses none. One relay publishes at a time, by a lease row. An advisory lock would
+outlive a stopped client; with SKIP LOCKED two relays would publish one user's events out of order.
 """
 
 import asyncio
@@ -38,10 +38,13 @@ class Event:
 
 
 class Publisher(Protocol):
-    """Where events go."""
+    """The topic that events are published to."""
 
     async def publish(self, events: Sequence[Event]) -> Sequence[int | Exception]:
-        """Publish, and give for each its id once acknowledged, or why it can never be; Unavailable: nothing is known."""
+        """Publish, and return for each event its id once acknowledged, or the error that bars it for good.
+
+        Unavailable: it is unknown which events were published.
+        """
 
 
 class KafkaPublisher:
@@ -60,7 +63,7 @@ class KafkaPublisher:
                 sending = [self._send(producer, event) for event in events]
                 return list(await asyncio.gather(*sending))
         except (KafkaError, TimeoutError, OSError) as error:
-            await self.close()  # what it still holds is unknown; the outbox sends it again
+            await self.close()  # its buffer may hold events, which the outbox sends again
             raise Unavailable("Kafka does not answer") from error
 
     async def ready(self) -> str:
@@ -114,7 +117,7 @@ class Relay:
         self._leads_until = 0.0
 
     async def run_once(self) -> int:
-        """Publish a batch, if this relay leads, and give how many events were published."""
+        """Publish a batch if this relay leads, and return how many events were published."""
         if not await self._leads():
             return 0
         rows = await self._db.fetch(
@@ -144,7 +147,7 @@ class Relay:
         return len(done)
 
     async def sweep(self) -> int:
-        """Delete a batch of events that were published long ago, and give how many."""
+        """Delete a batch of events that were published more than KEEP_DAYS ago, and return how many."""
         rows = await self._db.fetch(
             "DELETE FROM outbox_events WHERE id IN (SELECT id FROM outbox_events"
             " WHERE processed_at < clock_timestamp() - make_interval(days => $1) LIMIT 1000) RETURNING id",
@@ -153,11 +156,11 @@ class Relay:
         return len(rows)
 
     async def resign(self) -> None:
-        """Return the lead up, so that another need not wait for the lease to end."""
+        """Give the leadership up, so that another relay need not wait until the lease ends."""
         await self._db.fetch("UPDATE outbox_leader SET until = '-infinity' WHERE owner = $1", self._owner)
 
     async def _leads(self) -> bool:
-        """Whether this relay leads; the lease is renewed when half of it is over."""
+        """Return whether this relay leads; it renews the lease when half of it is over."""
         now = asyncio.get_running_loop().time()
         if now < self._leads_until:
             return True

@@ -45,7 +45,7 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
         return await self._by_id(request, self._warehouse.confirm)
 
     async def Release(self, request: pb.ReservationsRequest, context: Any) -> pb.ReservationsResponse:
-        """Return what is held."""
+        """Release what is held."""
         return await self._by_id(request, self._warehouse.release)
 
     async def Restock(self, request: pb.RestockRequest, context: Any) -> pb.RestockResponse:

@@ -40,7 +40,7 @@ class PostgresWarehouse:
         return await self._call("confirm", checkout_ids, {State.CONFIRMED})
 
     async def release(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Return what is held; without a reservation insert a tombstone."""
+        """Release what is held; without a reservation insert a tombstone."""
         return await self._call("release", checkout_ids, {State.RELEASED, State.EXPIRED})
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:

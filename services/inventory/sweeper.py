@@ -11,7 +11,7 @@ class Expiring(Protocol):
     """Reservations that may have expired."""
 
     async def expire(self, limit: int) -> int:
-        """Return up to `limit` expired reservations to stock, and give how many."""
+        """Release up to `limit` expired reservations, and return how many."""
 
     async def ages(self) -> tuple[float, float]:
         """Return the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
@@ -29,7 +29,7 @@ class Sweeper:
         )
 
     async def run_once(self) -> int:
-        """Return a batch of expired reservations, and give how many."""
+        """Return a batch of expired reservations, and return how many."""
         expired = await self._warehouse.expire(BATCH)
         self._expired.inc(expired)
         held, pinned = await self._warehouse.ages()

@@ -20,7 +20,7 @@ class Warehouse(Protocol):
         """Sell what is held or pinned; NotHeld for a reservation that is neither."""
 
     async def release(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
-        """Return what is held; without a reservation insert a tombstone; NotHeld when the stock is sold."""
+        """Release what is held; without a reservation insert a tombstone; NotHeld when the stock is sold."""
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
         """Add received stock, once per restock id."""

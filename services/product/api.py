@@ -25,7 +25,7 @@ class ProductApi(product_pb2_grpc.ProductServiceServicer):
         )
 
     async def GetProducts(self, request: pb.GetProductsRequest, context: Any) -> pb.GetProductsResponse:
-        """Give products by id."""
+        """Return products by id."""
         results = await batch(
             request.items,
             parse=_id,

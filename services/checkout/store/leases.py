@@ -40,7 +40,7 @@ class LeaseQueries(Queries):
         await self._db.fetch(_RENEW, list(checkout_ids), self._owner, LEASE_SECONDS)
 
     async def park(self, session: Session, error: str, *, max_pause: float = MAX_PAUSE_SECONDS) -> None:
-        """Return the lease up; recovery tries again after a pause that doubles up to `max_pause` seconds, with full jitter."""
+        """Give the lease up; recovery tries again after a pause that doubles up to `max_pause` seconds, with full jitter."""
         await self._db.fetch(
             _PARK,
             session.id,

@@ -59,7 +59,7 @@ class SessionQueries(Queries):
         return [session_of(row) for row in rows]
 
     async def changed_since(self, cursor: datetime | None) -> list[tuple[str, int, datetime]]:
-        """Give (id, version, changed at) from a little before `cursor` on; without one, from a little before now on."""
+        """Return (id, version, changed at) from a little before `cursor` on; without one, from a little before now on."""
         rows = await self._db.fetch(
             f"SELECT id, version, changed_at FROM checkout_sessions"  # noqa: S608 - constants
             f" WHERE changed_at >= coalesce($1, clock_timestamp()) - interval '{LOOK_BACK}' ORDER BY changed_at",
