@@ -1,5 +1,6 @@
 """JSON log lines on standard output, each with the service, its role and the request it belongs to."""
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -49,8 +50,11 @@ def _add_request(_: object, __: str, event: MutableMapping[str, Any]) -> Mutable
 
 
 def _encode(event: Any, **_: object) -> bytes:
-    """Encode a log line; what JSON does not know is shown as text."""
-    return msgspec.json.encode(event, enc_hook=str)
+    """Encode a log line; what JSON does not know is shown as text. Text that UTF-8 cannot hold is escaped."""
+    try:
+        return msgspec.json.encode(event, enc_hook=str)
+    except UnicodeEncodeError:  # a lone surrogate, out of somebody's JSON: a log call must not fail for it
+        return json.dumps(event, default=str).encode()
 
 
 class _Forward(logging.Handler):
