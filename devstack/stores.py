@@ -224,6 +224,9 @@ def _start_kafka(programs: Programs, data: Path, ports: Mapping[str, int]) -> St
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(data / "log"),
         "auto.create.topics.enable": "false",
+        # Everything is allowed but what a test forbids.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",

@@ -11,7 +11,7 @@ from services.cart.consumer import PurchaseRemover
 from services.cart.store import MongoCarts
 from services.cart.usecases import CartService
 from services.chassis.client import Endpoint
-from services.chassis.kafka import Consumer
+from services.chassis.consumer import Consumer
 from services.chassis.run import Runtime, run
 from services.chassis.web import Check
 from services.pb.cart_pb2_grpc import add_CartServiceServicer_to_server

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from services.chassis import call, kafka
 from services.chassis.brokers import Brokers
@@ -54,6 +54,8 @@ class KafkaPublisher:
         self._brokers = brokers
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
+        self._problem = "not connected"
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, events: Sequence[Event]) -> Sequence[int | Exception]:
         """Publish in order, and wait for every acknowledgement."""
@@ -63,22 +65,22 @@ class KafkaPublisher:
                 sending = [self._send(producer, event) for event in events]
                 return list(await asyncio.gather(*sending))
         except (KafkaError, TimeoutError, OSError) as error:
+            self._problem = f"{kafka.problem(error)} ({self._topic})"
             await self.close()  # its buffer may hold events, which the outbox sends again
-            raise Unavailable("Kafka does not answer") from error
+            raise Unavailable(self._problem) from error
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page."""
-        return "ok" if self._producer else "not connected"
+        return "ok" if self._producer else self._problem
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. What does not end in time ends in the background: the producer gives up its messages."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            try:
-                async with asyncio.timeout(ACK_SECONDS):
-                    await producer.stop()
-            except (KafkaError, TimeoutError):
-                return
+            closing = asyncio.create_task(producer.stop())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.wait({closing}, timeout=ACK_SECONDS)
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -93,10 +95,10 @@ class KafkaPublisher:
         return self._producer
 
     async def _send(self, producer: AIOKafkaProducer, event: Event) -> int | Exception:
-        headers = [(name, value.encode()) for name, value in event.headers.items()]
         try:
+            headers = [(name, value.encode()) for name, value in event.headers.items()]
             await producer.send_and_wait(self._topic, event.payload, key=event.key.encode(), headers=headers)
-        except MessageSizeTooLargeError as error:
+        except kafka.REFUSED_MESSAGE as error:
             failure: Exception = error
             return failure
         return event.id

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from google.protobuf.json_format import Parse
 
-from services.chassis.kafka import Message
 from services.chassis.logs import Logger
+from services.chassis.messages import Message
 from services.chassis.telemetry import Metrics
-from services.orders.domain import Order, OrderLine, checked, checked_id
+from services.orders.domain import BadEvent, Order, OrderLine, checked, checked_id
 from services.pb import events_pb2 as pb
 
 
@@ -41,7 +41,9 @@ class OrderMaker:
 
 
 def order_of(message: Message) -> Order:
-    """Read the order out of an event; ParseError, BadEvent or NotAnId where there is none in it."""
+    """Read the order of an event. ParseError, BadEvent, NotAnId, OverflowError or ValueError where the message holds none."""
+    if message.value is None:
+        raise BadEvent("the message has no value")
     event = Parse(message.value, pb.CheckoutCompleted(), ignore_unknown_fields=True)
     lines = tuple(
         OrderLine(line.product_id, line.product_name, line.quantity, line.unit_price_minor) for line in event.lines

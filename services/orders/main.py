@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.chassis.kafka import Consumer
+from services.chassis.consumer import Consumer
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.chassis.run import Runtime, run

@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from services.chassis import kafka as chassis_kafka
 from services.chassis.brokers import Brokers
 from services.chassis.env import process_environment
 from services.chassis.kafka import make_topics
@@ -285,4 +287,46 @@ async def test_a_kafka_that_does_not_answer_is_unavailable(new_relay, write, row
     with pytest.raises(Unavailable):
         await new_relay(publisher=publisher).run_once()
     assert (await row(event))["attempts"] == 0
-    assert await publisher.ready() == "not connected"
+    assert await publisher.ready() == "Kafka does not answer (nowhere)"
+
+
+async def test_an_event_that_the_broker_refuses_holds_up_no_other(new_relay, write, row, kafka):
+    """A broker may take less than the client library sends: the event is left in the end, and the others are published."""
+    name = f"relay-{secrets.token_hex(4)}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, 1, 1, topic_configs={"max.message.bytes": "20000"})])
+    await admin.close()
+    publisher = KafkaPublisher(Brokers(kafka), name)
+    relay = new_relay(publisher=publisher)
+    [large] = await write(1, json.dumps({"n": "x" * 100_000}))
+    good = await write(2, '{"n": 1}')
+    try:
+        assert await relay.run_once() == 2
+        for _ in range(ATTEMPTS - 1):
+            assert await relay.run_once() == 0
+        later = await write(1, '{"n": 2}')
+        assert await relay.run_once() == 1
+    finally:
+        await publisher.close()
+    assert (await row(large))["dead_at"]
+    assert all([(await row(event_id))["processed_at"] for event_id in good + later])
+
+
+async def test_a_topic_that_does_not_exist_is_not_called_an_outage(new_relay, write, row, kafka, monkeypatch):
+    """Events wait for their topic, the readiness page says that it is missing, and once it exists they are published."""
+    monkeypatch.setattr(chassis_kafka, "REQUEST_MS", 1000)
+    name = f"relay-{secrets.token_hex(4)}"
+    publisher = KafkaPublisher(Brokers(kafka), name)
+    relay = new_relay(publisher=publisher)
+    [event] = await write()
+    try:
+        for _ in range(ATTEMPTS + 1):
+            with pytest.raises(Unavailable, match="the topic does not exist"):
+                await relay.run_once()
+        assert await publisher.ready() == f"the topic does not exist ({name})"
+        assert (await row(event))["dead_at"] is None
+        await make_topics(Brokers(kafka), {name: 1}, replication=1)
+        assert await relay.run_once() == 1
+    finally:
+        await publisher.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.orders.domain import BadPage, Page
@@ -65,7 +66,7 @@ async def orders(request):
         return
     from services.orders.store import PostgresOrders  # noqa: PLC0415 - beside its only use
 
-    url = request.getfixturevalue("platform").urls["POSTGRES_URL"]
+    url = process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
     folder = Path(__file__).parents[3] / "services" / "orders" / "migrations"
     await migrate(url, schema=SCHEMA, folder=folder)
     async with Postgres(url, role=role_of(SCHEMA), schema=SCHEMA, size=4) as db:

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from google.protobuf.json_format import MessageToJson, ParseError
 
-from services.chassis.kafka import Message
+from services.chassis.messages import Message
 from services.chassis.telemetry import Metrics
 from services.orders.api import OrdersApi
 from services.orders.consumer import OrderMaker
@@ -48,7 +48,7 @@ def event_of(order, **other):
         lines=[events_pb2.PurchasedLine(product_id=1, product_name="Laptop", quantity=2, unit_price_minor=129999)],
     )
     event.MergeFrom(events_pb2.CheckoutCompleted(**other))
-    return Message("checkout-events", 0, 0, str(order.user_id), MessageToJson(event).encode(), {})
+    return Message("checkout-events", 0, 0, str(order.user_id).encode(), MessageToJson(event).encode(), {})
 
 
 @pytest.fixture
@@ -104,10 +104,30 @@ async def test_a_bad_event_makes_no_order(orders, maker, user, other, error):
     assert page.orders == ()
 
 
-async def test_what_is_no_event_is_refused(maker):
-    """A message that is no JSON, or not ours, raises and is not skipped in silence."""
-    with pytest.raises(ParseError):
-        await maker.handle([Message("checkout-events", 0, 0, "1", b"{", {})])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (b"{", ParseError),
+        (b"\xff", UnicodeDecodeError),
+        (b"[" * 100_000, ParseError),
+        (b'{"userId": 1e400}', ParseError),
+        (b'{"checkoutId": "\\ud800"}', ParseError),
+        (b"", ParseError),
+        (None, BadEvent),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+async def test_what_is_no_event_is_refused(maker, value, error):
+    """A message that is no event of ours raises and is not skipped in silence; so does a tombstone."""
+    with pytest.raises(error):
+        await maker.handle([Message("checkout-events", 0, 0, b"1", value, {})])
+
+
+@pytest.mark.parametrize("completed_at_ms", [2**63 - 1, -(2**63), 253_402_300_800_000])
+async def test_a_time_outside_the_calendar_is_refused(maker, user, completed_at_ms):
+    """A time that no date can show makes no order, and is the event's own fault."""
+    with pytest.raises((BadEvent, ValueError, OverflowError)):
+        await maker.handle([event_of(make_order(user), completed_at_ms=completed_at_ms)])
 
 
 async def test_pages_give_every_order_once_newest_first(orders, user):

@@ -1,0 +1,71 @@
+"""Purchases leave carts by events, and a message that is no event changes no cart."""
+
+import pytest
+import structlog
+from google.protobuf.json_format import MessageToJson, ParseError
+
+from services.cart.consumer import BadEvent, PurchaseRemover
+from services.cart.domain import Purchase
+from services.chassis.messages import Message
+from services.pb import events_pb2 as pb
+
+MOST = 2**63 - 1  # the greatest user id and product id
+
+
+class Carts:
+    """Remembers what was removed from carts."""
+
+    def __init__(self):
+        self.removed = []
+
+    async def remove(self, user_id, purchases):
+        self.removed.append((user_id, *purchases))
+
+
+@pytest.fixture
+def carts():
+    """Carts of which nothing was removed yet."""
+    return Carts()
+
+
+@pytest.fixture
+def handle(carts):
+    """Handle messages with these values, in order."""
+    remover = PurchaseRemover(carts.remove, structlog.get_logger())
+
+    async def handle(*values):
+        await remover.handle([Message("t", 0, offset, None, value, {}) for offset, value in enumerate(values)])
+
+    return handle
+
+
+def event(user_id=1, checkout_id="c", line_ids=("l1",)):
+    """Give the value of a message that announces a completed checkout."""
+    lines = [pb.PurchasedLine(line_id=line_id, product_id=MOST, quantity=2) for line_id in line_ids]
+    return MessageToJson(pb.CheckoutCompleted(user_id=user_id, checkout_id=checkout_id, lines=lines)).encode()
+
+
+async def test_purchases_are_removed_in_order(handle, carts):
+    """Each purchase leaves its user's cart, in the order of the messages; items of a checkout's own were in no cart."""
+    await handle(event(1, "c1"), event(MOST, "c2", ("",)), event(MOST, "c3"))
+    assert carts.removed == [(1, Purchase("c1", (("l1", 2),))), (MOST, Purchase("c3", (("l1", 2),)))]
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (None, BadEvent),
+        (b"", ParseError),
+        (b"\xff", UnicodeDecodeError),
+        (b"[" * 100_000, ParseError),
+        (event(user_id=0), BadEvent),
+        (event(user_id=-1), BadEvent),
+        (event(checkout_id=""), BadEvent),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+async def test_a_batch_with_a_message_that_is_no_event_changes_nothing(handle, carts, value, error):
+    """The error is raised before any cart of the batch is changed, so that the good events are applied once, in order."""
+    with pytest.raises(error):
+        await handle(event(), value, event())
+    assert carts.removed == []
