@@ -31,7 +31,7 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5000),
 )
 
-AGED_GRACE_SECONDS = 30  # for calls on a connection that is too old: longer than any but a stream, which is made again
+AGED_GRACE_SECONDS = 300  # for calls on a connection that is too old: longer than any but a stream, which is made again
 
 Register = Callable[[grpc.aio.Server], None]
 
@@ -129,7 +129,7 @@ class Server:
     """A gRPC server with standard health and, where wanted, reflection."""
 
     def __init__(self, log: Logger, metrics: Metrics, *, reflect: bool, connection_age: float = 0) -> None:
-        """Take how many seconds a connection may live (0: for ever); calls under way on an old one may end."""
+        """Create a server. Connections older than `connection_age` seconds are closed once their calls have ended; 0: never."""
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server = grpc.aio.server(

@@ -73,6 +73,7 @@ class Runtime:
         """Serve `app` with the health pages beside its own routes, until the process is told to stop, then drain."""
         app.add_routes(web.health_routes(self.readiness, self.metrics))
         app.on_response_prepare.append(web.close_when_draining(self.readiness))
+        app.on_response_prepare.append(web.close_when_old(settings.http_max_connection_age))
         self.readiness.checks.update(checks)
         runner = await web.start(app, settings.listen_host, settings.http_port, drain=settings.drain_timeout)
         try:

@@ -1,7 +1,10 @@
 """The health, readiness and metrics pages of every process."""
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from weakref import WeakKeyDictionary
 
 import msgspec
 from aiohttp import web
@@ -9,6 +12,7 @@ from aiohttp import web
 from services.chassis.telemetry import CONTENT_TYPE, Metrics
 
 Check = Callable[[], Awaitable[str]]
+Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 CHECK_SECONDS = 0.5
 
 
@@ -61,15 +65,39 @@ def health_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
     return [web.get("/health", health), web.get("/ready", ready), web.get("/metrics", page)]
 
 
-def close_when_draining(readiness: Readiness) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def close_when_draining(readiness: Readiness) -> Prepare:
     """Give what ends a client's connection with its answer while draining: its next request then meets another replica."""
 
     async def prepare(_: web.Request, response: web.StreamResponse) -> None:
         if readiness.state == "draining":
-            response.force_close()
-            response.headers["Connection"] = "close"  # aiohttp has written the headers' defaults before this hook
+            _close(response)
 
     return prepare
+
+
+def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) -> Prepare:
+    """Give what ends a client's connection with its answer once it is old: the next one may meet a new replica.
+
+    Each connection ends at an age of its own between half of `seconds` and `seconds`, counted from its first request, so that
+    clients that came together do not come back together. No request fails: the answer says that the connection ends. 0: never.
+    """
+    ends_at: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
+
+    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
+        connection = request.transport
+        if not seconds or connection is None:
+            return
+        if connection not in ends_at:
+            ends_at[connection] = clock() + seconds * random.uniform(0.5, 1)  # noqa: S311 - a spread, no secret
+        elif clock() >= ends_at[connection]:
+            _close(response)
+
+    return prepare
+
+
+def _close(response: web.StreamResponse) -> None:
+    response.force_close()
+    response.headers["Connection"] = "close"  # aiohttp has written the headers' defaults before this hook
 
 
 async def start(app: web.Application, host: str, port: int, *, drain: float) -> web.AppRunner:

@@ -28,6 +28,9 @@
 - {name: GRPC_REFLECTION, value: "0"}
 - {name: GRPC_MAX_CONNECTION_AGE, value: {{ $values.connectionAge }}}
 {{- end }}
+{{- if .part.issuer }}
+- {name: HTTP_MAX_CONNECTION_AGE, value: {{ $values.connectionAge }}}
+{{- end }}
 {{- range .part.calls }}
 {{- if ne . "bank" }}
 - {name: {{ upper . }}_ADDR, value: "dns:///{{ include "cartwright.name" $.root }}-{{ . }}:{{ (index (include "cartwright.platform" $ | fromYaml) .).grpc }}"}

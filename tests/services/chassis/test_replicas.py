@@ -1,6 +1,9 @@
 """Replicas share the load, old connections are renewed without a failed call, and a draining page sends clients away."""
 
 import asyncio
+import random
+import socket
+import struct
 from collections import Counter
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
@@ -11,8 +14,9 @@ import pytest
 import structlog
 from aiohttp import web as aiohttp_web
 
-from services.chassis import call, web
+from services.chassis import call, client, web
 from services.chassis.client import Endpoint
+from services.chassis.env import Settings
 from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
@@ -78,6 +82,90 @@ async def test_old_connections_are_renewed(replicas):
     (replica,), ask = await replicas(1, age=0.2)
     while len(replica.peers) < 3:
         await ask()
+
+
+class Names(asyncio.DatagramProtocol):
+    """A DNS server that gives `addresses` for every name."""
+
+    def __init__(self):
+        self.addresses = ["127.0.0.1"]
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data, sender):
+        """Answer a query for A records, as RFC 1035 has it."""
+        end = 12  # the header; then the name, whose labels each begin with their length
+        while data[end]:
+            end += data[end] + 1
+        question = data[12 : end + 5]
+        wanted = self.addresses if question[-4:-2] == b"\0\1" else []
+        records = [b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 0, 4) + socket.inet_aton(address) for address in wanted]
+        header = data[:2] + struct.pack(">HHHHH", 0x8180, 1, len(records), 0, 0)
+        self.transport.sendto(header + question + b"".join(records), sender)
+
+
+@pytest.fixture
+async def names():
+    """A DNS server that knows one replica."""
+    loop = asyncio.get_running_loop()
+    transport, names = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
+    yield names
+    transport.close()
+
+
+async def serve(stack, host, port, age):
+    """Start a replica, and give it and its port."""
+    replica = Replica()
+    server = Server(structlog.get_logger(), Metrics(), reflect=False, connection_age=age)
+    register = {"p": lambda s: product_pb2_grpc.add_ProductServiceServicer_to_server(replica, s)}
+    port = await server.start(f"{host}:{port}", register)
+    stack.push_async_callback(server.stop, 0)
+    return replica, port
+
+
+async def test_a_replica_started_later_gets_its_share(names, logs):
+    """Under steady load from many callers a new replica gets as much as the old one, and no call fails."""
+    async with AsyncExitStack() as stack:
+        old, port = await serve(stack, "127.0.0.1", 0, age=0.2)
+        address = f"dns://127.0.0.1:{names.port}/replicas.test:{port}"
+        end = await stack.enter_async_context(Endpoint("product", address, Metrics()))
+        stub = product_pb2_grpc.ProductServiceStub(end.channel)
+        enough = asyncio.Event()
+
+        async def load():
+            while not enough.is_set():
+                await end.send(stub.ListProducts, pb.ListProductsRequest(), within=5)
+
+        async with asyncio.TaskGroup() as callers:  # a call that fails ends the test
+            for _ in range(5):
+                callers.create_task(load())
+            while not old.peers:  # noqa: ASYNC110 - bounded by the test's own deadline, as below
+                await asyncio.sleep(0.01)
+            new, _ = await serve(stack, "127.0.0.2", port, age=0.2)
+            names.addresses.append("127.0.0.2")
+            while not new.peers:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            before = old.peers.total(), new.peers.total()
+            while new.peers.total() < before[1] + 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            enough.set()
+        gained = old.peers.total() - before[0], new.peers.total() - before[1]
+        assert gained[1] > 0.3 * sum(gained)
+
+
+NEW_REPLICA_SECONDS = 30
+JITTER = 1.1  # gRPC spreads the ends of connections by a tenth
+
+
+def test_the_defaults_find_new_replicas_in_time():
+    """The age of a connection, the pause between DNS queries and the time to connect leave half of the 30 s for stale DNS."""
+    settings, options = Settings.from_env({}), dict(client._OPTIONS)
+    resolve = options["grpc.dns_min_time_between_resolutions_ms"] / 1000
+    connect = options["grpc.max_reconnect_backoff_ms"] / 1000 + client.CONNECT_SECONDS
+    assert 0 < settings.grpc_max_connection_age * JITTER + resolve + connect <= NEW_REPLICA_SECONDS / 2
+    assert 0 < settings.http_max_connection_age <= NEW_REPLICA_SECONDS / 2
 
 
 class Place:
@@ -147,3 +235,78 @@ async def test_a_draining_page_closes_connections(unused_tcp_port_factory):
         assert (seen.serving, seen.draining) == (None, "close")
     finally:
         await runner.cleanup()
+
+
+@pytest.fixture
+async def page(unused_tcp_port):
+    """Give what starts a server whose connections end at an age, and asks it as one client; each answer is its connection."""
+    async with AsyncExitStack() as stack:
+
+        async def page(age, clock):
+            app = aiohttp_web.Application()
+            app.on_response_prepare.append(web.close_when_old(age, clock))
+
+            async def port(request):
+                return aiohttp_web.Response(text=str(request.transport.get_extra_info("peername")[1]))
+
+            app.add_routes([aiohttp_web.post("/", port)])
+            runner = await web.start(app, "127.0.0.1", unused_tcp_port, drain=1)
+            stack.push_async_callback(runner.cleanup)
+            url = f"http://127.0.0.1:{unused_tcp_port}"
+            session = await stack.enter_async_context(aiohttp.ClientSession(url))
+
+            async def ask():
+                async with session.post("/", data=b"x" * 1000) as response:
+                    assert response.status == 200
+                    return await response.text(), response.headers.get("Connection")
+
+            return ask
+
+        yield page
+
+
+async def test_a_keep_alive_connection_ends_at_its_age(page):
+    """A client keeps its connection for half the age at least; once the age is over an answer ends it, and nothing fails."""
+    now = 0.0
+    ask = await page(10, lambda: now)
+    first, _ = await ask()
+    now = 4.9
+    assert await ask() == (first, None)
+    now = 10.0
+    assert await ask() == (first, "close")
+    second, said = await ask()
+    assert (second != first, said) == (True, None)
+    now = 14.9
+    assert await ask() == (second, None)
+
+
+async def test_connections_without_an_age_stay(page):
+    """With 0 a connection has no age."""
+    now = 0.0
+    ask = await page(0, lambda: now)
+    first, _ = await ask()
+    now = 10.0**6
+    assert await ask() == (first, None)
+
+
+async def test_clients_that_came_together_do_not_come_back_together(monkeypatch):
+    """Each connection has an age of its own."""
+    spread = iter((0.5, 1.0))
+    monkeypatch.setattr(random, "uniform", lambda *_: next(spread))
+    now, transports = 0.0, [Connection(), Connection()]
+    hook = web.close_when_old(10, lambda: now)
+
+    async def closes(transport):
+        response = aiohttp_web.Response()
+        await hook(SimpleNamespace(transport=transport), response)
+        return response.headers.get("Connection") == "close"
+
+    assert [await closes(one) for one in transports] == [False, False]
+    now = 5.0
+    assert [await closes(one) for one in transports] == [True, False]
+    now = 10.0
+    assert [await closes(one) for one in transports] == [True, True]
+
+
+class Connection:
+    """Stands for the transport of a connection."""
