@@ -1,1 +1,1 @@
-"""Orders, made from the events of completed checkouts."""
+"""The orders service: it creates orders from the events of completed checkouts, and lists them."""

@@ -1,11 +1,11 @@
-"""Orders over gRPC."""
+"""The gRPC API of orders: messages to domain types and back."""
 
 from typing import Any
 
 from services.chassis.rpc import batch
 from services.errors import Invalid
-from services.orders.domain import MAX_PAGE, Ask, BadPage, Order, Page, checked_id
-from services.orders.usecases import OrderBook
+from services.orders.domain import MAX_PAGE, InvalidPage, Order, Page, PageRequest, parse_order_id
+from services.orders.usecases import OrderQueries
 from services.pb import orders_pb2 as pb
 from services.pb import orders_pb2_grpc
 
@@ -13,24 +13,24 @@ SERVICE = "cartwright.orders.OrdersService"
 
 
 class OrdersApi(orders_pb2_grpc.OrdersServiceServicer):
-    """Message ↔ domain."""
+    """Implements OrdersService."""
 
-    def __init__(self, book: OrderBook) -> None:
-        self._book = book
+    def __init__(self, orders: OrderQueries) -> None:
+        self._orders = orders
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Any) -> pb.ListOrdersResponse:
-        """Give pages of orders."""
+        """Return pages of orders."""
         results = await batch(
-            request.items, parse=_ask, act=self._book.list_orders, render=_page, refused=pb.ListOrdersResult
+            request.items, parse=_page_request, act=self._orders.list_orders, render=_page, refused=pb.ListOrdersResult
         )
         return pb.ListOrdersResponse(results=results)
 
     async def GetOrders(self, request: pb.GetOrdersRequest, context: Any) -> pb.GetOrdersResponse:
-        """Give orders of their users."""
+        """Return single orders."""
         results = await batch(
             request.items,
-            parse=lambda item: (_user(item.user_id), checked_id(item.order_id)),
-            act=self._book.get_orders,
+            parse=lambda item: (_user(item.user_id), parse_order_id(item.order_id)),
+            act=self._orders.get_orders,
             render=lambda order: pb.GetOrderResult(order=_message(order)),
             refused=pb.GetOrderResult,
         )
@@ -43,10 +43,10 @@ def _user(user_id: int) -> int:
     return user_id
 
 
-def _ask(item: pb.ListOrders) -> Ask:
+def _page_request(item: pb.ListOrders) -> PageRequest:
     if not 1 <= item.limit <= MAX_PAGE:
-        raise BadPage(f"limit must be between 1 and {MAX_PAGE}")
-    return Ask(_user(item.user_id), item.limit, item.cursor)
+        raise InvalidPage(f"limit must be between 1 and {MAX_PAGE}")
+    return PageRequest(_user(item.user_id), item.limit, item.cursor)
 
 
 def _page(page: Page) -> pb.ListOrdersResult:

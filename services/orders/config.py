@@ -5,7 +5,7 @@ from services.chassis.env import Port, Settings
 
 
 class Config(Settings):
-    """Every variable of this service."""
+    """The variables of the service."""
 
     grpc_port: Port = 50055
     http_port: Port = 9055

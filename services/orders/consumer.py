@@ -1,4 +1,4 @@
-"""Makes an order of every completed checkout, once, however often its event comes."""
+"""Creates one order for each completed checkout, however often the event arrives."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from google.protobuf.json_format import Parse
 from services.chassis.logs import Logger
 from services.chassis.messages import Message
 from services.chassis.telemetry import Metrics
-from services.orders.domain import BadEvent, Order, OrderLine, checked, checked_id
+from services.orders.domain import InvalidEvent, Order, OrderLine, parse_order_id, validated
 from services.pb import events_pb2 as pb
 
 
@@ -17,10 +17,10 @@ class Orders(Protocol):
     """Where orders are kept."""
 
     async def add(self, orders: Sequence[Order]) -> int:
-        """Add those whose checkout has none yet, and give how many were new."""
+        """Add the orders whose checkout has none yet; return how many were added."""
 
 
-class OrderMaker:
+class OrderCreator:
     """Handles messages of the topic of checkouts."""
 
     def __init__(self, orders: Orders, log: Logger, metrics: Metrics) -> None:
@@ -30,7 +30,7 @@ class OrderMaker:
         self._made = metrics.counter("cartwright_orders_made_total", "Orders made.")
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Make the orders of a batch; raises for a message that no order can be made of."""
+        """Create the orders of a batch. If one message holds no order, raise what `order_of` raises and create none."""
         orders = [order_of(message) for message in messages]
         new = await self._orders.add(orders)
         self._made.inc(new)
@@ -41,16 +41,19 @@ class OrderMaker:
 
 
 def order_of(message: Message) -> Order:
-    """Read the order of an event. ParseError, BadEvent, NotAnId, OverflowError or ValueError where the message holds none."""
+    """Return the order that an event announces.
+
+    If the message holds none: ParseError, InvalidEvent, InvalidOrderId, or ValueError or OverflowError for its time.
+    """
     if message.value is None:
-        raise BadEvent("the message has no value")
+        raise InvalidEvent("the message has no value")
     event = Parse(message.value, pb.CheckoutCompleted(), ignore_unknown_fields=True)
     lines = tuple(
         OrderLine(line.product_id, line.product_name, line.quantity, line.unit_price_minor) for line in event.lines
     )
-    return checked(
+    return validated(
         Order(
-            id=checked_id(event.order_id),
+            id=parse_order_id(event.order_id),
             checkout_id=event.checkout_id,
             user_id=event.user_id,
             total_minor=event.total_minor,

@@ -1,4 +1,4 @@
-"""An order, and what can be wrong with asking for one."""
+"""Orders, and the errors of asking for them."""
 
 import uuid
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ class UnknownOrder(NotFound):
         super().__init__("order not found")
 
 
-class NotAnId(Invalid):
-    """It is no order's id."""
+class InvalidOrderId(Invalid):
+    """The text is not an order id."""
 
     def __init__(self) -> None:
-        super().__init__("an order's id is a UUID")
+        super().__init__("an order id must be a UUID")
 
 
-class BadPage(Invalid):
-    """The page asked for is not one."""
+class InvalidPage(Invalid):
+    """The limit or the cursor of a page is invalid."""
 
 
-class BadEvent(ValueError):
-    """An event that no order can be made of; it will not get better."""
+class InvalidEvent(ValueError):
+    """No order can be created from the event, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """What was bought, at the price that was paid, in minor units."""
+    """A product that was bought, and the price that was paid for one of it, in minor units."""
 
     product_id: int
     name: str
@@ -43,7 +43,7 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one completed checkout bought."""
+    """What one completed checkout bought. Amounts are in minor units."""
 
     id: str
     checkout_id: str
@@ -57,33 +57,33 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Orders, newest first, and where the next page begins; empty at the end."""
+    """Orders, newest first, and the cursor of the next page; the cursor is empty on the last page."""
 
     orders: tuple[Order, ...]
     next_cursor: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A page of a user's orders to give."""
+class PageRequest:
+    """Asks for one page of a user's orders; an empty cursor asks for the first page."""
 
     user_id: int
     limit: int
     cursor: str
 
 
-def checked_id(text: str) -> str:
-    """Give an order's id in its usual form, or raise NotAnId."""
+def parse_order_id(text: str) -> str:
+    """Return the order id in canonical form; InvalidOrderId if the text is not a UUID."""
     try:
         return str(uuid.UUID(text))
     except ValueError as error:
-        raise NotAnId from error
+        raise InvalidOrderId from error
 
 
-def checked(order: Order) -> Order:
-    """Give the order, or raise BadEvent where its figures do not agree."""
+def validated(order: Order) -> Order:
+    """Return the order; InvalidEvent if a part is missing or the total is not the sum of the lines."""
     if order.user_id < 1 or not order.checkout_id or not order.lines:
-        raise BadEvent("an order has a user, a checkout and lines")
+        raise InvalidEvent("an order must have a user, a checkout and lines")
     if order.total_minor != sum(line.quantity * line.unit_price_minor for line in order.lines):
-        raise BadEvent("the total is not the sum of the lines")
+        raise InvalidEvent("the total is not the sum of the lines")
     return order

@@ -8,9 +8,9 @@ from services.chassis.postgres import Postgres
 from services.chassis.run import Runtime, run
 from services.orders.api import SERVICE, OrdersApi
 from services.orders.config import Config, ConsumerConfig
-from services.orders.consumer import OrderMaker
+from services.orders.consumer import OrderCreator
 from services.orders.store import PostgresOrders
-from services.orders.usecases import OrderBook
+from services.orders.usecases import OrderQueries
 from services.pb.orders_pb2_grpc import add_OrdersServiceServicer_to_server
 
 SCHEMA = "orders"
@@ -21,36 +21,36 @@ def _database(config: Config) -> Postgres:
 
 
 async def serve(runtime: Runtime) -> None:
-    """Answer for orders."""
+    """Serve the gRPC API."""
     config = Config.from_env(runtime.env)
     async with _database(config) as db:
-        api = OrdersApi(OrderBook(PostgresOrders(db)))
+        api = OrdersApi(OrderQueries(PostgresOrders(db)))
         services = {SERVICE: lambda server: add_OrdersServiceServicer_to_server(api, server)}
         await runtime.serve(config, services, {"postgres": db.ready})
 
 
 async def consume(runtime: Runtime) -> None:
-    """Make orders of completed checkouts."""
+    """Create orders from the events of completed checkouts."""
     config = ConsumerConfig.from_env(runtime.env)
     async with _database(config) as db:
-        maker = OrderMaker(PostgresOrders(db), runtime.log, runtime.metrics)
+        creator = OrderCreator(PostgresOrders(db), runtime.log, runtime.metrics)
         consumer = Consumer(
             config.brokers(),
             config.checkout_topic,
             "orders",
-            handle=maker.handle,
+            handle=creator.handle,
             log=runtime.log,
             metrics=runtime.metrics,
         )
         await runtime.work(config, consumer.run, {"postgres": db.ready, "kafka": consumer.ready})
 
 
-async def make(runtime: Runtime) -> None:
-    """Make the schema and the role."""
+async def prepare(runtime: Runtime) -> None:
+    """Create the schema, its tables and the role."""
     config = Config.from_env(runtime.env)
     applied = await migrate(config.postgres_url, schema=SCHEMA, folder=Path(__file__).parent / "migrations")
     runtime.log.info("migrated", applied=applied)
 
 
 if __name__ == "__main__":
-    run("orders", {"serve": serve, "consumer": consume, "migrate": make})
+    run("orders", {"serve": serve, "consumer": consume, "migrate": prepare})

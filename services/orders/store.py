@@ -10,20 +10,20 @@ import msgspec
 
 from services.chassis.postgres import Postgres, Row
 from services.errors import Fault
-from services.orders.domain import Ask, BadPage, Order, OrderLine, Page
+from services.orders.domain import InvalidPage, Order, OrderLine, Page, PageRequest
 
 _COLUMNS = "id, checkout_id, user_id, total_minor, currency, status, lines, created_at"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PostgresOrders:
-    """Fits the port Orders."""
+    """Implements the port Orders."""
 
     def __init__(self, db: Postgres) -> None:
         self._db = db
 
     async def add(self, orders: Sequence[Order]) -> int:
-        """Add those whose checkout has none yet, in one statement."""
+        """Insert the orders whose checkout has none yet, in one statement; return how many were inserted."""
         rows = await self._db.fetch(
             "INSERT INTO orders (id, checkout_id, user_id, total_minor, currency, lines, created_at)"
             " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[],"
@@ -38,13 +38,13 @@ class PostgresOrders:
         )
         return len(rows)
 
-    async def pages(self, asks: Sequence[Ask]) -> list[Page | Fault]:
-        """Give a page for each ask."""
+    async def pages(self, asks: Sequence[PageRequest]) -> list[Page | Fault]:
+        """Return a page, or InvalidPage, for each request."""
 
-        async def page(ask: Ask) -> Page | Fault:
+        async def page(ask: PageRequest) -> Page | Fault:
             try:
-                before, below = _position(ask.cursor)
-            except BadPage as fault:
+                before, below = _decode_cursor(ask.cursor)
+            except InvalidPage as fault:
                 return fault
             rows = await self._db.fetch(
                 f"SELECT {_COLUMNS} FROM orders WHERE user_id = $1 AND (created_at, id) < ($2, $3)"  # noqa: S608 - constants
@@ -55,12 +55,12 @@ class PostgresOrders:
                 ask.limit + 1,
             )
             orders = tuple(_order(row) for row in rows[: ask.limit])
-            return Page(orders, _cursor(orders[-1]) if len(rows) > ask.limit else "")
+            return Page(orders, _encode_cursor(orders[-1]) if len(rows) > ask.limit else "")
 
         return list(await asyncio.gather(*(page(ask) for ask in asks)))
 
     async def by_ids(self, asked: Sequence[tuple[int, str]]) -> dict[str, Order]:
-        """Give those that exist."""
+        """Return the orders that exist, of the given (user id, order id), by order id."""
         rows = await self._db.fetch(
             f"SELECT {_COLUMNS} FROM orders WHERE (user_id, id) IN"  # noqa: S608 - constants
             " (SELECT * FROM unnest($1::bigint[], $2::uuid[]))",
@@ -70,20 +70,20 @@ class PostgresOrders:
         return {str(row["id"]): _order(row) for row in rows}
 
 
-def _cursor(last: Order) -> str:
+def _encode_cursor(last: Order) -> str:
     micros = (last.created_at - _EPOCH) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(f"{micros}.{last.id}".encode()).decode().rstrip("=")
 
 
-def _position(cursor: str) -> tuple[datetime, uuid.UUID]:
-    """Give where a page begins: below this time and id."""
+def _decode_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+    """Return the time and id below which a page begins; InvalidPage if the cursor is not one that a page returned."""
     if not cursor:
         return datetime.max.replace(tzinfo=UTC), uuid.UUID(int=2**128 - 1)
     try:
         micros, _, order_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")
         return _EPOCH + timedelta(microseconds=int(micros)), uuid.UUID(order_id)
     except (ValueError, OverflowError) as error:
-        raise BadPage("the cursor is not one of ours") from error
+        raise InvalidPage("the cursor is invalid") from error
 
 
 def _order(row: Row) -> Order:

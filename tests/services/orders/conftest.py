@@ -8,7 +8,7 @@ import pytest
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
-from services.orders.domain import BadPage, Page
+from services.orders.domain import InvalidPage, Page
 
 SCHEMA = "orders"
 
@@ -39,7 +39,7 @@ class MemoryOrders:
         )
         if ask.cursor:
             if ask.cursor not in self.kept:
-                return BadPage("the cursor is not one of ours")
+                return InvalidPage("the cursor is not one of ours")
             mine = mine[[order.id for order in mine].index(ask.cursor) + 1 :]
         page = tuple(mine[: ask.limit])
         return Page(page, page[-1].id if len(mine) > ask.limit else "")

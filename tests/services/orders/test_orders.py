@@ -10,9 +10,17 @@ from google.protobuf.json_format import MessageToJson, ParseError
 from services.chassis.messages import Message
 from services.chassis.telemetry import Metrics
 from services.orders.api import OrdersApi
-from services.orders.consumer import OrderMaker
-from services.orders.domain import Ask, BadEvent, BadPage, NotAnId, Order, OrderLine, UnknownOrder
-from services.orders.usecases import OrderBook
+from services.orders.consumer import OrderCreator
+from services.orders.domain import (
+    InvalidEvent,
+    InvalidOrderId,
+    InvalidPage,
+    Order,
+    OrderLine,
+    PageRequest,
+    UnknownOrder,
+)
+from services.orders.usecases import OrderQueries
 from services.pb import events_pb2, orders_pb2
 
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
@@ -57,23 +65,23 @@ def metrics():
 
 
 @pytest.fixture
-def maker(orders, metrics):
-    return OrderMaker(orders, structlog.get_logger(), metrics)
+def creator(orders, metrics):
+    return OrderCreator(orders, structlog.get_logger(), metrics)
 
 
-async def test_an_order_is_what_the_event_says(orders, maker, user):
+async def test_an_order_is_what_the_event_says(orders, creator, user):
     """The order made of an event can be read back by its owner, whole."""
     order = make_order(user)
-    await maker.handle([event_of(order)])
-    assert await OrderBook(orders).get_orders([(user, order.id)]) == [order]
+    await creator.handle([event_of(order)])
+    assert await OrderQueries(orders).get_orders([(user, order.id)]) == [order]
 
 
-async def test_an_event_that_comes_again_makes_no_second_order(orders, maker, metrics, user):
+async def test_an_event_that_comes_again_makes_no_second_order(orders, creator, metrics, user):
     """However often an event comes, in one batch or in many, there is one order, and the repeats are counted."""
     order = make_order(user)
-    await maker.handle([event_of(order), event_of(order)])
-    await maker.handle([event_of(order)])
-    [page] = await OrderBook(orders).list_orders([Ask(user, 10, "")])
+    await creator.handle([event_of(order), event_of(order)])
+    await creator.handle([event_of(order)])
+    [page] = await OrderQueries(orders).list_orders([PageRequest(user, 10, "")])
     assert page.orders == (order,)
     assert metrics.registry.get_sample_value("cartwright_events_duplicate_total") == 2
     assert metrics.registry.get_sample_value("cartwright_orders_made_total") == 1
@@ -89,18 +97,18 @@ async def test_a_checkout_has_one_order_whatever_its_id(orders, user):
 @pytest.mark.parametrize(
     ("other", "error"),
     [
-        ({"total_minor": 1}, BadEvent),
-        ({"checkout_id": ""}, BadEvent),
-        ({"user_id": -1}, BadEvent),
-        ({"id": "x"}, NotAnId),
+        ({"total_minor": 1}, InvalidEvent),
+        ({"checkout_id": ""}, InvalidEvent),
+        ({"user_id": -1}, InvalidEvent),
+        ({"id": "x"}, InvalidOrderId),
     ],
 )
-async def test_a_bad_event_makes_no_order(orders, maker, user, other, error):
+async def test_a_bad_event_makes_no_order(orders, creator, user, other, error):
     """An event whose figures or ids do not agree is refused, and nothing of its batch is kept."""
     good = make_order(user)
     with pytest.raises(error):
-        await maker.handle([event_of(good), event_of(make_order(user, **other))])
-    [page] = await OrderBook(orders).list_orders([Ask(user, 10, "")])
+        await creator.handle([event_of(good), event_of(make_order(user, **other))])
+    [page] = await OrderQueries(orders).list_orders([PageRequest(user, 10, "")])
     assert page.orders == ()
 
 
@@ -113,21 +121,21 @@ async def test_a_bad_event_makes_no_order(orders, maker, user, other, error):
         (b'{"userId": 1e400}', ParseError),
         (b'{"checkoutId": "\\ud800"}', ParseError),
         (b"", ParseError),
-        (None, BadEvent),
+        (None, InvalidEvent),
     ],
     ids=lambda value: repr(value)[:20],
 )
-async def test_what_is_no_event_is_refused(maker, value, error):
+async def test_what_is_no_event_is_refused(creator, value, error):
     """A message that is no event of ours raises and is not skipped in silence; so does a tombstone."""
     with pytest.raises(error):
-        await maker.handle([Message("checkout-events", 0, 0, b"1", value, {})])
+        await creator.handle([Message("checkout-events", 0, 0, b"1", value, {})])
 
 
 @pytest.mark.parametrize("completed_at_ms", [2**63 - 1, -(2**63), 253_402_300_800_000])
-async def test_a_time_outside_the_calendar_is_refused(maker, user, completed_at_ms):
+async def test_a_time_outside_the_calendar_is_refused(creator, user, completed_at_ms):
     """A time that no date can show makes no order, and is the event's own fault."""
-    with pytest.raises((BadEvent, ValueError, OverflowError)):
-        await maker.handle([event_of(make_order(user), completed_at_ms=completed_at_ms)])
+    with pytest.raises((InvalidEvent, ValueError, OverflowError)):
+        await creator.handle([event_of(make_order(user), completed_at_ms=completed_at_ms)])
 
 
 async def test_pages_give_every_order_once_newest_first(orders, user):
@@ -136,7 +144,7 @@ async def test_pages_give_every_order_once_newest_first(orders, user):
     await orders.add([*made, make_order(user + 1)])
     seen, cursor = [], ""
     while True:
-        [page] = await OrderBook(orders).list_orders([Ask(user, 3, cursor)])
+        [page] = await OrderQueries(orders).list_orders([PageRequest(user, 3, cursor)])
         seen += page.orders
         cursor = page.next_cursor
         if not cursor:
@@ -147,8 +155,8 @@ async def test_pages_give_every_order_once_newest_first(orders, user):
 @pytest.mark.parametrize("cursor", ["x", "!!", "é", "AAAA", "MTIz", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5Lng", "\x00"])
 async def test_a_cursor_that_is_not_ours_is_refused_alone(orders, user, cursor):
     """A bad cursor is the caller's error, and does not touch the other pages of the batch."""
-    bad, good = await OrderBook(orders).list_orders([Ask(user, 3, cursor), Ask(user, 3, "")])
-    assert isinstance(bad, BadPage)
+    bad, good = await OrderQueries(orders).list_orders([PageRequest(user, 3, cursor), PageRequest(user, 3, "")])
+    assert isinstance(bad, InvalidPage)
     assert good.orders == ()
 
 
@@ -156,7 +164,7 @@ async def test_an_order_is_its_owners_alone(orders, user):
     """Another user's order is not found, also where its owner asks for it in the same batch."""
     order = make_order(user)
     await orders.add([order])
-    mine, theirs = await OrderBook(orders).get_orders([(user, order.id), (user + 1, order.id)])
+    mine, theirs = await OrderQueries(orders).get_orders([(user, order.id), (user + 1, order.id)])
     assert mine == order
     assert isinstance(theirs, UnknownOrder)
 
@@ -167,7 +175,7 @@ async def test_bad_items_of_a_batch_are_refused_alone(orders, user):
     await orders.add([order])
     asked = [(user, order.id), (user, "no-uuid"), (user, str(uuid.uuid4())), (0, order.id)]
     items = [orders_pb2.GetOrder(user_id=user_id, order_id=order_id) for user_id, order_id in asked]
-    reply = await OrdersApi(OrderBook(orders)).GetOrders(orders_pb2.GetOrdersRequest(items=items), None)
+    reply = await OrdersApi(OrderQueries(orders)).GetOrders(orders_pb2.GetOrdersRequest(items=items), None)
     assert reply.results[0].order.total_minor == order.total_minor
     assert [result.refusal.code for result in reply.results[1:]] == [INVALID, NOT_FOUND, INVALID]
 
@@ -176,5 +184,5 @@ async def test_bad_items_of_a_batch_are_refused_alone(orders, user):
 async def test_a_page_holds_1_to_100_orders(orders, user, limit):
     """A limit outside 1 to 100 is refused."""
     request = orders_pb2.ListOrdersRequest(items=[orders_pb2.ListOrders(user_id=user, limit=limit)])
-    reply = await OrdersApi(OrderBook(orders)).ListOrders(request, None)
+    reply = await OrdersApi(OrderQueries(orders)).ListOrders(request, None)
     assert reply.results[0].refusal.code == INVALID
