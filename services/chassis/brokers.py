@@ -1,4 +1,4 @@
-"""How Kafka is reached: its addresses, and who we are to it, as each client of the library takes them."""
+"""The connection settings of Kafka: addresses, TLS and credentials, as each client of aiokafka takes them."""
 
 import ssl
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from services.chassis.env import Settings
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """Kafka's bootstrap addresses (`host:port`, with commas between), and how to speak to them."""
+    """Bootstrap addresses (`host:port`, separated by commas), and the protocol and credentials to connect with."""
 
     servers: str
     protocol: str = "PLAINTEXT"
@@ -21,32 +21,32 @@ class Brokers:
     ca_file: str = ""
 
     def options(self) -> dict[str, Any]:
-        """Give what every client of aiokafka takes; OSError where the authority's file cannot be read."""
-        given: dict[str, Any] = {"bootstrap_servers": self.servers, "security_protocol": self.protocol}
+        """Return the keyword arguments of every client of aiokafka; OSError if the CA file cannot be read."""
+        options: dict[str, Any] = {"bootstrap_servers": self.servers, "security_protocol": self.protocol}
         if self.protocol.endswith("SSL"):
-            given["ssl_context"] = ssl.create_default_context(cafile=self.ca_file or None)
+            options["ssl_context"] = ssl.create_default_context(cafile=self.ca_file or None)
         if self.protocol.startswith("SASL"):
-            given |= {
+            options |= {
                 "sasl_mechanism": self.mechanism,
                 "sasl_plain_username": self.username,
                 "sasl_plain_password": self.password,
             }
-        return given
+        return options
 
 
 class KafkaSettings(Settings):
-    """The variables of whoever speaks to Kafka."""
+    """The variables of a process that connects to Kafka."""
 
     kafka_bootstrap_servers: str
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_ca_file: str = ""
-    """The authority that signed the brokers' certificates; empty: those that the machine trusts."""
+    """The file of the CA that signed the brokers' certificates; empty: the CAs that the machine trusts."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str = ""
     kafka_sasl_password: str = ""
 
     @model_validator(mode="after")
-    def _who_we_are(self) -> "KafkaSettings":
+    def _require_credentials(self) -> "KafkaSettings":
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
@@ -54,7 +54,7 @@ class KafkaSettings(Settings):
         return self
 
     def brokers(self) -> Brokers:
-        """Give how Kafka is reached."""
+        """Return the connection settings."""
         return Brokers(
             self.kafka_bootstrap_servers,
             self.kafka_security_protocol,

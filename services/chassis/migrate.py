@@ -15,27 +15,28 @@ _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class BadMigration(Exception):
-    """A migration has another name or text than it must; nothing of it was applied."""
+    """A migration has an invalid name, or was changed after it was applied. Nothing of it was applied."""
 
 
 def role_of(schema: str) -> str:
-    """Give the role that the service of `schema` acts as."""
+    """Return the database role that the service of `schema` uses."""
     return f"cartwright_{schema}"
 
 
 async def migrate(url: str, *, schema: str, folder: Path) -> list[str]:
-    """Make database, role and schema where they are missing, apply what is new in `folder`, and give its names.
+    """Create the database, role and schema if they are missing, apply the new migrations of `folder`, and return their names.
 
-    `url` needs the rights to do so; the role made here has none but those that the migrations grant it.
+    The user of `url` needs the rights to do so. The role has only the rights that migrations grant it. BadMigration if a
+    migration is invalid, errors of asyncpg if PostgreSQL refuses one.
     """
     if not _IDENTIFIER.fullmatch(schema):
-        raise BadMigration(f"{schema!r} is no schema name")
+        raise BadMigration(f"{schema!r} is not a schema name: it must match {_IDENTIFIER.pattern}")
     files = sorted(folder.glob("*.sql"))  # noqa: ASYNC240 - once, before anything is served
-    if wrong := [file.name for file in files if not _NAME.fullmatch(file.name)]:
-        raise BadMigration(f"not NNNN_what.sql: {', '.join(wrong)}")
+    if invalid := [file.name for file in files if not _NAME.fullmatch(file.name)]:
+        raise BadMigration(f"migrations must be named NNNN_what.sql: {', '.join(invalid)}")
     connection = await _connect(url)
     try:
-        # One lock for all schemas: roles and the database's settings are shared.
+        # One lock for all schemas: they share roles and the settings of the database.
         await connection.execute("SELECT pg_advisory_lock(hashtext('cartwright migrations'))")
         await _prepare(connection, schema)
         return await _apply(connection, schema, files)
@@ -52,7 +53,7 @@ async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
         try:
             await maintenance.execute(f'CREATE DATABASE "{parts.path.lstrip("/")}"')
         except asyncpg.DuplicateDatabaseError:
-            pass  # another service's migration was faster
+            pass  # another service's migration created it first
         except asyncpg.UniqueViolationError:
             pass  # the same race, seen one step earlier
         finally:
@@ -71,11 +72,11 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]", schema: str
         f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations ("
         " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    await _join_search_path(connection, schema)
+    await _extend_search_path(connection, schema)
 
 
-async def _join_search_path(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> None:
-    """Put the schema on the database's search path, so that people can query tables by their bare names."""
+async def _extend_search_path(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> None:
+    """Add the schema to the database's search path, so that people can query its tables by unqualified names."""
     settings = await connection.fetchval(
         "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
         " WHERE d.datname = current_database() AND s.setrole = 0"
@@ -97,7 +98,9 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", schema: str, 
         checksum = hashlib.sha256(text.encode()).hexdigest()
         if file.name in known:
             if known[file.name] != checksum:
-                raise BadMigration(f"{schema}/{file.name} was changed after it had been applied; add a new one instead")
+                raise BadMigration(
+                    f"{schema}/{file.name} was changed after it had been applied; add a new migration instead"
+                )
             continue
         async with connection.transaction():
             await connection.execute(f"SET LOCAL search_path = {schema}")
