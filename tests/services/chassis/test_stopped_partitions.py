@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.chassis import kafka
 from services.chassis.telemetry import Metrics
@@ -215,3 +216,23 @@ async def test_a_topic_that_does_not_exist_is_not_called_an_outage(bare_line, ru
 
         await until(applied)
     assert {line["log_level"] for line in logs if line["event"] == "not connected"} == {"error"}
+
+
+async def test_a_partition_that_cannot_be_read_says_so(bare_line, running, handler, metrics, until, logs):
+    """Messages compressed by a codec that this process lacks stop their partition, and none of them is skipped."""
+    bare_line.topic += "-zstd"
+    admin = AIOKafkaAdminClient(bootstrap_servers=bare_line.servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(bare_line.topic, 1, 1, topic_configs={"compression.type": "zstd"})])
+    await admin.close()
+    await bare_line.send("a")
+    async with running(bare_line, metrics=metrics) as consumer:
+
+        async def stands():
+            return stopped(metrics, 0) == 1
+
+        await until(stands)
+        assert (await consumer.ready()).startswith("partition 0: the partition cannot be read: UnsupportedCodecError")
+        assert await bare_line.committed(0) == 0
+    assert handler.applied == []
+    assert not [line for line in logs if "does not answer" in str(line)]
