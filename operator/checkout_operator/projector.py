@@ -73,9 +73,9 @@ class Projector:
         pending, self._pending = self._pending, {}
         await asyncio.gather(*(self._show(name, view) for name, view in pending.items()))
 
-    async def refuse(self, resource: Resource, reason: str) -> None:
-        """Show that a resource never became a checkout."""
-        wanted = refused(reason, resource.generation, resource.created)
+    async def refuse(self, resource: Resource, reason: str, message: str | None = None) -> None:
+        """Show that a resource never became a checkout, with the usual message of the reason or another one."""
+        wanted = refused(reason, resource.generation, resource.created, message or MESSAGES[reason])
         if differs(resource.status, wanted):
             self._written.pop(resource.uid, None)
         await self._write(resource, wanted, ended=True)

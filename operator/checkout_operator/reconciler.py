@@ -12,12 +12,13 @@ from checkout_operator.backlog import Backlog
 from checkout_operator.live import Live
 from checkout_operator.projector import MIRROR_WITHIN_SECONDS, Projector
 from checkout_operator.reconcile import Action, decide
-from checkout_operator.saga_client import KeyReused, SagaClient, SagaUnavailable
+from checkout_operator.saga_client import KeyReused, SagaClient, SagaUnavailable, SpecRefused
 from checkout_operator.telemetry import Metrics
 
 WORKERS = 16
 BREAK_SECONDS = 1.0
 KEY_REUSED = "IdempotencyKeyReused"
+INVALID_SPEC = "InvalidSpec"
 
 
 class Reconciler:
@@ -68,6 +69,9 @@ class Reconciler:
         except KeyReused:
             self._metrics.actions.labels(action.value, "key_reused").inc()
             await self._projector.refuse(resource, KEY_REUSED)
+        except SpecRefused as error:
+            self._metrics.actions.labels(action.value, "invalid").inc()
+            await self._projector.refuse(resource, INVALID_SPEC, f"the checkout service refuses this spec: {error}")
         except SagaUnavailable:
             self._metrics.actions.labels(action.value, "unavailable").inc()
             raise

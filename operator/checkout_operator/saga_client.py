@@ -34,6 +34,13 @@ class KeyReused(Exception):
     """The key belongs to a checkout of other items; it will not get better."""
 
 
+class SpecRefused(Exception):
+    """The checkout service refuses what the API server accepted; `str()` says why, in words for the resource's owner.
+
+    It happens where the two have different Unicode versions: only one of them takes a character of the key for assigned.
+    """
+
+
 class SagaClient:
     """Starts, cancels and follows checkouts."""
 
@@ -110,6 +117,8 @@ def _one(reply: Any) -> Any:
         return result
     if result.refusal.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]:
         raise KeyReused
+    if result.refusal.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
+        raise SpecRefused(result.refusal.message)
     raise SagaUnavailable(result.refusal.message)
 
 

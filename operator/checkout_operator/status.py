@@ -119,9 +119,9 @@ def project(view: SagaView, generation: int) -> dict[str, Any]:
     return status
 
 
-def refused(reason: str, generation: int, created: str) -> dict[str, Any]:
+def refused(reason: str, generation: int, created: str, message: str) -> dict[str, Any]:
     """Give the status of a resource that never became a saga."""
-    why = _Why(reason, MESSAGES[reason], created)
+    why = _Why(reason, message, created)
     return {
         "observedGeneration": generation,
         "phase": "Failed",

@@ -14,11 +14,11 @@ from services.checkout.domain import (
     Session,
     UnknownCheckout,
     UnknownProducts,
-    checked_key,
 )
 from services.checkout.saga import shown_step
 from services.checkout.usecases import CartRequest, Checkouts, Started
 from services.errors import Fault, Invalid
+from services.idempotency import checked_key
 from services.pb import checkout_pb2 as pb
 from services.pb import checkout_pb2_grpc
 

@@ -78,20 +78,6 @@ class Payment(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class KeyRequired(Invalid):
-    """The request has no idempotency key."""
-
-    def __init__(self) -> None:
-        super().__init__("idempotency_key is required")
-
-
-class BadKey(Invalid):
-    """The idempotency key is malformed."""
-
-    def __init__(self) -> None:
-        super().__init__("idempotency_key must be 1 to 255 characters, not blank, without control characters")
-
-
 class EmptyCart(Invalid):
     """The cart has no lines."""
 
@@ -169,17 +155,7 @@ class LostLease(Conflict):
         super().__init__(f"checkout {checkout_id} is driven by another process")
 
 
-MAX_KEY = 255
 MAX_IDS_SHOWN = 15  # fits the 500 characters that a resource's message has for it
-
-
-def checked_key(key: str) -> str:
-    """Return the key; KeyRequired when it is empty, BadKey when it is malformed."""
-    if not key:
-        raise KeyRequired
-    if len(key) > MAX_KEY or not key.strip() or not key.isprintable():
-        raise BadKey
-    return key
 
 
 @dataclass(frozen=True, slots=True)

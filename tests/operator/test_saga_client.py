@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from checkout_operator.saga_client import BATCH, KeyReused, SagaClient, SagaUnavailable
+from checkout_operator.saga_client import BATCH, KeyReused, SagaClient, SagaUnavailable, SpecRefused
 from checkout_operator.spec import CheckoutSpec, Resource
 from services.pb import call_pb2, checkout_pb2_grpc
 from services.pb import checkout_pb2 as pb
@@ -89,6 +89,7 @@ async def test_what_is_asked_for(client, service):
     ("code", "error"),
     [
         (grpc.StatusCode.FAILED_PRECONDITION, KeyReused),
+        (grpc.StatusCode.INVALID_ARGUMENT, SpecRefused),
         (grpc.StatusCode.UNAVAILABLE, SagaUnavailable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, SagaUnavailable),
     ],

@@ -135,6 +135,6 @@ def test_a_patch_makes_it_whole():
 
 def test_a_key_of_other_items():
     """What never became a saga has failed at its claim, and has ended."""
-    status = refused("IdempotencyKeyReused", 1, "2026-01-01T00:00:00Z")
+    status = refused("IdempotencyKeyReused", 1, "2026-01-01T00:00:00Z", MESSAGES["IdempotencyKeyReused"])
     assert (status["phase"], status["progress"], status["step"]) == ("Failed", "0/4", "Claim")
     assert {one["type"]: one["status"] for one in status["conditions"]}["Finished"] == "True"
