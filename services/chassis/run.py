@@ -75,7 +75,9 @@ class Runtime:
         app.on_response_prepare.append(web.close_when_draining(self.readiness))
         app.on_response_prepare.append(web.close_when_old(settings.http_max_connection_age))
         self.readiness.checks.update(checks)
-        runner = await web.start(app, settings.listen_host, settings.http_port, drain=settings.drain_timeout)
+        runner = await web.start(
+            app, settings.listen_host, settings.http_port, self.metrics, drain=settings.drain_timeout
+        )
         try:
             await self._warm()
             await self._until_stopped(settings, http_port=settings.http_port)
@@ -105,7 +107,7 @@ class Runtime:
         app = aiohttp_web.Application()
         app.add_routes(web.health_routes(self.readiness, self.metrics))
         self.readiness.checks.update(checks)
-        return await web.start(app, settings.listen_host, settings.http_port, drain=1)
+        return await web.start(app, settings.listen_host, settings.http_port, self.metrics, drain=1)
 
     async def _warm(self) -> None:
         """Wait until every dependency is there, for a while."""

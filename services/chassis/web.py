@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from aiohttp import web
 
+from services.chassis.malformed import Runner
 from services.chassis.telemetry import CONTENT_TYPE, Metrics
 
 Check = Callable[[], Awaitable[str]]
@@ -100,9 +101,9 @@ def _close(response: web.StreamResponse) -> None:
     response.headers["Connection"] = "close"  # aiohttp has written the headers' defaults before this hook
 
 
-async def start(app: web.Application, host: str, port: int, *, drain: float) -> web.AppRunner:
+async def start(app: web.Application, host: str, port: int, metrics: Metrics, *, drain: float) -> web.AppRunner:
     """Serve `app`; OSError when the port is taken. `drain`: seconds that requests may take to end at its cleanup."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=drain)
+    runner = Runner(app, metrics, handle_signals=False, shutdown_timeout=drain)
     await runner.setup()
     await web.TCPSite(runner, host, port, reuse_port=False).start()
     return runner

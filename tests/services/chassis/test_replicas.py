@@ -224,7 +224,7 @@ async def test_a_draining_page_closes_connections(unused_tcp_port_factory):
     app = aiohttp_web.Application()
     app.on_response_prepare.append(web.close_when_draining(readiness))
     app.add_routes(web.health_routes(readiness, Metrics()))
-    runner = await web.start(app, "127.0.0.1", port, drain=1)
+    runner = await web.start(app, "127.0.0.1", port, Metrics(), drain=1)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
             seen = SimpleNamespace()

@@ -1,0 +1,145 @@
+"""Answers to requests that aiohttp refuses before an application sees them.
+
+aiohttp answers those in plain text that quotes the request, such as the first bytes of a token. Here the answer is JSON, holds
+nothing of the request, and is counted.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.web_protocol import _ErrInfo
+from prometheus_client import Counter
+
+from services.chassis.telemetry import Metrics
+
+MAX_URL_BYTES = 8 * 1024
+"""The longest URL of a request. RFC 9112, section 3, asks for at least 8,000."""
+MAX_HEADER_BYTES = 16 * 1024
+"""The longest header, its name included: a bearer token of 8 kB fits twice."""
+MAX_HEADERS = 128
+"""The most headers of a request."""
+SERVER = "cartwright"
+"""The Server header of every answer. It names no version, so that nobody can look for those with a known hole."""
+
+_BAD_VERSION = web.RequestKey("bad_version", bool)
+_TEXTS = {
+    HTTPStatus.BAD_REQUEST: "the request is not well-formed HTTP/1.1",
+    HTTPStatus.REQUEST_URI_TOO_LONG: f"the URL is longer than {MAX_URL_BYTES // 1024} KiB",
+    HTTPStatus.EXPECTATION_FAILED: "the only expectation that is supported is 100-continue",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        f"a header is longer than {MAX_HEADER_BYTES // 1024} KiB, or there are more than {MAX_HEADERS} of them"
+    ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal error",
+}
+
+
+class Runner(web.AppRunner):
+    """Runs an application within the limits above, with the answers of this module and the Server header."""
+
+    def __init__(self, app: web.Application, metrics: Metrics, **options: Any) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            auto_decompress=False,  # no body is taken that is compressed; one could grow without bounds
+            max_line_size=MAX_URL_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            **options,
+        )
+        app.on_response_prepare.append(_name_server)
+        self._malformed = metrics.counter(
+            "cartwright_malformed_requests_total", "Requests refused before they reached a route.", ("code",)
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(made, self._malformed)
+
+
+class _Server(web.Server):
+    """Makes the protocol of each connection."""
+
+    def __init__(self, made: web.Server, malformed: Counter) -> None:
+        super().__init__(made.request_handler, request_factory=made.request_factory, **made._kwargs)  # noqa: SLF001 - aiohttp has no other way to its options
+        self.malformed = malformed
+        self._handle, self.request_handler = self.request_handler, self._handled
+        self._make, self.request_factory = self.request_factory, self._made
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def refuse(self, status: int) -> web.Response:
+        """Return the answer to a malformed request, and count it."""
+        self.malformed.labels(str(status)).inc()
+        return _answer(status)
+
+    def _made(self, message: Any, *others: Any) -> web.BaseRequest:
+        """Make a request; one of an HTTP version that is none of ours is answered in HTTP/1.1."""
+        known = message.version in {HttpVersion10, HttpVersion11}
+        request = self._make(message if known else message._replace(version=HttpVersion11, should_close=True), *others)
+        request[_BAD_VERSION] = not known
+        return request
+
+    async def _handled(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request[_BAD_VERSION]:
+            return self.refuse(HTTPStatus.BAD_REQUEST)
+        try:
+            return await self._handle(request)
+        except web.HTTPException as error:  # of Expect, which aiohttp looks at before the middlewares
+            return self.refuse(error.status)
+
+
+class _Protocol(web.RequestHandler):
+    """Speaks HTTP with one client."""
+
+    def __init__(self, server: _Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._refuse = server.refuse
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came. Where the rest of a body is malformed its handler hears of it, instead of waiting for more."""
+        before = self._current_request
+        super().data_received(data)
+        if before is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            before._cancel(web.RequestPayloadError("malformed body"))  # noqa: SLF001 - as aiohttp does where the client leaves
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - the parser's words, which quote the request
+    ) -> web.StreamResponse:
+        """Return the answer to what no application answered; the connection ends with it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has been begun already")
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.logger.error("unexpected failure", exc_info=exc)
+            response = _answer(status)
+        else:
+            response = self._refuse(_status_of(exc) if exc else status)
+        response.force_close()
+        return response
+
+
+def _status_of(error: BaseException) -> int:
+    """Return the status for what aiohttp's parser says is wrong with a request."""
+    if isinstance(error, LineTooLong):  # of the URL and of headers alike, told apart by the limit: (line, limit, size)
+        url = str(error.args[1]) == str(MAX_URL_BYTES)
+        return HTTPStatus.REQUEST_URI_TOO_LONG if url else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    if isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers"):
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE  # the parser has no type for it
+    return HTTPStatus.BAD_REQUEST
+
+
+def _answer(status: int) -> web.Response:
+    text = _TEXTS.get(HTTPStatus(status)) or HTTPStatus(status).phrase.lower()
+    body = msgspec.json.encode({"error": text})
+    return web.Response(body=body, status=status, content_type="application/json", headers={"Server": SERVER})
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
