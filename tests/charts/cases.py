@@ -106,6 +106,7 @@ CASES: dict[str, Case] = {
     "jwt-in-full": _with(
         {"auth": {"jwksUrl": "https://keys.example:9443/keys", "userClaim": "uid", "algorithms": "ES256"}}
     ),
+    "cors": _with({"gateway": {"corsOrigins": ["https://shop.example.com", "http://localhost:3000"]}}),
     **{
         f"{store}-{how}": _store(store, **more)
         for store in URLS

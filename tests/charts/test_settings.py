@@ -135,6 +135,13 @@ def test_everything_runs(rendering):
     assert found == sorted([*wanted, *WORKERS])
 
 
+def test_origins_reach_the_gateway_alone(rendered):
+    """`gateway.corsOrigins` is what the gateway lets pages of; without it no process has the variable."""
+    for name, wanted in (("cors", {"gateway": "https://shop.example.com,http://localhost:3000"}), ("production", {})):
+        seen = {process(one)[0]: told(one).get("CORS_ORIGINS") for _, one in ours(rendered[name])}
+        assert {service: value for service, value in seen.items() if value} == wanted
+
+
 def test_workers_have_pods_of_their_own_where_asked(rendered):
     """Workers stand beside their service, or with `workers.mode: deployment` each in a deployment of its own."""
     beside = {pod.component: [one["name"] for one in pod.sidecars] for pod in rendered["production"].pods}

@@ -48,6 +48,11 @@
 {{- if .part.issuer }}
 {{ include "cartwright.auth" .root }}
 {{- end }}
+{{- if eq .part.service "gateway" }}
+{{- with $values.gateway.corsOrigins }}
+- {name: CORS_ORIGINS, value: {{ join "," . | quote }}}
+{{- end }}
+{{- end }}
 {{- if eq .part.service "bank" }}
 - {name: BANK_ADMIN, value: {{ ternary "1" "0" $values.bank.admin | quote }}}
 - {name: BANK_SUCCESS_RATE, value: {{ $values.bank.successRate | quote }}}
