@@ -1,83 +1,137 @@
-"""What requests may hold: strict bodies, ids in paths, the idempotency key."""
+"""What requests may hold: strict bodies, ids in paths, query parameters, the idempotency key."""
 
 import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 
 from services.errors import Invalid
-from services.gateway import ids
+from services.gateway import headers, ids, strict_json
+from services.idempotency import KeyRequired, checked_key
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10.0  # enough for so little on any line; who sends slower holds a place for nothing
-MAX_KEY = 255
 INT32 = 2**31 - 1
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100  # orders on a page
 
 B = TypeVar("B")
 
 
-class AddItem(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class ClientGone(Exception):
+    """The client closed its connection in the middle of the body: there is nobody to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddItem:
     """The body of POST /api/v1/cart/items."""
 
     product_id: int
     quantity: int
 
 
-class SetQuantity(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+@dataclass(frozen=True, slots=True)
+class SetQuantity:
     """The body of PUT /api/v1/cart/items/{product_id}."""
 
     quantity: int
 
 
-class StartCheckout(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+@dataclass(frozen=True, slots=True)
+class StartCheckout:
     """The body of POST /api/v1/checkout."""
 
-    idempotency_key: str = ""
+    idempotency_key: str | None = None
 
 
-async def read(request: web.Request, kind: type[B]) -> B:
-    """Read a JSON body, none being an empty object; Invalid says what is wrong with it."""
+async def read(request: web.Request, kind: Callable[..., B]) -> B:
+    """Read a JSON body into the dataclass `kind`; no body is an empty object. The Content-Type is not looked at.
+
+    Raises Invalid that says what is wrong with the body, ClientGone, or an HTTPException for one that is too large or slow.
+    """
+    announced = request.content_length or 0
+    if announced > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, announced)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            raw = (await request.read()).strip() or b"{}"
+            raw = await request.read()
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(reason=f"the body was not there within {BODY_SECONDS:g} s") from error
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"the body is not as it should be: {error}") from error
+    except OSError as error:
+        raise ClientGone from error
+    except web.RequestPayloadError as error:
+        raise Invalid("the body is not well-formed HTTP/1.1") from error
+    return _bound(strict_json.members(raw.strip(b" \t\r\n") or b"{}"), kind)
+
+
+def _bound(members: Mapping[str, Any], kind: Callable[..., B]) -> B:
+    """Return `kind` with its fields out of the members; Invalid names the field that is unknown, missing or of another type."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass, which no type says
+    for name in members:
+        if name not in fields:
+            raise Invalid(f"the field {strict_json.quoted(name)} is unknown")
+    found = {}
+    for name, field in fields.items():
+        if name in members:
+            found[name] = _integer(name, members[name]) if field.type is int else _text(name, members[name])
+        elif field.default is dataclasses.MISSING:
+            raise Invalid(f"{name} is required")
+    return kind(**found)
+
+
+def _integer(name: str, value: Any) -> int:
+    number = strict_json.integer(value)
+    if number is None:
+        raise Invalid(f"{name} must be an integer")
+    return number
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid(f"{name} must be a string")
+    return value
 
 
 def bounded(quantity: int) -> int:
-    """Give a quantity that fits a message; what is out of bounds stays so."""
+    """Return a quantity that fits a message; what is out of bounds stays so."""
     return max(-1, min(quantity, INT32))
 
 
 def product_id(text: Any) -> int:
-    """Give a product's id; Invalid for what is none."""
+    """Return a product's id. Raises Invalid for what is none."""
     value = ids.positive(str(text))
     if value is None:
-        raise Invalid("a product's id is a positive integer")
+        raise Invalid("a product's id is a positive 64-bit integer")
     return value
 
 
-def key(header: str | None, body: str) -> str:
-    """Give the idempotency key out of the header or the body; Invalid where it is none, or they differ."""
-    if header is not None and body and header != body:
+def key(request: web.Request, body: StartCheckout) -> str:
+    """Return the idempotency key of the header or the body. Raises Invalid if it is missing or malformed, or if they differ."""
+    in_header = headers.idempotency_key(request.headers)
+    if in_header is not None and body.idempotency_key is not None and in_header != body.idempotency_key:
         raise Invalid("the Idempotency-Key header and idempotency_key differ")
-    given = body or header or ""
-    if not given:
-        raise Invalid("idempotency_key is required")
-    if len(given) > MAX_KEY or not given.strip() or not given.isprintable():
-        raise Invalid("idempotency_key must be 1 to 255 characters, not blank, without control characters")
-    return given
+    given = body.idempotency_key if in_header is None else in_header
+    if given is None:
+        raise KeyRequired
+    return checked_key(given)
+
+
+def check_query(request: web.Request, known: frozenset[str]) -> None:
+    """Raise Invalid for a query parameter that is unknown or occurs more than once."""
+    names = [name for name, _ in request.query.items()]  # its keys are each name once
+    for name in names:
+        if name not in known:
+            raise Invalid(f"the query parameter {strict_json.quoted(name)} is unknown")
+        if names.count(name) > 1:
+            raise Invalid(f"the query parameter {strict_json.quoted(name)} occurs more than once")
 
 
 def limit(text: str | None) -> int:
-    """Give the size of a page; Invalid outside 1 to 100."""
+    """Return the size of a page. Raises Invalid outside 1 to 100."""
     if text is None:
-        return 20
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 100):  # noqa: PLR2004 - the contract's
-        raise Invalid("limit must be between 1 and 100")
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_LIMIT):  # noqa: PLR2004 - digits of the largest
+        raise Invalid(f"limit must be between 1 and {MAX_LIMIT}")
     return int(text)

@@ -19,6 +19,8 @@ class Config(Settings):
     """The signature algorithms that count, all of them asymmetric."""
     auth_jwks_url: str = ""
     """Where the issuer's keys are; found by its discovery document where it is empty."""
+    cors_origins: str = ""
+    """The origins whose pages may call the API from a browser, separated by commas; none by default."""
     product_addr: str = "127.0.0.1:50051"
     cart_addr: str = "127.0.0.1:50052"
     orders_addr: str = "127.0.0.1:50055"

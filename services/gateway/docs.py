@@ -25,6 +25,15 @@ def openapi() -> dict[str, Any]:
     return read
 
 
+async def root(request: web.Request) -> web.Response:
+    """Send a browser to the page, and say to everybody else where the contract is."""
+    headers = {"Vary": "Accept"}
+    if "text/html" in request.headers.get("Accept", ""):
+        return web.Response(status=302, headers=headers | {"Location": "/docs"})
+    links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
+    return json_response({"name": openapi()["info"]["title"]} | links, headers=headers)
+
+
 async def document(_: web.Request) -> web.Response:
     """Give the contract as JSON."""
     return json_response(openapi())

@@ -11,11 +11,18 @@ from services.chassis import call
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.chassis.web import json_response
+from services.gateway import bodies
 from services.gateway.auth import UserOf
+from services.gateway.cors import Cors
+from services.gateway.headers import agreed, check_single
 from services.gateway.tokens import Unauthenticated
 
 SECONDS = 4.8
+CLIENT_GONE = 499
+"""The status under which a request is logged and counted whose client left (nginx's number); nobody receives it."""
 USER = web.RequestKey("user", int)
+QUERY = {"/api/v1/orders": frozenset({"limit", "cursor"})}
+"""The query parameters of the routes that have some."""
 
 _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
     (Unauthenticated, 401),
@@ -37,18 +44,20 @@ def answer(fault: errors.Fault) -> web.Response:
     return json_response({"error": str(fault) or "unavailable"}, status=status, headers=headers)
 
 
-def edge(user_of: UserOf, log: Logger, metrics: Metrics) -> Middleware:
-    """Give the middleware."""
+def edge(user_of: UserOf, log: Logger, metrics: Metrics, origins: frozenset[str] = frozenset()) -> Middleware:
+    """Return the middleware. `origins`: those whose pages may read the answers."""
+    cors = Cors(origins)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         headers = request.headers
-        now = call.incoming(headers.get("X-Request-Id", ""), headers.get("traceparent", ""), seconds=SECONDS)
+        now = call.incoming(agreed(headers, "X-Request-Id"), agreed(headers, "traceparent"), seconds=SECONDS)
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "unknown"
         with call.within(now):
-            response = await _answered(request, handler, user_of, log)
+            response = cors.preflight(request) or await _answered(request, handler, user_of, log)
+            cors.let_read(request, response)
             took = time.perf_counter() - started
             response.headers["X-Request-Id"] = now.request_id
             metrics.served.labels(f"{request.method if resource else 'ANY'} {route}", str(response.status)).observe(
@@ -70,19 +79,40 @@ def edge(user_of: UserOf, log: Logger, metrics: Metrics) -> Middleware:
 
 async def _answered(request: web.Request, handler: Handler, user_of: UserOf, log: Logger) -> web.StreamResponse:
     try:
+        check_single(request.headers)
         if request.path.startswith("/api/"):
             request[USER] = await user_of(request.headers)
+        resource = request.match_info.route.resource
+        if resource is not None:
+            _check_encoding(request)
+            bodies.check_query(request, QUERY.get(resource.canonical, frozenset()))
         return await handler(request)
     except errors.Fault as fault:
         return answer(fault)
-    except web.HTTPRequestEntityTooLarge:
-        return json_response({"error": "the body is larger than 16 KiB"}, status=413)
-    except web.HTTPMethodNotAllowed as error:
-        allowed = {"Allow": ", ".join(sorted(error.allowed_methods))}
-        return json_response({"error": "this method is not allowed here"}, status=405, headers=allowed)
+    except bodies.ClientGone:
+        return json_response({"error": "the client has gone"}, status=CLIENT_GONE)
     except web.HTTPException as error:
-        text = "there is nothing here" if isinstance(error, web.HTTPNotFound) else error.reason
-        return json_response({"error": text}, status=error.status)
+        return _http_answer(error)
     except Exception:
         log.exception("unexpected failure", path=request.path)
         return json_response({"error": "internal error"}, status=500)
+
+
+def _http_answer(error: web.HTTPException) -> web.Response:
+    """Give the answer that aiohttp's exception stands for."""
+    text, headers = error.reason, {}
+    if isinstance(error, web.HTTPNotFound):
+        text = "there is nothing here"
+    elif isinstance(error, web.HTTPRequestEntityTooLarge):
+        text = "the body is larger than 16 KiB"
+    elif isinstance(error, web.HTTPMethodNotAllowed):
+        text, headers["Allow"] = "this method is not allowed here", ", ".join(sorted(error.allowed_methods))
+    elif isinstance(error, web.HTTPUnsupportedMediaType):
+        headers["Accept-Encoding"] = "identity"
+    return json_response({"error": text}, status=error.status, headers=headers)
+
+
+def _check_encoding(request: web.Request) -> None:
+    """Refuse a Content-Encoding, `identity` too, which RFC 9110 (section 8.4.1) does not want in a request."""
+    if "Content-Encoding" in request.headers:
+        raise web.HTTPUnsupportedMediaType(reason="a request must not have a Content-Encoding")

@@ -10,6 +10,7 @@ from services.gateway.auth import users
 from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
 from services.gateway.config import Config
+from services.gateway.cors import origins
 from services.gateway.edge import edge
 from services.gateway.routes import Routes
 
@@ -17,6 +18,7 @@ from services.gateway.routes import Routes
 async def serve(runtime: Runtime) -> None:
     """Serve the REST contract."""
     config = Config.from_env(runtime.env)
+    allowed = origins(config.cors_origins)
     addresses = {
         "product": config.product_addr,
         "cart": config.cart_addr,
@@ -29,7 +31,8 @@ async def serve(runtime: Runtime) -> None:
             name: await stack.enter_async_context(Endpoint(name, address, runtime.metrics))
             for name, address in addresses.items()
         }
-        app = web.Application(middlewares=[edge(who.of, runtime.log, runtime.metrics)], client_max_size=MAX_BODY_BYTES)
+        middleware = edge(who.of, runtime.log, runtime.metrics, allowed)
+        app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
         app.add_routes(Routes(Services(**ends, metrics=runtime.metrics)).table())
         await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()} | dict(who.checks))
 

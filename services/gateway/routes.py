@@ -24,19 +24,20 @@ class Routes:
     def table(self) -> list[web.RouteDef]:
         """Give the routes."""
         return [
-            web.get("/api/v1/products", self.products, allow_head=False),
-            web.get("/api/v1/products/{id}", self.product, allow_head=False),
-            web.get("/api/v1/cart", self.cart, allow_head=False),
+            web.get("/api/v1/products", self.products),
+            web.get("/api/v1/products/{id}", self.product),
+            web.get("/api/v1/cart", self.cart),
             web.delete("/api/v1/cart", self.clear),
             web.post("/api/v1/cart/items", self.add),
             web.put("/api/v1/cart/items/{product_id}", self.set_quantity),
             web.delete("/api/v1/cart/items/{product_id}", self.remove),
             web.post("/api/v1/checkout", self.start_checkout),
-            web.get("/api/v1/checkout/{checkout_id}", self.checkout, allow_head=False),
-            web.get("/api/v1/orders", self.orders, allow_head=False),
-            web.get("/api/v1/orders/{id}", self.order, allow_head=False),
-            web.get("/openapi.json", docs.document, allow_head=False),
-            web.get("/docs", docs.page, allow_head=False),
+            web.get("/api/v1/checkout/{checkout_id}", self.checkout),
+            web.get("/api/v1/orders", self.orders),
+            web.get("/api/v1/orders/{id}", self.order),
+            web.get("/", docs.root),
+            web.get("/openapi.json", docs.document),
+            web.get("/docs", docs.page),
         ]
 
     async def products(self, request: web.Request) -> web.Response:
@@ -44,7 +45,8 @@ class Routes:
         body = {"products": [views.product(product) for product in await self._services.products()]}
         encoded = msgspec.json.encode(body)
         tag = f'"{hashlib.sha256(encoded).hexdigest()[:32]}"'
-        known = [part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")]
+        known = ",".join(request.headers.getall("If-None-Match", [])).split(",")
+        known = [part.strip().removeprefix("W/") for part in known]
         if tag in known or "*" in known:
             return web.Response(status=304, headers={"ETag": tag})
         return web.Response(body=encoded, content_type="application/json", headers={"ETag": tag})
@@ -85,7 +87,7 @@ class Routes:
     async def start_checkout(self, request: web.Request) -> web.Response:
         """Buy the cart: the stored answer as it is, or 202 while the outcome is not known."""
         body = await bodies.read(request, bodies.StartCheckout)
-        key = bodies.key(request.headers.get("Idempotency-Key"), body.idempotency_key)
+        key = bodies.key(request, body)
         try:
             result = await self._services.start_checkout(request[USER], key)
             outcome = outcomes([result], lambda good: good.answer, expected=1)[0]

@@ -99,7 +99,7 @@ def test_paths(shopper, path: str, status: int) -> None:
 def test_methods(shopper) -> None:
     """Another method on a route that is there is a 405 that says which are allowed."""
     answer = shopper.ask("PATCH", "/api/v1/cart")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, HEAD")
 
 
 def test_a_user_sees_only_their_own(platform, eventually) -> None:

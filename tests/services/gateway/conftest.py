@@ -1,6 +1,7 @@
 """The gateway over real HTTP, before stand-ins of the four services that speak real gRPC, and an issuer of tokens."""
 # ruff: noqa: N802 - methods have the names of the proto
 
+import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
 
 from services.chassis import call
 from services.chassis.client import Endpoint
+from services.chassis.malformed import Runner
 from services.chassis.rpc import Server, batch
 from services.chassis.telemetry import Metrics
 from services.chassis.web import Readiness, health_routes
@@ -20,6 +23,7 @@ from services.gateway.auth import users
 from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
 from services.gateway.config import Config
+from services.gateway.cors import origins
 from services.gateway.edge import edge
 from services.gateway.routes import Routes
 from services.pb import (
@@ -209,6 +213,47 @@ class Backend(
         return orders_pb2.GetOrdersResponse(results=results)
 
 
+class GatewayServer(TestServer):
+    """Serves an application as the gateway does."""
+
+    def __init__(self, app, metrics):
+        super().__init__(app)
+        self.metrics = metrics
+
+    async def _make_runner(self, **_):
+        return Runner(self.app, self.metrics)
+
+
+async def send_raw(gateway, first, rest=b"", *, leave=False, body=True):
+    """Send bytes over a connection of their own, and give version, status, headers and body of the answer.
+
+    Without `body` the answer has none, and what comes after its headers is given as `following`.
+
+    `rest` is sent once a request is under way. With `leave` the client then closes the connection, and nothing is given.
+    """
+    server = gateway.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    try:
+        writer.write(first)
+        if rest or leave:
+            async with asyncio.timeout(8):
+                while not any(one._current_request for one in server.runner.server.connections):  # noqa: ASYNC110 - no event tells of it
+                    await asyncio.sleep(0.001)
+        if leave:
+            return None
+        writer.write(rest)
+        async with asyncio.timeout(8):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
+            headers = CIMultiDict(line.split(": ", 1) for line in head[1:])
+            content = await reader.readexactly(int(headers.get("Content-Length", 0))) if body else b""
+            following = b"" if body else await reader.readuntil(b"\r\n\r\n")
+        version, status, _ = head[0].split(" ", 2)
+        return SimpleNamespace(version=version, status=int(status), headers=headers, body=content, following=following)
+    finally:
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
 @pytest.fixture
 def backend():
     return Backend()
@@ -219,7 +264,8 @@ async def serving(backend, env, clock=time.monotonic):
     """Serve the gateway with these settings; give a client of it, with the application and its metrics beside it."""
     log, metrics = structlog.get_logger(), Metrics()
     async with AsyncExitStack() as stack:
-        who = await stack.enter_async_context(users(Config.from_env(env), log, metrics, clock))
+        config = Config.from_env(env)
+        who = await stack.enter_async_context(users(config, log, metrics, clock))
         server = Server(log, Metrics(), reflect=False)
         register = {
             "product": lambda it: product_pb2_grpc.add_ProductServiceServicer_to_server(backend, it),
@@ -232,13 +278,15 @@ async def serving(backend, env, clock=time.monotonic):
         ends = {
             name: await stack.enter_async_context(Endpoint(name, f"127.0.0.1:{port}", metrics)) for name in register
         }
-        app = web.Application(middlewares=[edge(who.of, log, metrics)], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(
+            middlewares=[edge(who.of, log, metrics, origins(config.cors_origins))], client_max_size=MAX_BODY_BYTES
+        )
         app.add_routes(Routes(Services(**ends, metrics=metrics)).table())
         readiness = Readiness()
         readiness.state = "serving"
         readiness.checks.update(who.checks)
         app.add_routes(health_routes(readiness, metrics))
-        client = await stack.enter_async_context(TestClient(TestServer(app)))
+        client = await stack.enter_async_context(TestClient(GatewayServer(app, metrics)))
         yield SimpleNamespace(client=client, app=app, metrics=metrics)
 
 

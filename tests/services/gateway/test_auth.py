@@ -101,11 +101,11 @@ async def test_nothing_is_done_without_a_token(secured, issuer, backend, verb, p
 
 
 async def test_what_needs_no_token(secured, issuer):
-    """The contract, its page, health, readiness and metrics are there for everybody."""
-    for path in ("/openapi.json", "/docs", "/health", "/ready", "/metrics"):
+    """The root, the contract, its page, health, readiness and metrics are there for everybody."""
+    for path in ("/openapi.json", "/docs", "/health", "/ready", "/metrics", "/"):
         assert (await secured.client.get(path)).status == 200, path
     named = {path for path, item in openapi()["paths"].items() for verb in item.values() if verb.get("security") == []}
-    assert named == {"/health", "/ready"}
+    assert named == {"/", "/health", "/ready"}
     assert openapi()["security"] == [{"Token": []}]
 
 

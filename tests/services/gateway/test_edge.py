@@ -36,7 +36,7 @@ async def test_what_is_not_there_is_said_in_json(gateway):
     unknown = await gateway.client.get("/nothing")
     wrong = await gateway.client.patch("/api/v1/cart")
     assert (unknown.status, set(await unknown.json())) == (404, {"error"})
-    assert (wrong.status, wrong.headers["Allow"], set(await wrong.json())) == (405, "DELETE, GET", {"error"})
+    assert (wrong.status, wrong.headers["Allow"], set(await wrong.json())) == (405, "DELETE, GET, HEAD", {"error"})
 
 
 async def test_a_request_id_goes_through(gateway, backend):

@@ -107,14 +107,6 @@ async def test_the_stored_answer_is_given_byte_for_byte(gateway, backend):
     assert [items[0].idempotency_key for _, items in backend.asked] == ["k", "k"]
 
 
-async def test_a_key_that_differs_from_its_header_is_refused(gateway, backend):
-    """Header and body that name two keys start nothing."""
-    response = await gateway.client.post(
-        "/api/v1/checkout", json={"idempotency_key": "a"}, headers={"Idempotency-Key": "b"}
-    )
-    assert (response.status, backend.asked) == (400, [])
-
-
 async def test_a_running_checkout_says_where_to_look(gateway, backend):
     """An outcome that is not known in time is 202 with the address of the checkout."""
     backend.answer = checkout_pb2.Answer(checkout_id="c2", status=checkout_pb2.PROCESSING)

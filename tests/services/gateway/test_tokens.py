@@ -237,7 +237,13 @@ def test_the_scheme_is_written_in_any_case():
 
 
 def test_two_tokens_are_none():
-    """With two Authorization headers a proxy and the gateway could read different ones: refused."""
+    """Of two Authorization headers that differ a proxy and the gateway could read different ones: refused."""
     headers = CIMultiDict([("Authorization", f"Bearer {make()}"), ("Authorization", f"Bearer {make(sub='8')}")])
-    with pytest.raises(Unauthenticated, match="more than one"):
+    with pytest.raises(Unauthenticated, match="headers that differ"):
         tokens.bearer(headers)
+
+
+def test_the_same_token_twice_is_one():
+    """Two Authorization headers that are the same say one thing."""
+    headers = CIMultiDict([("Authorization", f"Bearer {make()}")] * 2)
+    assert tokens.bearer(headers) == make()
