@@ -1,10 +1,13 @@
 """Input that is not as it should be: a clear error on every route and every method, and nothing stored."""
 
+import gzip
+
 import grpc
 import pytest
 
 from services.gateway.docs import openapi
 from services.pb import bank_pb2, cart_pb2, checkout_pb2, inventory_pb2, orders_pb2, payment_pb2, product_pb2
+from tests import keys
 
 pytestmark = pytest.mark.e2e
 
@@ -22,6 +25,8 @@ BODIES = [
     b"\xff\xfe",
     b"[" * 10_000,
     b'{"quantity": 99999999999999999999, "product_id": 1}',
+    b'{"product_id": 1, "quantity": 1, "quantity": 1}',
+    b'{"idempotency_key": "a", "idempotency_key": "a"}',
 ]
 ROUTES = [("POST", "/api/v1/cart/items"), ("PUT", "/api/v1/cart/items/1"), ("POST", "/api/v1/checkout")]
 
@@ -43,20 +48,76 @@ def test_oversized(shopper, verb: str, path: str) -> None:
     assert (answer.status_code, answer.json()["error"]) == (413, "the body is larger than 16 KiB")
 
 
-@pytest.mark.parametrize("key", [" ", "\t", "a\nb", "a\x00b", "x" * 256, "\x7f"])
-def test_keys(shopper, key: str) -> None:
-    """A key that is blank, too long or has control characters is refused."""
-    assert shopper.buy(key).status_code == 400
+def test_keys_of_the_table(shopper) -> None:
+    """Every key that gRPC and the Checkout resource accept is accepted, and every other is refused for itself."""
+    for key in keys.ACCEPTED.values():
+        assert shopper.buy(key).json() == {"error": "cart is empty"}, ascii(key)
+    for key in (*keys.REFUSED.values(), *keys.SURROGATES.values()):
+        answer = shopper.buy(key)
+        assert (answer.status_code, answer.json()["error"][:15]) == (400, "idempotency_key"), ascii(key)
 
 
-def test_the_key_may_come_as_a_header(shopper) -> None:
-    """The key may come as a header; a header and a body that differ are refused."""
+@pytest.mark.parametrize(
+    "name", ["no-break space", "Persian with a zero-width non-joiner", "a family of emoji, joined"]
+)
+def test_a_key_of_another_script_buys_once(shopper, platform, name: str) -> None:
+    """A key with spaces and joiners of other scripts buys, is stored as it is, and replays."""
+    key = keys.ACCEPTED[name]
     shopper.add(1, 1)
+    first, again = shopper.buy(key), shopper.buy(key)
+    assert (first.json()["status"], again.content) == ("COMPLETED", first.content)
+    rows = platform.sql("SELECT idempotency_key FROM checkout_sessions WHERE user_id = $1", shopper.user_id)
+    assert rows == [{"idempotency_key": key}]
+
+
+def test_the_key_may_come_as_a_header(shopper, platform) -> None:
+    """The key may come as a header, bare or in quotes: all three forms are one purchase. What differs is refused."""
+    shopper.add(1, 1)
+    path = "/api/v1/checkout"
     headers = {"Idempotency-Key": "by header"}
-    assert shopper.ask("POST", "/api/v1/checkout", {"idempotency_key": "other"}, headers=headers).status_code == 400
-    answer = shopper.ask("POST", "/api/v1/checkout", {}, headers=headers)
+    assert shopper.ask("POST", path, {"idempotency_key": "other"}, headers=headers).status_code == 400
+    answer = shopper.ask("POST", path, {}, headers=headers)
     assert answer.json()["status"] == "COMPLETED"
     assert shopper.buy("by header").content == answer.content
+    assert shopper.ask("POST", path, {}, headers={"Idempotency-Key": '"by header"'}).content == answer.content
+    assert shopper.ask("POST", path, {}, headers={"Idempotency-Key": '"by header'}).status_code == 400
+    assert len(platform.sql("SELECT 1 FROM checkout_sessions WHERE user_id = $1", shopper.user_id)) == 1
+
+
+def test_an_encoded_body(shopper) -> None:
+    """A compressed body is refused with 415, whatever the method of compression."""
+    body = gzip.compress(b'{"product_id":1,"quantity":1}')
+    for encoding in ("gzip", "br", "zstd", "identity"):
+        for verb, path in ROUTES:
+            answer = shopper.ask(verb, path, data=body, headers={"Content-Encoding": encoding})
+            assert (answer.status_code, bool(answer.json()["error"])) == (415, True)
+
+
+def test_an_integer_with_a_fraction_of_zero(shopper) -> None:
+    """1.0 is an integer, as JSON Schema has it."""
+    answer = shopper.ask("POST", "/api/v1/cart/items", data=b'{"product_id":1.0,"quantity":2e0}')
+    assert (answer.status_code, answer.json()["items"][0]["quantity"]) == (200, 2)
+
+
+def test_long_headers_and_urls(shopper) -> None:
+    """What is too long is 431 or 414 in JSON, and the answer quotes nothing of it; a header of 13 kB passes."""
+    for path, headers, status in (
+        ("/api/v1/cart", {"Authorization": "Bearer secret" + "x" * 13_000}, 200),
+        ("/api/v1/cart", {"Authorization": "Bearer secret" + "x" * 17_000}, 431),
+        ("/api/v1/orders?cursor=secret" + "x" * 9_000, {}, 414),
+    ):
+        answer = shopper.ask("GET", path, headers=headers)
+        assert (answer.status_code, answer.headers["Server"]) == (status, "cartwright")
+        assert ("error" in answer.json(), "secret" in answer.text) == (status != 200, False)
+
+
+def test_head_and_root(shopper) -> None:
+    """HEAD has the headers of GET, and a browser that asks for the root lands on the documentation."""
+    got, asked = (shopper.ask(verb, "/api/v1/products") for verb in ("GET", "HEAD"))
+    names = ("Content-Length", "Content-Type", "ETag")
+    assert [asked.headers[name] for name in names] == [got.headers[name] for name in names]
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert shopper.ask("GET", "/", headers={"Accept": "text/html"}).url.endswith("/docs")
 
 
 @pytest.mark.parametrize("user", ["0", "-1", "x", "1.0", "9223372036854775808", "\u0661"])
@@ -85,6 +146,9 @@ def test_users(shopper, user: str) -> None:
         ("/api/v1/orders?limit=101", 400),
         ("/api/v1/orders?limit=x", 400),
         ("/api/v1/orders?cursor=x", 400),
+        ("/api/v1/orders?limit=1&limit=2", 400),
+        ("/api/v1/orders?page=2", 400),
+        ("/api/v1/cart?x=1", 400),
         ("/api/v1/checkout/x", 404),
         ("/api/v1/nothing", 404),
         ("/nothing", 404),

@@ -1,10 +1,27 @@
 """Answers are held against openapi.yaml: whoever builds on the contract gets what it describes."""
 
+import asyncio
+
 import jsonschema_rs
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks
 
 from services.gateway.docs import openapi
 
+SCHEMA = schemathesis.openapi.from_dict(openapi())
+OPERATIONS = [(verb.upper(), path) for path, item in openapi()["paths"].items() for verb in item]
+MADE_UP = [
+    (verb, path, mode)
+    for verb, path in OPERATIONS
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or "parameters" in openapi()["paths"][path][verb.lower()]
+]
+"""A route without parameters and body has no request that breaks the contract."""
+SHARED = {"400", "414", "415", "417", "431"}
+"""The answers that every route has."""
 ORDER = "/api/v1/orders/7c1e0000-0000-4000-8000-000000000001"
 
 
@@ -38,3 +55,32 @@ async def test_answers_are_as_the_contract_describes(gateway, verb, path, templa
     described = openapi()["paths"][template or path][verb.lower()]["responses"][str(status)]
     schema = described["content"]["application/json"]["schema"]
     jsonschema_rs.validator_for(schema | {"components": openapi()["components"]}).validate(await response.json())
+
+
+@pytest.mark.parametrize(("verb", "path", "mode"), MADE_UP)
+async def test_made_up_requests_get_described_answers(gateway, verb, path, mode):
+    """Whatever is asked, by the contract or against it, the answer is one that the contract describes, and never 5xx."""
+    address = str(gateway.client.make_url("")).rstrip("/")
+
+    @settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=SCHEMA[path][verb].as_strategy(generation_mode=mode))
+    def send(case):
+        case.call_and_validate(
+            base_url=address,
+            allow_redirects=False,
+            checks=[
+                schemathesis.checks.not_a_server_error,
+                checks.status_code_conformance,
+                checks.content_type_conformance,
+                checks.response_headers_conformance,
+                checks.response_schema_conformance,
+            ],
+        )
+
+    await asyncio.to_thread(send)
+
+
+def test_every_route_describes_the_answers_that_all_have():
+    """What may happen to any request is described for every route."""
+    for verb, path in OPERATIONS:
+        assert set(openapi()["paths"][path][verb.lower()]["responses"]) >= SHARED, (verb, path)
