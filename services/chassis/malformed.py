@@ -88,7 +88,7 @@ class _Server(web.Server):
             return self.refuse(HTTPStatus.BAD_REQUEST)
         try:
             return await self._handle(request)
-        except web.HTTPException as error:  # of Expect, which aiohttp looks at before the middlewares
+        except web.HTTPExpectationFailed as error:  # aiohttp looks at Expect before the middlewares
             return self.refuse(error.status)
 
 
@@ -100,11 +100,14 @@ class _Protocol(web.RequestHandler):
         self._refuse = server.refuse
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came. Where the rest of a body is malformed its handler hears of it, instead of waiting for more."""
-        before = self._current_request
+        """Parse what came. If the rest of a body is malformed, the handler that reads it fails instead of waiting for more."""
+        reading = self._current_request
         super().data_received(data)
-        if before is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-            before._cancel(web.RequestPayloadError("malformed body"))  # noqa: SLF001 - as aiohttp does where the client leaves
+        if reading is None or reading.content.is_eof() or not self._messages:
+            return
+        if isinstance(self._messages[-1][0], _ErrInfo):
+            reading.content.set_exception(web.RequestPayloadError("the body is malformed"))
+            reading.content.feed_eof()  # so that aiohttp does not wait for the rest of it
 
     def handle_error(
         self,

@@ -1,4 +1,4 @@
-"""Who asks. A user id comes from here and from nowhere else."""
+"""Finds the user of a request. No other module does."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -28,7 +28,7 @@ UserOf = Callable[[Headers], Awaitable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """What reads the user out of a request's headers, and what its readiness depends on."""
+    """A function that reads the user from a request's headers, and the readiness checks that it needs."""
 
     of: UserOf
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -36,9 +36,9 @@ class Users:
 
 @asynccontextmanager
 async def users(config: Config, log: Logger, metrics: Metrics, clock: Clock = time.monotonic) -> AsyncIterator[Users]:
-    """Give the users of the mode that is set; BadSettings for one that must not run here, or lacks something.
+    """Yield the users of AUTH_MODE. Raises BadSettings if the mode must not run here, or lacks a setting.
 
-    It does not wait for the issuer: a gateway that starts while the issuer is away answers 503 until it is there.
+    It does not wait for the issuer. A gateway that starts while the issuer is unavailable answers 503 until it is there.
     """
     if config.auth_mode == "mock":
         if config.app_env != "dev":
@@ -48,7 +48,7 @@ async def users(config: Config, log: Logger, metrics: Metrics, clock: Clock = ti
         policy = policy_of(config)
         async with Issuer(policy) as issuer:
             keys = Keys(issuer.fetch, log, metrics, clock)
-            keys.begin()
+            keys.start_fetch()
             try:
                 yield Users(TokenUsers(policy, keys, metrics), {"issuer": keys.ready})
             finally:
@@ -58,7 +58,7 @@ async def users(config: Config, log: Logger, metrics: Metrics, clock: Clock = ti
 
 
 async def mock_user(headers: Headers) -> int:
-    """Give the user of X-User-Id, or user 1; Invalid where it is no positive 64-bit integer."""
+    """Return the user of X-User-Id, or user 1 without that header. Raises Invalid if it is no positive 64-bit integer."""
     text = headers.get("X-User-Id")
     user = MOCK_USER if text is None else ids.positive(text)
     if user is None:

@@ -1,4 +1,4 @@
-"""What requests may hold: strict bodies, ids in paths, query parameters, the idempotency key."""
+"""Reads what requests hold: bodies, ids in paths, query parameters, the idempotency key."""
 
 import asyncio
 import dataclasses
@@ -13,7 +13,7 @@ from services.gateway import headers, ids, strict_json
 from services.idempotency import KeyRequired, checked_key
 
 MAX_BODY_BYTES = 16 * 1024
-BODY_SECONDS = 10.0  # enough for so little on any line; who sends slower holds a place for nothing
+BODY_SECONDS = 10.0  # enough for 16 KiB on any line; a slower client would only hold a connection
 INT32 = 2**31 - 1
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100  # orders on a page
 

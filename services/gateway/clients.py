@@ -1,4 +1,4 @@
-"""The services behind the gateway. Reads are sent once more when a part did not answer; writes never are."""
+"""Calls the services behind the gateway. A read is repeated once if a service did not answer; a write never is."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -25,7 +25,7 @@ Method = Callable[..., Awaitable[Any]]
 
 
 class Services:
-    """Every call that the gateway makes, one item a batch."""
+    """The calls that the gateway makes. Each is a batch of one item."""
 
     def __init__(
         self, product: Endpoint, cart: Endpoint, orders: Endpoint, checkout: Endpoint, metrics: Metrics
@@ -38,7 +38,7 @@ class Services:
         self._checkout = checkout_pb2_grpc.CheckoutServiceStub(checkout.channel)
 
     async def products(self) -> list[product_pb2.Product]:
-        """Give the whole catalogue."""
+        """Return the whole catalogue."""
         request = product_pb2.ListProductsRequest()
         reply = await self._retry["product"](
             lambda: self._ends["product"].send(self._product.ListProducts, request, within=READ_SECONDS)
@@ -47,7 +47,7 @@ class Services:
         return found
 
     async def product(self, product_id: int) -> product_pb2.Product:
-        """Give one product."""
+        """Return one product."""
         item = product_pb2.GetProduct(product_id=product_id)
         request = product_pb2.GetProductsRequest(items=[item])
         result = await self._read("product", self._product.GetProducts, request)
@@ -55,14 +55,14 @@ class Services:
         return found
 
     async def cart(self, user_id: int) -> cart_pb2.Cart:
-        """Give a user's cart."""
+        """Return a user's cart."""
         request = cart_pb2.GetCartsRequest(items=[cart_pb2.GetCart(user_id=user_id)])
         result = await self._read("cart", self._cart.GetCarts, request)
         found: cart_pb2.Cart = result.cart
         return found
 
     async def add(self, user_id: int, product_id: int, quantity: int) -> cart_pb2.Cart:
-        """Add to the cart."""
+        """Add a product to the cart."""
         item = cart_pb2.AddItem(user_id=user_id, product_id=product_id, quantity=quantity)
         return await self._write_cart(self._cart.AddItems, cart_pb2.AddItemsRequest(items=[item]))
 
@@ -72,17 +72,17 @@ class Services:
         return await self._write_cart(self._cart.SetQuantities, cart_pb2.SetQuantitiesRequest(items=[item]))
 
     async def remove(self, user_id: int, product_id: int) -> cart_pb2.Cart:
-        """Take a line out."""
+        """Remove a line."""
         item = cart_pb2.RemoveItem(user_id=user_id, product_id=product_id)
         return await self._write_cart(self._cart.RemoveItems, cart_pb2.RemoveItemsRequest(items=[item]))
 
     async def clear(self, user_id: int) -> cart_pb2.Cart:
-        """Take every line out."""
+        """Remove every line."""
         item = cart_pb2.ClearCart(user_id=user_id)
         return await self._write_cart(self._cart.ClearCarts, cart_pb2.ClearCartsRequest(items=[item]))
 
     async def start_checkout(self, user_id: int, key: str) -> checkout_pb2.StartCheckoutResult:
-        """Start, join or replay a checkout; a refusal is in the result."""
+        """Start, join or replay a checkout. A refusal is in the result."""
         item = checkout_pb2.StartCheckout(user_id=user_id, origin=checkout_pb2.REST, idempotency_key=key)
         stamp(item.call)
         request = checkout_pb2.StartCheckoutsRequest(items=[item])
@@ -91,7 +91,7 @@ class Services:
         return result
 
     async def checkout(self, user_id: int, checkout_id: str) -> checkout_pb2.Checkout:
-        """Give a user's checkout."""
+        """Return a user's checkout."""
         item = checkout_pb2.GetCheckout(user_id=user_id, checkout_id=checkout_id)
         request = checkout_pb2.GetCheckoutsRequest(items=[item])
         result = await self._read("checkout", self._checkout.GetCheckouts, request)
@@ -99,7 +99,7 @@ class Services:
         return found
 
     async def orders(self, user_id: int, limit: int, cursor: str) -> orders_pb2.OrderPage:
-        """Give a page of a user's orders."""
+        """Return a page of a user's orders."""
         item = orders_pb2.ListOrders(user_id=user_id, limit=limit, cursor=cursor)
         request = orders_pb2.ListOrdersRequest(items=[item])
         result = await self._read("orders", self._orders.ListOrders, request)
@@ -107,7 +107,7 @@ class Services:
         return found
 
     async def order(self, user_id: int, order_id: str) -> orders_pb2.Order:
-        """Give a user's order."""
+        """Return a user's order."""
         item = orders_pb2.GetOrder(user_id=user_id, order_id=order_id)
         request = orders_pb2.GetOrdersRequest(items=[item])
         result = await self._read("orders", self._orders.GetOrders, request)

@@ -1,4 +1,4 @@
-"""The contract, for machines at /openapi.json and for people at /docs; both are made of openapi.yaml."""
+"""Serves the contract: openapi.yaml as JSON at /openapi.json, and as a page at /docs."""
 
 import functools
 import html
@@ -20,13 +20,13 @@ td, th { text-align: left; padding: .25rem .75rem .25rem 0; vertical-align: top;
 
 @functools.cache
 def openapi() -> dict[str, Any]:
-    """Give the contract."""
+    """Return the contract."""
     read: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "openapi.yaml").read_text())
     return read
 
 
 async def root(request: web.Request) -> web.Response:
-    """Send a browser to the page, and say to everybody else where the contract is."""
+    """Redirect a browser to the page, and tell other clients where the contract is."""
     headers = {"Vary": "Accept"}
     if "text/html" in request.headers.get("Accept", ""):
         return web.Response(status=302, headers=headers | {"Location": "/docs"})
@@ -35,17 +35,17 @@ async def root(request: web.Request) -> web.Response:
 
 
 async def document(_: web.Request) -> web.Response:
-    """Give the contract as JSON."""
+    """Return the contract as JSON."""
     return json_response(openapi())
 
 
 async def page(_: web.Request) -> web.Response:
-    """Give the contract as a page."""
+    """Return the contract as a page."""
     return web.Response(text=render(openapi()), content_type="text/html")
 
 
 def render(contract: dict[str, Any]) -> str:
-    """Make the page: one section per route, with its parameters, its body and its answers."""
+    """Return the page. Each route has a section with its parameters and answers."""
     sections = [
         _section(verb, path, operation)
         for path, item in contract["paths"].items()

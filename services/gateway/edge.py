@@ -1,4 +1,4 @@
-"""What happens to every request: its id, its user, its deadline, its log line, and how a fault becomes an answer."""
+"""The middleware of every request: request id, user, deadline, log line, and how a fault becomes an answer."""
 
 import math
 import time
@@ -34,7 +34,7 @@ _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
 
 
 def answer(fault: errors.Fault) -> web.Response:
-    """Give the answer that a fault stands for."""
+    """Return the answer for a fault."""
     status = next(status for kind, status in _STATUS if isinstance(fault, kind))
     headers = {}
     if isinstance(fault, errors.Transient):
@@ -99,7 +99,7 @@ async def _answered(request: web.Request, handler: Handler, user_of: UserOf, log
 
 
 def _http_answer(error: web.HTTPException) -> web.Response:
-    """Give the answer that aiohttp's exception stands for."""
+    """Return the answer for an exception of aiohttp."""
     text, headers = error.reason, {}
     if isinstance(error, web.HTTPNotFound):
         text = "there is nothing here"

@@ -1,11 +1,11 @@
-"""What a user's or a product's id looks like in text: a positive 64-bit integer, in ASCII digits."""
+"""Ids of users and products in text: positive 64-bit integers, in ASCII digits."""
 
-MOST = 2**63 - 1
-_DIGITS = len(str(MOST))
+MAX_ID = 2**63 - 1
+_DIGITS = len(str(MAX_ID))
 
 
 def positive(text: str) -> int | None:
-    """Give the id that `text` stands for; None where it is none. Text of any length is looked at in constant time."""
+    """Return the id that `text` stands for, or None if it is no id. Takes constant time for text of any length."""
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         return None
-    return int(text) if 1 <= int(text) <= MOST else None
+    return int(text) if 1 <= int(text) <= MAX_ID else None

@@ -1,4 +1,4 @@
-"""The keys in an issuer's JSON Web Key Set that may verify a token; all others are left out."""
+"""Reads an issuer's JSON Web Key Set (RFC 7517). Keys that may not verify a token are left out."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from typing import Any
 import jwt
 import msgspec
 
-from services.gateway.policy import FITS
+from services.gateway.policy import ALGORITHMS_OF
 
 
 class NoUsableKey(ValueError):
-    """A key set is none, or holds no key that may verify a token."""
+    """The document is no key set, or holds no key that may verify a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key, bound to the algorithms that it may be used with. Equal keys are the same key, fetched twice."""
+    """A public key and the algorithms that it may be used with. Two keys are equal if they are the same key, fetched twice."""
 
     kid: str | None
     text: bytes
@@ -26,8 +26,8 @@ class Key:
 KeySet = tuple[Key, ...]
 
 
-def key_set(document: bytes, algorithms: Collection[str]) -> KeySet:
-    """Read a key set; NoUsableKey where nothing in it can be used with one of the `algorithms`."""
+def parse_key_set(document: bytes, algorithms: Collection[str]) -> KeySet:
+    """Return the keys of a key set. Raises NoUsableKey if none of them can be used with one of the `algorithms`."""
     try:
         held = msgspec.json.decode(document, type=dict[str, Any]).get("keys")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -40,14 +40,14 @@ def key_set(document: bytes, algorithms: Collection[str]) -> KeySet:
 
 
 def _key(held: Any, algorithms: Collection[str]) -> Key | None:
-    """Give the key; None for one to encrypt with, a symmetric or private one, and one that is not understood."""
+    """Return the key, or None if it is for encryption, is symmetric or private, or is not understood."""
     if not isinstance(held, dict) or held.get("use", "sig") != "sig" or "d" in held:
         return None
     operations, kid = held.get("key_ops", ["verify"]), held.get("kid")
     if not isinstance(operations, list) or "verify" not in operations or not isinstance(kid, str | None):
         return None
     kind = held.get("kty") if held.get("kty") == "RSA" else held.get("crv")
-    fitting = FITS.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+    fitting = ALGORITHMS_OF.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
     own = held.get("alg")
     names = [name for name in fitting if name in algorithms and own in (None, name)]
     try:

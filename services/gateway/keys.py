@@ -1,7 +1,7 @@
-"""The issuer's keys as they are kept: fetched by one request for all, seldom, and never believed for longer than an hour.
+"""Caches the issuer's keys. One request fetches them for all others, and no key is used for longer than an hour.
 
-Nothing runs in the background: a request or a look at /ready that finds the keys older than some minutes has them fetched,
-and does not wait. Only who finds none, none that count any more, or not the one it needs, waits.
+Nothing runs in the background. A request, or a call of /ready, that finds the keys older than 5 minutes starts a fetch and
+does not wait for it. A request waits only if there is no key that may still be used, or if the key that it needs is missing.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from services.chassis.logs import Logger
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
-from services.gateway.issuer import IssuerAway
+from services.gateway.issuer import IssuerUnavailable
 from services.gateway.jwks import KeySet
 
-FRESH_SECONDS = 300.0  # a key that the issuer takes back counts for so long where it answers
-MOST_SECONDS = 3600.0  # and for so long where it does not
-PAUSE_SECONDS = 5.0  # between two fetches, so that tokens with made-up keys do not become requests to the issuer
+REFRESH_SECONDS = 300.0  # a key that the issuer withdraws is used for so long if the issuer answers
+MAX_AGE_SECONDS = 3600.0  # and for so long if it does not
+MIN_INTERVAL_SECONDS = 5.0  # between two fetches, so that tokens with unknown keys do not become requests to the issuer
 
 
 class Keys:
-    """The keys of one issuer, of which `fetch` gives those of now."""
+    """The keys of one issuer. `fetch` returns those that it publishes now."""
 
     def __init__(
         self, fetch: Callable[[], Awaitable[KeySet]], log: Logger, metrics: Metrics, clock: Clock = time.monotonic
@@ -33,70 +33,70 @@ class Keys:
         self._keys: KeySet = ()
         self._fetched_at = float("-inf")
         self._next_at = float("-inf")
-        self._away = False
-        self._under_way: asyncio.Task[None] | None = None
+        self._failed = False
+        self._fetching: asyncio.Task[None] | None = None
 
     async def current(self) -> KeySet:
-        """Give keys that count; Unavailable where there are none, because the issuer does not answer."""
+        """Return keys that may be used. Raises Unavailable if there are none, because the issuer does not answer."""
         age = self._age()
-        if age >= MOST_SECONDS:
-            await self._renew()
-            if self._age() >= MOST_SECONDS:
+        if age >= MAX_AGE_SECONDS:
+            await self._wait_for_fetch()
+            if self._age() >= MAX_AGE_SECONDS:
                 raise self._unavailable()
-        elif age >= FRESH_SECONDS:
-            self.begin()
+        elif age >= REFRESH_SECONDS:
+            self.start_fetch()
         return self._keys
 
-    async def newer(self, than: KeySet) -> KeySet:
-        """Give the keys fetched since `than`; `than` itself where those were fetched just now.
+    async def fetch_newer(self, than: KeySet) -> KeySet:
+        """Return keys that were fetched after `than`, or `than` itself if those were fetched within the last seconds.
 
-        Unavailable where the issuer does not answer: nobody knows then what keys it has.
+        Raises Unavailable if the issuer does not answer: it is not known then which keys it has.
         """
         if self._keys is than:
-            await self._renew()
-        if self._away:
+            await self._wait_for_fetch()
+        if self._failed:
             raise self._unavailable()
         return self._keys
 
-    def begin(self) -> None:
-        """Have the keys fetched, unless they just were; does not wait."""
-        if self._under_way is None and self._clock() >= self._next_at:
-            self._under_way = asyncio.create_task(self._renewed())
+    def start_fetch(self) -> None:
+        """Start to fetch the keys, unless that was done within the last seconds. Does not wait."""
+        if self._fetching is None and self._clock() >= self._next_at:
+            self._fetching = asyncio.create_task(self._fetch_and_keep())
 
     async def ready(self) -> str:
-        """Say `ok`, or what is wrong, for a readiness page."""
+        """Return `ok`, or what is wrong, for the readiness page."""
         age = self._age()
-        if age >= FRESH_SECONDS:
-            self.begin()
-        if not self._away:
+        if age >= REFRESH_SECONDS:
+            self.start_fetch()
+        if not self._failed:
             return "ok" if self._keys else "not asked yet"
-        left = MOST_SECONDS - age
+        left = MAX_AGE_SECONDS - age
         return f"unreachable; its keys count for another {left:.0f} s" if left > 0 else "unreachable"
 
     async def close(self) -> None:
-        """End a fetch that is under way."""
-        if self._under_way is not None:
-            self._under_way.cancel()
-            await asyncio.wait([self._under_way])
+        """Cancel a fetch that is running."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
 
-    async def _renew(self) -> None:
-        """Wait for the fetch that is under way, or for a new one; a caller who leaves does not end it for the others."""
-        self.begin()
-        if self._under_way is not None:
-            await asyncio.shield(self._under_way)
+    async def _wait_for_fetch(self) -> None:
+        """Wait for the running fetch, or for a new one. A caller that is cancelled does not cancel it for the others."""
+        self.start_fetch()
+        if self._fetching is not None:
+            await asyncio.shield(self._fetching)
 
-    async def _renewed(self) -> None:
+    async def _fetch_and_keep(self) -> None:
         asked_at = self._clock()
         outcome = "failed"
         try:
             self._keys, self._fetched_at = await self._fetch(), asked_at
-            self._away, outcome = False, "ok"
-        except IssuerAway as error:
-            self._away = True
+            self._failed, outcome = False, "ok"
+        except IssuerUnavailable as error:
+            self._failed = True
             self._log.warning("the issuer's keys cannot be had", error=str(error), age=self._age())
         finally:
-            self._next_at = self._clock() + PAUSE_SECONDS
-            self._under_way = None
+            self._next_at = self._clock() + MIN_INTERVAL_SECONDS
+            self._fetching = None
             self._took.labels("issuer", "keys", outcome).observe(self._clock() - asked_at)
 
     def _age(self) -> float:

@@ -1,4 +1,4 @@
-"""Which tokens count: the settings of AUTH_MODE=jwt, checked at the start, so that no weak one ever serves."""
+"""The settings of AUTH_MODE=jwt. They are checked at the start, so that a gateway with weak ones never serves."""
 
 import re
 from collections.abc import Iterator
@@ -10,34 +10,34 @@ from services.gateway.config import Config
 
 # Which algorithms a key can verify, by its type and curve. All are asymmetric: with an HS* algorithm the public key of
 # the issuer would be the secret, and anybody could sign.
-FITS: dict[str, frozenset[str]] = {
+ALGORITHMS_OF: dict[str, frozenset[str]] = {
     "RSA": frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
     "P-256": frozenset({"ES256"}),
     "P-384": frozenset({"ES384"}),
     "P-521": frozenset({"ES512"}),
     "Ed25519": frozenset({"EdDSA"}),
 }
-ASYMMETRIC = frozenset[str]().union(*FITS.values())
+ASYMMETRIC = frozenset[str]().union(*ALGORITHMS_OF.values())
 
 _CLAIM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what may stand in an error_description (RFC 6750)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a token must hold, and where the keys are."""
+    """What a token must hold to be accepted, and where its keys are."""
 
     issuer: str
     audience: str
     algorithms: frozenset[str]
     user_claim: str = "sub"
     jwks_url: str = ""
-    """Empty: the issuer's discovery document says it."""
+    """Empty if the issuer's discovery document names it."""
     plain_http: bool = False
-    """Whether keys may come by http; on a laptop alone, since who can change them can be anybody."""
+    """Whether keys may come by http. Only on a laptop: whoever can change the keys on their way can be any user."""
 
 
 def policy_of(config: Config) -> Policy:
-    """Give the policy that the settings stand for; BadSettings names every variable that is missing or wrong."""
+    """Return the policy of the settings. Raises BadSettings that names every variable that is missing or wrong."""
     plain_http = config.app_env == "dev"
     algorithms = frozenset(name.strip() for name in config.auth_algorithms.split(","))
     complaints = [*_addresses(config, plain_http=plain_http), *_algorithms(algorithms)]
@@ -57,8 +57,8 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def wrong_with(url: str, *, plain_http: bool) -> str:
-    """Say what is wrong with an address that keys are to come from; empty where nothing is."""
+def url_problem(url: str, *, plain_http: bool) -> str | None:
+    """Return what is wrong with a URL that keys come from, or None if it is right."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # a port that is none raises
@@ -67,8 +67,8 @@ def wrong_with(url: str, *, plain_http: bool) -> str:
     if not host or parts.scheme not in {"http", "https"} or "@" in parts.netloc or "#" in url or not url.isprintable():
         return "must be a URL such as https://id.example.com"
     if parts.scheme == "http" and not plain_http:
-        return "must be https, since who can change what comes from there can be anybody; http needs APP_ENV=dev"
-    return ""
+        return "must be https, since whoever can change the keys on their way can be any user; http needs APP_ENV=dev"
+    return None
 
 
 def _addresses(config: Config, *, plain_http: bool) -> Iterator[str]:
@@ -78,9 +78,9 @@ def _addresses(config: Config, *, plain_http: bool) -> Iterator[str]:
             " (on a laptop set AUTH_MODE=mock and APP_ENV=dev)"
         )
     for variable, url in (("AUTH_ISSUER", config.auth_issuer), ("AUTH_JWKS_URL", config.auth_jwks_url)):
-        wrong = url and wrong_with(url, plain_http=plain_http)
-        if wrong:
-            yield f"{variable}: {wrong} (got {url!r})"
+        problem = url_problem(url, plain_http=plain_http) if url else None
+        if problem:
+            yield f"{variable}: {problem} (got {url!r})"
     if "?" in config.auth_issuer:
         yield "AUTH_ISSUER: must have no query (?)"
 

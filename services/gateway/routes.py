@@ -16,13 +16,13 @@ from services.pb import checkout_pb2
 
 
 class Routes:
-    """Every route, over the services behind it."""
+    """The handlers of all routes. They call the services."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def table(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/api/v1/products", self.products),
             web.get("/api/v1/products/{id}", self.product),
@@ -41,7 +41,7 @@ class Routes:
         ]
 
     async def products(self, request: web.Request) -> web.Response:
-        """List the catalogue; 304 where the client has it already."""
+        """Return the catalogue, or 304 if the client has it already."""
         body = {"products": [views.product(product) for product in await self._services.products()]}
         encoded = msgspec.json.encode(body)
         tag = f'"{hashlib.sha256(encoded).hexdigest()[:32]}"'
@@ -52,16 +52,16 @@ class Routes:
         return web.Response(body=encoded, content_type="application/json", headers={"ETag": tag})
 
     async def product(self, request: web.Request) -> web.Response:
-        """Give one product."""
+        """Return one product."""
         product = await self._services.product(bodies.product_id(request.match_info["id"]))
         return json_response(views.product(product))
 
     async def cart(self, request: web.Request) -> web.Response:
-        """Give the cart."""
+        """Return the cart."""
         return json_response(views.cart(await self._services.cart(request[USER])))
 
     async def add(self, request: web.Request) -> web.Response:
-        """Add to the cart."""
+        """Add a product to the cart."""
         body = await bodies.read(request, bodies.AddItem)
         product_id = bodies.product_id(body.product_id)
         return json_response(
@@ -76,16 +76,16 @@ class Routes:
         return json_response(views.cart(await self._services.set_quantity(request[USER], product_id, quantity)))
 
     async def remove(self, request: web.Request) -> web.Response:
-        """Take a line out."""
+        """Remove a line."""
         product_id = bodies.product_id(request.match_info["product_id"])
         return json_response(views.cart(await self._services.remove(request[USER], product_id)))
 
     async def clear(self, request: web.Request) -> web.Response:
-        """Take every line out."""
+        """Remove every line."""
         return json_response(views.cart(await self._services.clear(request[USER])))
 
     async def start_checkout(self, request: web.Request) -> web.Response:
-        """Buy the cart: the stored answer as it is, or 202 while the outcome is not known."""
+        """Buy the cart. Returns the stored answer byte for byte, or 202 while the outcome is not known."""
         body = await bodies.read(request, bodies.StartCheckout)
         key = bodies.key(request, body)
         try:
@@ -100,19 +100,19 @@ class Routes:
         return _started(outcome)
 
     async def checkout(self, request: web.Request) -> web.Response:
-        """Give a checkout."""
+        """Return a checkout."""
         checkout = await self._services.checkout(request[USER], request.match_info["checkout_id"])
         return json_response(views.checkout(checkout))
 
     async def orders(self, request: web.Request) -> web.Response:
-        """Give a page of orders."""
+        """Return a page of orders."""
         limit = bodies.limit(request.query.get("limit"))
         page = await self._services.orders(request[USER], limit, request.query.get("cursor", ""))
         shown = {"orders": [views.order(order) for order in page.orders], "next": page.next_cursor or None}
         return json_response(shown)
 
     async def order(self, request: web.Request) -> web.Response:
-        """Give one order."""
+        """Return one order."""
         return json_response(views.order(await self._services.order(request[USER], request.match_info["id"])))
 
 

@@ -1,4 +1,4 @@
-"""Whether a token counts, and whose it is: all of it pure, but for the time of day. PyJWT does the checks of RFC 7519."""
+"""Verifies tokens and reads their user. Pure, but for the time of day. PyJWT does the checks of RFC 7519."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _WHY: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 
 
 class Unauthenticated(Invalid):
-    """The request does not say, in a way that counts, who asks. `missing`: it does not try to."""
+    """The request has no valid token. `missing`: it has no token at all."""
 
     def __init__(self, message: str, *, missing: bool = False) -> None:
         super().__init__(message)
@@ -38,14 +38,14 @@ class Unauthenticated(Invalid):
 
     @property
     def challenge(self) -> str:
-        """The WWW-Authenticate header of RFC 6750, which names no error where nothing was given."""
+        """The WWW-Authenticate header (RFC 6750). It names no error if there was no token."""
         realm = 'Bearer realm="cartwright"'
         return realm if self.missing else f'{realm}, error="invalid_token", error_description="{self}"'
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A token that counts, until `until` (seconds since the epoch) and as long as its key is the issuer's."""
+    """A valid token. It is valid until `until` (seconds since the epoch), as long as its key is one of the issuer's."""
 
     user_id: int
     until: int
@@ -53,7 +53,7 @@ class Verified:
 
 
 def bearer(headers: MultiMapping[str]) -> str:
-    """Give the token of a request; Unauthenticated where there is none, or where two differ. The same one twice counts once."""
+    """Return the token of a request. Raises Unauthenticated if there is none, or if two differ."""
     given = set(headers.getall("Authorization", []))
     if len(given) > 1:
         raise Unauthenticated("there are Authorization headers that differ")
@@ -63,8 +63,8 @@ def bearer(headers: MultiMapping[str]) -> str:
     return token.strip(" ")
 
 
-def head(token: str, policy: Policy) -> Mapping[str, Any]:
-    """Give the header of a token, of which nothing is proven yet; Unauthenticated where no key could verify it."""
+def unverified_header(token: str, policy: Policy) -> Mapping[str, Any]:
+    """Return the header of a token, which is not verified yet. Raises Unauthenticated if no key could verify it."""
     if not _TOKEN.fullmatch(token):
         raise Unauthenticated("the token is not a JSON Web Token")
     try:
@@ -76,8 +76,8 @@ def head(token: str, policy: Policy) -> Mapping[str, Any]:
     return header
 
 
-def choose(keys: KeySet, header: Mapping[str, Any]) -> Key | None:
-    """Give the key that a token names; None where it is not there. Without a name it must be the only one there is."""
+def select_key(keys: KeySet, header: Mapping[str, Any]) -> Key | None:
+    """Return the key that a token names, or None if it is missing. A token without a key's name needs an issuer with one key."""
     kid = header.get("kid")
     if kid is None:
         if len(keys) > 1:
@@ -91,7 +91,7 @@ def choose(keys: KeySet, header: Mapping[str, Any]) -> Key | None:
 
 
 def verify(token: str, key: Key, header: Mapping[str, Any], policy: Policy) -> Verified:
-    """Give whose token it is, by the clock of this machine; Unauthenticated says why it does not count."""
+    """Return the user of a token, by the clock of this machine. Raises Unauthenticated that says why it is not valid."""
     bound = key.bound.get(header["alg"])
     if bound is None:
         raise Unauthenticated("the token's algorithm is not that of its key")

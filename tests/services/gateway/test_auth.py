@@ -14,7 +14,7 @@ from services.gateway import verified
 from services.gateway.config import Config
 from services.gateway.docs import openapi
 from services.gateway.issuer import Issuer
-from services.gateway.keys import FRESH_SECONDS, MOST_SECONDS, PAUSE_SECONDS, Keys
+from services.gateway.keys import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, Keys
 from services.gateway.policy import policy_of
 from services.gateway.verified import TokenUsers
 from tests.issuer import private_key, signed
@@ -167,7 +167,7 @@ async def test_a_header_that_is_no_text(secured):
 
 async def test_so_many_tokens_are_remembered_and_no_more(secured, issuer, monkeypatch):
     """Past the bound the oldest is forgotten: it is verified again, and still counts."""
-    monkeypatch.setattr(verified, "MOST_TOKENS", 3)
+    monkeypatch.setattr(verified, "MAX_REMEMBERED_TOKENS", 3)
     kept = [issuer.token(sub=str(user)) for user in range(1, 5)]
     assert [await status(secured, token) for token in kept] == [200] * 4
     assert [await status(secured, token) for token in (kept[3], kept[0])] == [200, 200]
@@ -179,7 +179,7 @@ async def test_keys_are_rotated(secured, issuer, clock):
     old = issuer.token()
     assert await status(secured, old) == 200
     issuer.rotate("new", 1)
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     assert await status(secured, issuer.token("new")) == 200
     assert await status(secured, old) == 401
 
@@ -189,7 +189,7 @@ async def test_a_key_that_was_taken_back_ends_within_minutes(secured, issuer, cl
     token = issuer.token()
     assert await status(secured, token) == 200
     issuer.rotate("new", 1)
-    clock.now += FRESH_SECONDS
+    clock.now += REFRESH_SECONDS
     ends_at = time.monotonic() + 10
     while (code := await status(secured, token)) == 200:
         assert time.monotonic() < ends_at
@@ -202,7 +202,7 @@ async def test_made_up_keys_do_not_flood_the_issuer(secured, issuer, clock):
     assert await status(secured, issuer.token()) == 200
     asked = len(issuer.requests)
     for wave in range(1, 4):
-        clock.now += PAUSE_SECONDS
+        clock.now += MIN_INTERVAL_SECONDS
         forged = [
             signed(
                 private_key("RS256", 5),
@@ -225,17 +225,17 @@ async def test_the_issuer_goes_away(secured, issuer, clock):
     token = issuer.token()
     assert await status(secured, token) == 200
     issuer.stop()
-    clock.now += MOST_SECONDS - 1
+    clock.now += MAX_AGE_SECONDS - 1
     assert [await status(secured, one) for one in (token, issuer.token(sub="2"))] == [200, 200]
     clock.now += 1
     for one in (token, issuer.token(sub="3")):
         answer = await ask(secured, one)
         assert answer.status == 503
-        assert 1 <= int(answer.headers["Retry-After"]) <= PAUSE_SECONDS
+        assert 1 <= int(answer.headers["Retry-After"]) <= MIN_INTERVAL_SECONDS
         assert await answer.json() == {"error": "tokens cannot be checked now; try again"}
     assert [await status(secured, bad) for bad in (None, "garbled")] == [401, 401]
     issuer.start()
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     assert await status(secured, token) == 200
 
 
@@ -245,10 +245,10 @@ async def test_an_unknown_key_of_an_issuer_that_is_away(secured, issuer, clock):
     issuer.rotate("new", 1)
     token = issuer.token("new")
     issuer.stop()
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     assert await status(secured, token) == 503
     issuer.start()
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     assert await status(secured, token) == 200
 
 
@@ -261,7 +261,7 @@ async def test_it_starts_while_the_issuer_is_away(backend, jwt_settings, issuer,
         ready = await gateway.client.get("/ready")
         assert (ready.status, (await ready.json())["dependencies"]) == (200, {"issuer": "unreachable"})
         issuer.start()
-        clock.now += PAUSE_SECONDS
+        clock.now += MIN_INTERVAL_SECONDS
         assert await status(gateway, token) == 200
         assert (await (await gateway.client.get("/ready")).json())["dependencies"] == {"issuer": "ok"}
 
@@ -270,5 +270,5 @@ async def test_an_issuer_that_hangs_holds_nobody_who_is_known(secured, issuer, c
     """While the issuer is silent, known keys answer at once; the process ends without waiting for it."""
     assert await status(secured, issuer.token()) == 200
     issuer.answers.clear()
-    clock.now += FRESH_SECONDS
+    clock.now += REFRESH_SECONDS
     assert await status(secured, issuer.token(sub="2")) == 200

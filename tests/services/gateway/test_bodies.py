@@ -151,12 +151,12 @@ async def test_a_client_that_leaves_is_no_failure_of_ours(gateway, backend, capl
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
-async def test_a_body_that_is_badly_chunked_is_400_at_once(gateway, backend, method, path):
+async def test_a_body_that_is_badly_chunked_is_400_at_once(gateway, backend, caplog, method, path):
     """Where a later chunk is malformed the answer is 400, without waiting for a body that never comes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode()
     answer = await send_raw(gateway, head, b"zz\r\n")
     assert (answer.status, json.loads(answer.body)) == (400, {"error": "the body is not well-formed HTTP/1.1"})
-    assert backend.asked == []
+    assert (backend.asked, caplog.records) == ([], [])
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)

@@ -3,7 +3,7 @@
 import pytest
 
 from services.gateway import issuer as subject
-from services.gateway.issuer import Issuer, IssuerAway
+from services.gateway.issuer import Issuer, IssuerUnavailable
 from services.gateway.policy import Policy
 from tests.issuer import LocalIssuer, self_signed
 
@@ -49,14 +49,14 @@ async def test_an_issuer_with_a_slash_at_its_end(fetch, issuer):
 async def test_a_document_of_another_issuer_is_not_believed(fetch, issuer, document):
     """The document must call the issuer as we do, and name an address over HTTP."""
     issuer.document = document
-    with pytest.raises(IssuerAway):
+    with pytest.raises(IssuerUnavailable):
         await fetch()
     assert "/keys" not in issuer.requests
 
 
 async def test_keys_over_http_are_for_laptops(fetch, issuer):
     """A document that names keys by http is refused outside APP_ENV=dev."""
-    with pytest.raises(IssuerAway, match="must be https"):
+    with pytest.raises(IssuerUnavailable, match="must be https"):
         await fetch(plain_http=False)
     assert issuer.requests == ["/.well-known/openid-configuration"]
 
@@ -65,7 +65,7 @@ async def test_keys_over_http_are_for_laptops(fetch, issuer):
 async def test_keys_that_are_none(fetch, issuer, jwks):
     """Nothing, no keys and no JSON are all refused."""
     issuer.jwks = jwks
-    with pytest.raises(IssuerAway):
+    with pytest.raises(IssuerUnavailable):
         await fetch()
 
 
@@ -75,7 +75,7 @@ async def test_keys_without_end(fetch, issuer):
     issuer.jwks = keys + b" " * (256 * 1024 - len(keys))
     assert await fetch()
     issuer.jwks += b" "
-    with pytest.raises(IssuerAway, match="more than 256 KiB"):
+    with pytest.raises(IssuerUnavailable, match="more than 256 KiB"):
         await fetch()
 
 
@@ -83,7 +83,7 @@ async def test_keys_without_end(fetch, issuer):
 async def test_another_status_is_refused(fetch, issuer, status):
     """Only 200 counts; a redirect is not followed, wherever it leads."""
     issuer.status = status
-    with pytest.raises(IssuerAway, match=f"status {status}"):
+    with pytest.raises(IssuerUnavailable, match=f"status {status}"):
         await fetch()
     assert len(issuer.requests) == 1
 
@@ -92,7 +92,7 @@ async def test_an_issuer_whose_certificate_nobody_knows(fetch, tmp_path):
     """Over https the certificate must be of an authority that is trusted; before that nothing is asked."""
     pretender = LocalIssuer(self_signed(tmp_path))
     try:
-        with pytest.raises(IssuerAway, match="cannot be reached"):
+        with pytest.raises(IssuerUnavailable, match="cannot be reached"):
             await fetch(issuer=pretender.url, plain_http=False)
         assert pretender.requests == []
     finally:
@@ -102,7 +102,7 @@ async def test_an_issuer_whose_certificate_nobody_knows(fetch, tmp_path):
 async def test_an_issuer_that_is_away(fetch, issuer):
     """One that does not listen is away."""
     issuer.stop()
-    with pytest.raises(IssuerAway, match="cannot be reached"):
+    with pytest.raises(IssuerUnavailable, match="cannot be reached"):
         await fetch()
 
 
@@ -110,5 +110,5 @@ async def test_an_issuer_that_does_not_answer(fetch, issuer, monkeypatch):
     """One that takes the question and is silent is away after the time it is given."""
     monkeypatch.setattr(subject, "FETCH_SECONDS", 0.2)
     issuer.answers.clear()
-    with pytest.raises(IssuerAway, match=r"within 0\.2 s"):
+    with pytest.raises(IssuerUnavailable, match=r"within 0\.2 s"):
         await fetch()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from services.gateway.jwks import NoUsableKey, key_set
+from services.gateway.jwks import NoUsableKey, parse_key_set
 from services.gateway.policy import ASYMMETRIC
 from tests.issuer import private_key, public_jwk
 
@@ -20,7 +20,7 @@ SECRET = base64.urlsafe_b64encode(b"x" * 32).decode().rstrip("=")
 
 
 def read(*keys, algorithms=ALGORITHMS):
-    return key_set(json.dumps({"keys": keys}).encode(), algorithms)
+    return parse_key_set(json.dumps({"keys": keys}).encode(), algorithms)
 
 
 def without(jwk, *names):
@@ -99,7 +99,7 @@ def test_keys_that_must_not_be_used_are_left_out(held):
 def test_what_is_no_key_set_is_refused(document):
     """What an issuer sends can be anything; it is a key set or it is refused."""
     with pytest.raises(NoUsableKey):
-        key_set(document, ALGORITHMS)
+        parse_key_set(document, ALGORITHMS)
 
 
 JSON = (
@@ -111,5 +111,5 @@ JSON = (
 def test_no_key_breaks_the_reading(jwk, data):
     """Whatever a member of a key holds, the key can be used or is left out."""
     name = data.draw(st.sampled_from(sorted(jwk)))
-    for key in key_set(json.dumps({"keys": [jwk | {name: data.draw(JSON)}, RSA]}).encode(), ASYMMETRIC):
+    for key in parse_key_set(json.dumps({"keys": [jwk | {name: data.draw(JSON)}, RSA]}).encode(), ASYMMETRIC):
         assert all(isinstance(bound, jwt.PyJWK) and name in ASYMMETRIC for name, bound in key.bound.items())

@@ -7,9 +7,9 @@ import structlog
 
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
-from services.gateway.issuer import IssuerAway
+from services.gateway.issuer import IssuerUnavailable
 from services.gateway.jwks import Key
-from services.gateway.keys import FRESH_SECONDS, MOST_SECONDS, PAUSE_SECONDS, Keys
+from services.gateway.keys import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, Keys
 
 FIRST, SECOND = (Key("first", b"1", {}),), (Key("second", b"2", {}),)
 
@@ -29,7 +29,7 @@ class Source:
         self.reached.set()
         await self.gate.wait()
         if self.held is None:
-            raise IssuerAway("away")
+            raise IssuerUnavailable("away")
         return self.held
 
 
@@ -48,8 +48,8 @@ async def keys(source, clock):
 
 async def settled(keys):
     """Wait until no fetch is under way."""
-    while keys._under_way is not None:
-        await asyncio.wait([keys._under_way])
+    while keys._fetching is not None:
+        await asyncio.wait([keys._fetching])
 
 
 async def test_keys_are_fetched_once_for_all_who_wait(keys, source):
@@ -67,7 +67,7 @@ async def test_keys_are_fetched_once_for_all_who_wait(keys, source):
 async def test_old_keys_are_renewed_without_waiting(keys, source, clock):
     """Keys older than some minutes go on at once, and are fetched meanwhile."""
     await keys.current()
-    clock.now += FRESH_SECONDS - 1
+    clock.now += REFRESH_SECONDS - 1
     assert (await keys.current(), source.asked) == (FIRST, 1)
     clock.now += 1
     source.held = SECOND
@@ -82,18 +82,18 @@ async def test_without_the_issuer_keys_count_for_an_hour(keys, source, clock):
     """While the issuer is away its keys go on for an hour; then nothing is allowed until it is back."""
     await keys.current()
     source.held = None
-    for _ in range(int(MOST_SECONDS // FRESH_SECONDS) - 1):
-        clock.now += FRESH_SECONDS
+    for _ in range(int(MAX_AGE_SECONDS // REFRESH_SECONDS) - 1):
+        clock.now += REFRESH_SECONDS
         assert await keys.current() == FIRST
         await settled(keys)
-    clock.now += FRESH_SECONDS - 1
+    clock.now += REFRESH_SECONDS - 1
     assert await keys.current() == FIRST
     await settled(keys)
     clock.now += 1
     with pytest.raises(Unavailable) as error:
         await keys.current()
-    assert 1 <= error.value.retry_after <= PAUSE_SECONDS
-    clock.now += PAUSE_SECONDS
+    assert 1 <= error.value.retry_after <= MIN_INTERVAL_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     source.held = SECOND
     assert await keys.current() == SECOND
 
@@ -103,12 +103,12 @@ async def test_an_hour_is_counted_from_the_question(keys, source, clock):
     source.gate.clear()
     waiting = asyncio.create_task(keys.current())
     await source.reached.wait()
-    clock.now += FRESH_SECONDS
+    clock.now += REFRESH_SECONDS
     source.gate.set()
     await waiting
     await keys.current()
-    assert keys._under_way is None  # old already, but asked just now
-    clock.now += PAUSE_SECONDS
+    assert keys._fetching is None  # old already, but asked just now
+    clock.now += MIN_INTERVAL_SECONDS
     await keys.current()
     await settled(keys)
     assert source.asked == 2
@@ -121,7 +121,7 @@ async def test_an_issuer_that_is_away_is_not_asked_by_every_request(keys, source
         with pytest.raises(Unavailable):
             await keys.current()
     assert source.asked == 1
-    clock.now += PAUSE_SECONDS - 0.1
+    clock.now += MIN_INTERVAL_SECONDS - 0.1
     with pytest.raises(Unavailable):
         await keys.current()
     clock.now += 0.1
@@ -132,25 +132,25 @@ async def test_an_issuer_that_is_away_is_not_asked_by_every_request(keys, source
 async def test_a_new_key_is_asked_for_once(keys, source, clock):
     """Who misses a key has the keys fetched: once for all, and not again within some seconds."""
     old = await keys.current()
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     source.held = SECOND
-    assert await asyncio.gather(*(keys.newer(old) for _ in range(50))) == [SECOND] * 50
+    assert await asyncio.gather(*(keys.fetch_newer(old) for _ in range(50))) == [SECOND] * 50
     assert source.asked == 2
-    assert (await keys.newer(SECOND), source.asked) == (SECOND, 2)
-    clock.now += PAUSE_SECONDS
-    assert (await keys.newer(old), source.asked) == (SECOND, 2)  # somebody else has had them fetched
-    await keys.newer(SECOND)
+    assert (await keys.fetch_newer(SECOND), source.asked) == (SECOND, 2)
+    clock.now += MIN_INTERVAL_SECONDS
+    assert (await keys.fetch_newer(old), source.asked) == (SECOND, 2)  # somebody else has had them fetched
+    await keys.fetch_newer(SECOND)
     assert source.asked == 3
 
 
 async def test_a_missing_key_of_an_issuer_that_is_away_is_unknown(keys, source, clock):
     """Where the issuer cannot be asked nobody knows whether it has the key: that is no refusal."""
     old = await keys.current()
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     source.held = None
     for _ in range(2):
         with pytest.raises(Unavailable):
-            await keys.newer(old)
+            await keys.fetch_newer(old)
     assert (source.asked, await keys.current()) == (2, FIRST)
 
 
@@ -160,12 +160,12 @@ async def test_readiness_says_how_the_issuer_is(keys, source, clock):
     assert await keys.ready() == "not asked yet"
     await settled(keys)
     assert await keys.ready() == "unreachable"
-    clock.now += PAUSE_SECONDS
+    clock.now += MIN_INTERVAL_SECONDS
     source.held = FIRST
     await keys.ready()
     await settled(keys)
     assert await keys.ready() == "ok"
-    clock.now += FRESH_SECONDS
+    clock.now += REFRESH_SECONDS
     source.held = None
     await keys.ready()
     await settled(keys)
@@ -181,4 +181,4 @@ async def test_what_nobody_foresaw_is_not_hidden(keys, source):
     keys._fetch = broken
     with pytest.raises(RuntimeError, match="a bug"):
         await keys.current()
-    assert keys._under_way is None
+    assert keys._fetching is None

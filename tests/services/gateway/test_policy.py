@@ -4,7 +4,7 @@ import pytest
 
 from services.chassis.env import BadSettings
 from services.gateway.config import Config
-from services.gateway.policy import ASYMMETRIC, policy_of, wrong_with
+from services.gateway.policy import ASYMMETRIC, policy_of, url_problem
 
 GOOD = {"AUTH_ISSUER": "https://id.example.com", "AUTH_AUDIENCE": "shop"}
 
@@ -57,7 +57,7 @@ def test_http_is_for_laptops(variable):
 )  # fmt: skip
 def test_what_is_no_address_is_refused(url):
     """An issuer is a URL with a host, without credentials and fragment."""
-    assert wrong_with(url, plain_http=True)
+    assert url_problem(url, plain_http=True)
     with pytest.raises(BadSettings, match="AUTH_ISSUER"):
         policy_of(Config.from_env(GOOD | {"AUTH_ISSUER": url, "APP_ENV": "dev"}))
 

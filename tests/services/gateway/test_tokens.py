@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from services.gateway import tokens
-from services.gateway.jwks import key_set
+from services.gateway.jwks import parse_key_set
 from services.gateway.policy import Policy
 from services.gateway.tokens import Unauthenticated
 from tests.issuer import private_key, public_jwk, signed
@@ -25,7 +25,7 @@ FOR_EVER = 2**40  # seconds since 1970: no test runs so long that a token expire
 
 
 def keys_of(*jwks):
-    return key_set(json.dumps({"keys": jwks}).encode(), POLICY.algorithms)
+    return parse_key_set(json.dumps({"keys": jwks}).encode(), POLICY.algorithms)
 
 
 KEYS = keys_of(*JWKS)
@@ -45,8 +45,8 @@ def part(value):
 
 def check(token, keys=KEYS, policy=POLICY):
     """Do what the gateway does with a token, all keys being there."""
-    header = tokens.head(token, policy)
-    key = tokens.choose(keys, header)
+    header = tokens.unverified_header(token, policy)
+    key = tokens.select_key(keys, header)
     if key is None:
         raise Unauthenticated("unknown key")
     return tokens.verify(token, key, header, policy)
@@ -179,7 +179,7 @@ def test_an_algorithm_that_is_not_set_is_refused_before_its_key_is_looked_for(al
     """Only algorithms that are set count; a token with another one makes nobody ask the issuer for its key."""
     token = f"{part({'alg': alg, 'kid': 'made-up'})}.{part(claims())}.AA"
     with pytest.raises(Unauthenticated, match="algorithm that does not count"):
-        tokens.head(token, POLICY)
+        tokens.unverified_header(token, POLICY)
 
 
 def test_without_a_name_the_key_must_be_the_only_one():
@@ -227,7 +227,7 @@ def test_who_gives_no_token_is_asked_for_one(given_):
     """Without a token the challenge names no error (RFC 6750); one that is empty is wrong."""
     headers = CIMultiDict({"Authorization": given_} if given_ else {})
     with pytest.raises(Unauthenticated) as error:
-        tokens.head(tokens.bearer(headers), POLICY)
+        tokens.unverified_header(tokens.bearer(headers), POLICY)
     assert ("error=" in error.value.challenge) is (given_.lower() == "bearer")
 
 
