@@ -41,6 +41,7 @@ class Health:
         app.add_routes(
             [web.get("/health", self._health), web.get("/ready", self._ready), web.get("/metrics", self._page)]
         )
+        app.on_response_prepare.append(_name_server)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
@@ -61,3 +62,8 @@ class Health:
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), content_type="text/plain")
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Replace aiohttp's Server header, which names versions."""
+    response.headers["Server"] = "cartwright"

@@ -153,6 +153,7 @@ def their_own_orders(owned, stranger):
 
 
 MATRIX = {
+    "GET /": for_everybody("/"),
     "GET /health": for_everybody("/health"),
     "GET /ready": for_everybody("/ready"),
     "GET /metrics": for_everybody("/metrics"),
