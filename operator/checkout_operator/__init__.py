@@ -1,1 +1,1 @@
-"""The operator: starts a checkout for every Checkout resource, and shows every checkout as one."""
+"""The operator: starts a checkout for every Checkout resource, and shows every checkout as a resource."""

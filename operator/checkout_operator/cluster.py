@@ -1,4 +1,4 @@
-"""The API server, as the operator writes to it. The only importer of `kubernetes`."""
+"""The client of the Kubernetes API server. The only importer of `kubernetes`."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -14,19 +14,19 @@ NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
 
 
 class NoCluster(Exception):
-    """It is said nowhere which API server to speak to; `str()` says what to do."""
+    """Nothing names an API server. `str()` says what to do."""
 
 
 class ClusterUnavailable(Exception):
-    """The API server did not do it; the same call may be repeated."""
+    """The API server did not make the change. The same call may be repeated; `str()` says what happened."""
 
 
 class Refused(Exception):
-    """The API server holds a rule against it."""
+    """A rule of the API server forbids the change. `str()` has its words."""
 
 
 class Cluster:
-    """Checkouts and events of one namespace."""
+    """The Checkouts and events of one namespace."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._api = api
@@ -37,7 +37,7 @@ class Cluster:
 
     @classmethod
     async def connect(cls, namespace: str) -> "Cluster":
-        """Connect as the pod's service account, or as KUBECONFIG says; NoCluster where there is neither."""
+        """Connect as the pod's service account, or as KUBECONFIG says. Raises NoCluster when there is neither."""
         settings = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=settings)
@@ -53,7 +53,7 @@ class Cluster:
         await self._api.close()
 
     async def patch_status(self, name: str, status: Mapping[str, Any] | None) -> bool:
-        """Merge into a status, or clear it with None; False where there is no such resource. Refused: by a rule."""
+        """Merge into a status, or clear it with None. Returns False when there is no such resource."""
         return await self._write(
             self._objects.patch_namespaced_custom_object_status(
                 name=name, body={"status": status}, **self._where, _request_timeout=CALL_SECONDS
@@ -61,14 +61,14 @@ class Cluster:
         )
 
     async def create(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Create a Checkout and give it; None where it is there already."""
-        made: Mapping[str, Any] | None = await self._ask(
+        """Create a Checkout. Returns it, or None when one of this name exists."""
+        created: Mapping[str, Any] | None = await self._send(
             self._objects.create_namespaced_custom_object(body=dict(body), **self._where, _request_timeout=CALL_SECONDS)
         )
-        return made
+        return created
 
     async def delete(self, name: str, uid: str) -> bool:
-        """Delete this very Checkout; False where it is gone, or another has its name."""
+        """Delete the Checkout with this uid. Returns False when it is gone, or another has its name."""
         options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
         return await self._write(
             self._objects.delete_namespaced_custom_object(
@@ -76,25 +76,25 @@ class Cluster:
             )
         )
 
-    async def every(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Give every Checkout there is, from the API server itself, and hold no more than a page of them."""
-        more: str | None = None
+    async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield every Checkout that the API server has, and hold no more than a page of them."""
+        page_token: str | None = None
         while True:
-            page = await self._ask(
+            page = await self._send(
                 self._objects.list_namespaced_custom_object(
-                    limit=PAGE, _continue=more, **self._where, _request_timeout=CALL_SECONDS
+                    limit=PAGE, _continue=page_token, **self._where, _request_timeout=CALL_SECONDS
                 )
             )
             if page is None:
                 raise ClusterUnavailable("the API server does not know Checkouts")
             for body in page["items"]:
                 yield body
-            more = page["metadata"].get("continue")
-            if not more:
+            page_token = page["metadata"].get("continue")
+            if not page_token:
                 return
 
-    async def warn(self, name: str, uid: str, reason: str, message: str, at: str) -> bool:
-        """Tell of a failure as an event, and give True; telling it again changes nothing."""
+    async def create_event(self, name: str, uid: str, reason: str, message: str, at: str) -> bool:
+        """Create the Warning event of a resource. A second call changes nothing: the event's name is made of the uid."""
         body = {
             "metadata": {"name": f"{name}.{uid[:13]}", "namespace": self._namespace},
             "involvedObject": {
@@ -118,9 +118,9 @@ class Cluster:
         return True
 
     async def _write(self, call: Any) -> bool:
-        return await self._ask(call) is not None
+        return await self._send(call) is not None
 
-    async def _ask(self, call: Any) -> Any:
+    async def _send(self, call: Any) -> Any:
         try:
             return await call
         except ApiException as error:
@@ -128,6 +128,6 @@ class Cluster:
                 return None
             if error.status == INVALID:
                 raise Refused(str(error.body)) from error
-            raise ClusterUnavailable(f"the API server answers {error.status}") from error
+            raise ClusterUnavailable(f"the API server answers {error.status} {error.reason}") from error
         except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
-            raise ClusterUnavailable("the API server does not answer") from error
+            raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error

@@ -9,17 +9,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class BadSettings(ValueError):
-    """The environment does not hold what the operator needs; `str()` names each variable."""
+    """A setting is wrong. `str()` names each variable, one a line."""
 
 
 class Config(BaseSettings):
-    """Every variable of the operator; a field is its variable's name."""
+    """The operator's settings. Each field is named after its variable."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     checkout_addr: str = "127.0.0.1:50056"
     namespace: str = "default"
-    """The namespace that is watched, and that mirrors are made in."""
+    """The one namespace that the operator watches, and that it creates mirrors in."""
     listen_host: str = "0.0.0.0"
     http_port: int = Field(9060, ge=0, le=65535)
     """Health and metrics."""
@@ -27,24 +27,24 @@ class Config(BaseSettings):
     compare_every: float = Field(15.0, gt=0)
     """Seconds between full comparisons with the checkout service."""
     relist_every: float = Field(60.0, ge=10)
-    """Seconds between looks at whether the watch has told of everything that is there; sooner, it may only be late."""
+    """Seconds between checks that the watch reports everything. Below 10 the watch may only be late."""
     mirror_mode: Literal["All", "Failures", "None"] = "All"
     mirror_max_writes_per_second: float = Field(100.0, gt=0)
     mirror_max_objects: int = Field(1500, ge=0)
     mirror_success_ttl: float = Field(30.0, ge=0)
-    """How many seconds the mirror of a completed checkout stays."""
+    """Seconds that the mirror of a completed checkout stays."""
     mirror_failure_ttl: float = Field(86_400.0, ge=0)
     mirror_max_failures: int = Field(200, ge=0)
-    """How many mirrors of failed checkouts stay at most; the newest."""
+    """The most mirrors of failed checkouts that stay; the newest do."""
 
 
 def process_environment() -> Mapping[str, str]:
-    """Give the environment of this process."""
-    return os.environ  # noqa: TID251 - this is the operator's one place
+    """Return the environment of this process."""
+    return os.environ  # noqa: TID251 - the one place in the operator
 
 
 def read() -> Config:
-    """Read the settings; BadSettings names every variable that is wrong."""
+    """Read the settings. Raises BadSettings, which names every variable that is wrong."""
     try:
         return Config()
     except ValidationError as error:

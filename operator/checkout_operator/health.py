@@ -1,6 +1,6 @@
-"""Says whether the operator works: whether its event loop runs, and whether it has begun to watch.
+"""The health pages: whether the event loop runs, and whether the watch has begun.
 
-When it last compared everything is a metric: a checkout service that is away is no reason to restart the operator.
+The time of the last comparison is a metric. A checkout service that is away is no reason to restart the operator.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ TICK_SECONDS = 0.5
 
 
 class CannotListen(Exception):
-    """The port cannot be listened on; `str()` says what to do."""
+    """The port is taken or forbidden. `str()` says what to do."""
 
 
 class Health:
@@ -36,7 +36,7 @@ class Health:
             self._ticked_at = now
 
     async def serve(self, host: str, port: int) -> web.AppRunner:
-        """Serve the pages until the runner is cleaned up; CannotListen when the port is taken."""
+        """Serve the pages until the runner is cleaned up. Raises CannotListen when the port is taken."""
         app = web.Application()
         app.add_routes(
             [web.get("/health", self._health), web.get("/ready", self._ready), web.get("/metrics", self._page)]
@@ -48,7 +48,7 @@ class Health:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise CannotListen(
-                f"cannot listen on port {port} of {host}: set HTTP_PORT to a free one, or end what has it ({error})"
+                f"cannot listen on port {port} of {host}: set HTTP_PORT to a free port, or stop the process that uses it ({error})"
             ) from error
         return runner
 

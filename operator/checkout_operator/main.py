@@ -1,4 +1,4 @@
-"""Starts the operator: `python -m checkout_operator.main`. One task each for the watch, the work, and what goes round."""
+"""Starts the operator: `python -m checkout_operator.main`. The watch, the workers and each loop are a task."""
 
 import asyncio
 import signal
@@ -10,24 +10,26 @@ import kopf
 import uvloop
 
 from checkout_operator import handlers
-from checkout_operator.backlog import Backlog
+from checkout_operator.cache import ResourceCache
 from checkout_operator.cluster import Cluster, NoCluster
 from checkout_operator.config import BadSettings, Config, read
+from checkout_operator.faults import Faults
 from checkout_operator.health import CannotListen, Health
-from checkout_operator.live import Live
+from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
 from checkout_operator.reconciler import WORKERS, Reconciler
 from checkout_operator.saga_client import SagaClient
 from checkout_operator.sweeper import Sweeper
 from checkout_operator.telemetry import Metrics, make_log
 from checkout_operator.watchdog import WatchDied, Watchdog
+from checkout_operator.workqueue import WorkQueue
 
 FLUSH_SECONDS = 5.0
-EXIT_ANEW, EXIT_USAGE = 1, 2
+EXIT_RESTART, EXIT_USAGE = 1, 2
 
 
 async def operate(config: Config) -> None:
-    """Run until SIGTERM, then show what is pending and end."""
+    """Run until SIGTERM, then write what is pending and end."""
     log, metrics = make_log(config.log_level), Metrics()
     stopping = asyncio.Event()
     _end_by_signal(stopping)
@@ -39,12 +41,13 @@ async def operate(config: Config) -> None:
         stack.push_async_callback(cluster.close)
         sagas = SagaClient(config.checkout_addr)
         stack.push_async_callback(sagas.close)
-        live, backlog = Live(), Backlog()
-        projector = Projector(live, cluster, config, metrics, log)
-        reconciler = Reconciler(live, backlog, sagas, projector, metrics=metrics, log=log)
-        sweeper = Sweeper(live, cluster, config, log)
-        watchdog = Watchdog(live, cluster, log)
-        registry = handlers.register(live, backlog, log)
+        cache, queue, faults = ResourceCache(), WorkQueue(), Faults(metrics, log)
+        mirrors = MirrorPolicy(cache, config)
+        projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log)
+        reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
+        sweeper = Sweeper(cache, cluster, config, log)
+        watchdog = Watchdog(cache, cluster, log)
+        registry = handlers.register(cache, queue, log)
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,
@@ -60,23 +63,23 @@ async def operate(config: Config) -> None:
             for work in (
                 *(reconciler.work() for _ in range(WORKERS)),
                 reconciler.follow(),
-                reconciler.compare_on(config.compare_every),
+                reconciler.run_compare(config.compare_every),
                 projector.run(),
                 sweeper.run(),
                 watchdog.run(config.relist_every),
                 health.watch_loop(),
             )
         ]
-        log.info("operating", namespace=config.namespace)
+        log.info("watching", namespace=config.namespace)
         stopped = asyncio.create_task(stopping.wait())
         every: set[asyncio.Task[Any]] = {watching, stopped, *tasks}
         await asyncio.wait({*every, asyncio.create_task(health.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        _end_by_signal(stopping)  # kopf has put its own handlers in their place, and would wait 5 s for our tasks
+        _end_by_signal(stopping)  # kopf has replaced our handlers by its own, which would wait 5 s for our tasks
         done, _ = await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         for task in done - {stopped}:
             if error := task.exception():
-                log.error("a task died", error=repr(error))
+                log.error("a task ended with an error", error=repr(error), exc_info=error)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -84,11 +87,13 @@ async def operate(config: Config) -> None:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await projector.flush()
         except TimeoutError:
-            log.warning("not all was shown before the end; the next operator shows it")
+            log.warning("not every status was written before the end; the next operator writes the rest")
         await watching
         log.info("stopped")
         for task in done - {stopped, watching}:
-            task.result()  # none of them ends by itself: what ended one is told
+            task.result()  # none of them ends by itself: raise what ended it
+        if watching in done and stopped not in done:
+            raise WatchDied("the watch ended without an error; a new process is needed")
 
 
 def _end_by_signal(stopping: asyncio.Event) -> None:
@@ -97,12 +102,12 @@ def _end_by_signal(stopping: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Run the operator; exits with 2 where a setting is wrong or no cluster is named, with 1 where it may begin anew."""
+    """Run the operator. Exits with 2 when a setting is wrong or no cluster is named, with 1 when a restart may help."""
     try:
         uvloop.run(operate(read()))
     except (BadSettings, NoCluster, WatchDied, CannotListen) as error:
         sys.stderr.write("".join(f"operator: {line}\n" for line in str(error).splitlines()))
-        sys.exit(EXIT_USAGE if isinstance(error, BadSettings | NoCluster) else EXIT_ANEW)
+        sys.exit(EXIT_USAGE if isinstance(error, BadSettings | NoCluster) else EXIT_RESTART)
 
 
 if __name__ == "__main__":

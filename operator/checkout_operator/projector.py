@@ -1,197 +1,198 @@
-"""Shows checkouts as resources: the latest state of each, coalesced, and within a budget where it is a mirror.
+"""Shows checkouts as resources: writes the latest state of each into its status, and creates mirrors.
 
-Writes that fail are repeated by the full comparison, so nothing here keeps a queue of its own, but for the events that
-could not be told: no status shows that they are missing.
+A status is compared with what it should be, to see whether a write is needed. Nothing else is decided by it.
+Writes that fail are repeated by the full comparison, so nothing here queues them.
 """
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import structlog
 
-from checkout_operator.cluster import GROUP, VERSION, Cluster, ClusterUnavailable, Refused
-from checkout_operator.config import Config
-from checkout_operator.live import Live, mirror_name
-from checkout_operator.recent import Recent
+from checkout_operator.cache import Ending, ResourceCache, mirror_name
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.faults import Faults
+from checkout_operator.mirrors import OVER_BUDGET, Decision, MirrorPolicy
+from checkout_operator.recent import RecentSet
 from checkout_operator.spec import Resource, parse
-from checkout_operator.status import MESSAGES, SagaView, differs, patch, project, refused
+from checkout_operator.status import MESSAGES, SagaView, differs, patch, project, refused, seconds
 from checkout_operator.telemetry import Metrics
 
+T = TypeVar("T")
+
 COALESCE_SECONDS = 0.25
-MIRROR_WITHIN_SECONDS = 30.0
-"""How long after its end a checkout may still be given a mirror."""
-WRITERS = 8
+"""How long changes are collected before they are written."""
+MAX_WRITERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a resource should show."""
+
+    status: dict[str, Any]
+    ended: bool
+    failed: bool
+    finished_at: float
+    """Seconds since 1970; 0.0 while the checkout runs."""
 
 
 class Projector:
-    """Writes statuses, and makes mirrors."""
+    """Writes statuses and creates mirrors."""
 
     def __init__(
-        self, live: Live, cluster: Cluster, config: Config, metrics: Metrics, log: structlog.stdlib.BoundLogger
+        self,
+        cache: ResourceCache,
+        cluster: Cluster,
+        mirrors: MirrorPolicy,
+        *,
+        faults: Faults,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
     ) -> None:
-        self._live = live
+        self._cache = cache
         self._cluster = cluster
-        self._config = config
+        self._mirrors = mirrors
+        self._faults = faults
         self._metrics = metrics
         self._log = log
         self._pending: dict[str, SagaView] = {}
         self._written: dict[str, Mapping[str, Any]] = {}
-        self._untold: set[str] = set()
-        """The uids of those whose failure could not be told of yet."""
-        self._skipped = Recent()
-        self._changed = asyncio.Event()
-        self._tokens = config.mirror_max_writes_per_second
-        self._filled_at = time.monotonic()
-        self._writing = asyncio.Semaphore(WRITERS)
-        self._making = 0
-        """Mirrors that are being made, which the cap counts too."""
+        self._reported: set[str] = set()
+        """The uids of resources whose failure this process has reported as an event."""
+        self._skipped = RecentSet()
+        self._ended = asyncio.Event()
+        self._writers = asyncio.Semaphore(MAX_WRITERS)
 
-    def offer(self, view: SagaView) -> None:
-        """Have a checkout shown as it is now."""
-        for name in self._live.showing(view):
-            known = self._pending.get(name)
-            if known is None or known.version <= view.version:
-                self._pending[name] = view
-        if view.ended:
-            self._changed.set()
+    def enqueue(self, view: SagaView) -> None:
+        """Have a checkout shown as it is now, by every resource that is about it."""
+        for name in self._cache.names_for(view):
+            self._enqueue(name, view)
 
     async def run(self) -> None:
-        """Write what is pending, every moment, or at once where something has ended."""
+        """Write what is pending: every `COALESCE_SECONDS`, and at once when a checkout has ended."""
         while True:
             try:
                 async with asyncio.timeout(COALESCE_SECONDS):
-                    await self._changed.wait()
+                    await self._ended.wait()
             except TimeoutError:
-                pass  # the moment is over
-            self._changed.clear()
+                pass  # nothing has ended meanwhile
+            self._ended.clear()
             await self.flush()
 
     async def flush(self) -> None:
         """Write all that is pending."""
         pending, self._pending = self._pending, {}
-        await asyncio.gather(*(self._show(name, view) for name, view in pending.items()))
+        await asyncio.gather(*(self._show_one(name, view) for name, view in pending.items()))
 
     async def refuse(self, resource: Resource, reason: str, message: str | None = None) -> None:
-        """Show that a resource never became a checkout, with the usual message of the reason or another one."""
-        wanted = refused(reason, resource.generation, resource.created, message or MESSAGES[reason])
-        if differs(resource.status, wanted):
-            self._written.pop(resource.uid, None)
-        await self._write(resource, wanted, ended=True)
+        """Show that a resource cannot become a checkout, with `message` instead of the reason's usual one."""
+        shown = _Shown(
+            refused(reason, resource.generation, resource.created, message or MESSAGES[reason]),
+            ended=True,
+            failed=True,
+            finished_at=seconds(resource.created),
+        )
+        self._expect_changes(resource, shown.status)
+        await self._write(resource, shown)
 
     async def repair(self, resource: Resource, view: SagaView) -> None:
-        """Make a status what its checkout says, also where somebody has written another."""
-        wanted = project(view, resource.generation)
-        if not differs(resource.status, wanted):
-            if resource.uid in self._untold:
-                await self._tell(resource, wanted)
-            return
-        self._written.pop(resource.uid, None)
-        if int(resource.status.get("sagaVersion") or 0) > view.version:
+        """Have a resource show its checkout, also where somebody has written another status."""
+        status = project(view, resource.generation)
+        self._expect_changes(resource, status)
+        if differs(resource.status, status) and int(resource.status.get("sagaVersion") or 0) > view.version:
             await self._call("clear", self._cluster.patch_status(resource.name, None))
-        self.offer(view)
+        self._enqueue(resource.name, view)
 
-    def keep(self, uids: Collection[str]) -> None:
-        """Let go of what is known of all other resources: they are gone."""
+    async def orphan(self, mirror: Resource) -> None:
+        """Treat a mirror of a checkout that does not exist: it shows nothing, and its time counts from its creation."""
+        if mirror.status:
+            await self._call("clear", self._cluster.patch_status(mirror.name, None))
+        created = seconds(mirror.created)
+        self._cache.end(mirror, Ending(finished_at=created, ttl_from=created, failed=False))
+
+    def retain(self, uids: Collection[str]) -> None:
+        """Forget what is known of all other resources: they are gone."""
         self._written = {uid: status for uid, status in self._written.items() if uid in uids}
-        self._untold &= set(uids)
+        self._reported &= set(uids)
+
+    def _enqueue(self, name: str, view: SagaView) -> None:
+        known = self._pending.get(name)
+        if known is None or known.version <= view.version:
+            self._pending[name] = view
+        if view.ended:
+            self._ended.set()
+
+    def _expect_changes(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Forget what was written where the resource does not show it: somebody has written another status."""
+        if differs(resource.status, status):
+            self._written.pop(resource.uid, None)
+
+    async def _show_one(self, name: str, view: SagaView) -> None:
+        async with self._writers:
+            with self._faults.isolated(name):
+                await self._show(name, view)
 
     async def _show(self, name: str, view: SagaView) -> None:
-        async with self._writing:
-            resource = self._live.get(name)
-            if resource is None and not view.from_resource:
-                resource = await self._mirror(view)
-            if resource is None:
-                return
-            if resource.is_mirror and not view.ended and not self._spend():
-                self._pending.setdefault(name, view)
-                return
-            await self._write(resource, project(view, resource.generation), ended=view.ended)
-
-    async def _write(self, resource: Resource, wanted: dict[str, Any], *, ended: bool) -> None:
-        shown = not differs(self._written.get(resource.uid, resource.status), wanted)
-        if shown and resource.uid not in self._untold:
+        resource = self._cache.get(name)
+        if resource is None and not view.from_resource and name == mirror_name(view.id):
+            resource = await self._create_mirror(view)
+        if resource is None or not self._cache.shows(resource, view):
             return
-        if ended:  # before the status: the operator that comes next finds that written, and tells nothing
-            await self._tell(resource, wanted)
-        if shown:
+        status = project(view, resource.generation)
+        within_budget = resource.is_mirror and not view.ended  # an end is always shown
+        if within_budget and self._needs_write(resource, status) and not self._mirrors.writes.spend():
+            self._pending.setdefault(name, view)
             return
-        if await self._call("status", self._cluster.patch_status(resource.name, patch(wanted))):
-            self._written[resource.uid] = wanted
-            if ended:
-                self._live.end_shown(resource, time.time())
+        await self._write(resource, _Shown(status, view.ended, view.failed, view.finished_ms / 1000))
 
-    async def _tell(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Tell of a failure by an event, and of nothing else."""
-        if status["phase"] != "Failed" or resource.is_mirror:
+    def _needs_write(self, resource: Resource, status: Mapping[str, Any]) -> bool:
+        return differs(self._written.get(resource.uid, resource.status), status)
+
+    async def _write(self, resource: Resource, shown: _Shown) -> None:
+        if shown.failed and not resource.is_mirror:
+            await self._report_failure(resource, shown.status)
+        if self._needs_write(resource, shown.status):
+            if not await self._call("status", self._cluster.patch_status(resource.name, patch(shown.status))):
+                return
+            self._written[resource.uid] = shown.status
+        if shown.ended:
+            ttl_from = _ttl_from(resource, shown.finished_at, time.time())
+            self._cache.end(resource, Ending(shown.finished_at, ttl_from, shown.failed))
+
+    async def _report_failure(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Create the event of a failure. Each process does so once; the event's name keeps it one event."""
+        if resource.uid in self._reported:
             return
         top = status["conditions"][0]
         message = MESSAGES.get(top["reason"], top["message"])
-        told = await self._call(
-            "event",
-            self._cluster.warn(resource.name, resource.uid, top["reason"], message, str(status.get("finishedAt", ""))),
-        )
-        if told:
-            self._untold.discard(resource.uid)
-        else:
-            self._untold.add(resource.uid)
+        at = str(status.get("finishedAt", ""))
+        event = self._cluster.create_event(resource.name, resource.uid, top["reason"], message, at)
+        if await self._call("event", event):
+            self._reported.add(resource.uid)
 
-    async def _mirror(self, view: SagaView) -> Resource | None:
-        name = mirror_name(view.id)
-        if (why := self._not_mirrored(view, name)) is not None:
-            if why and self._skipped.add((view.id, why)):  # it is offered again and again
-                self._metrics.skipped.labels(why).inc()
+    async def _create_mirror(self, view: SagaView) -> Resource | None:
+        """Create the mirror of a checkout. Returns None where it gets none, or where there is one already."""
+        decision = self._mirrors.decide(view)
+        if decision in OVER_BUDGET and self._skipped.add((view.id, decision)):  # each is counted once for a reason
+            self._metrics.skipped.labels(decision.value).inc()
+        if decision is not Decision.CREATE:
             return None
-        ttl = self._config.mirror_failure_ttl if view.reason else self._config.mirror_success_ttl
-        body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "Checkout",
-            "metadata": {"name": name, "labels": {"cartwright.dev/origin": "rest"}},
-            "spec": {
-                "userId": view.user_id,
-                "managedBy": "mirror",
-                "checkoutId": view.id,
-                "ttlSecondsAfterFinished": int(ttl),
-            },
-        }
-        self._making += 1
+        self._mirrors.creating += 1
         try:
-            made = await self._call("create", self._cluster.create(body))
+            created = await self._call("create", self._cluster.create(self._mirrors.body(view)))
         finally:
-            self._making -= 1
-        if not made:
-            return None  # it is there already: the watch will tell, and the comparison fills it in
-        resource = parse(made)
-        self._live.put(resource)
+            self._mirrors.creating -= 1
+        if not created:
+            return None  # the watch will report the one that exists, and the comparison fills it in
+        resource = parse(created)
+        self._cache.put(resource)
         return resource
 
-    def _not_mirrored(self, view: SagaView, name: str) -> str | None:
-        """Say why a checkout is given no mirror; empty: no longer wanted, None: it is given one."""
-        mode = self._config.mirror_mode
-        if mode == "None" or (mode == "Failures" and not (view.ended and view.reason)):
-            return ""
-        if view.ended:
-            late = time.time() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
-            if late or self._live.was_deleted(name):
-                return ""
-        if len(self._live.mirrors()) + self._making >= self._config.mirror_max_objects:
-            return "objects"
-        return None if self._spend() else "rate"
-
-    def _spend(self) -> bool:
-        """Take one write out of the mirrors' budget."""
-        now = time.monotonic()
-        rate = self._config.mirror_max_writes_per_second
-        self._tokens = min(rate, self._tokens + (now - self._filled_at) * rate)
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    async def _call(self, verb: str, call: Any) -> Any:
-        """Do a write; None where it failed, which the next comparison finds."""
+    async def _call(self, verb: str, call: Coroutine[Any, Any, T]) -> T | None:
+        """Make a write. Returns None when it failed; the next comparison finds that."""
         try:
             done = await call
         except (ClusterUnavailable, Refused) as error:
@@ -200,3 +201,15 @@ class Projector:
             return None
         self._metrics.writes.labels(verb, "ok").inc()
         return done
+
+
+def _ttl_from(resource: Resource, finished_at: float, now: float) -> float:
+    """Return when a resource's time to live begins, in seconds since 1970: at the end of its checkout.
+
+    A resource may show a purchase that ended before the resource was created. Its time begins when this process first
+    shows that, so that it is seen also where no operator was there at its creation.
+    """
+    created = seconds(resource.created)
+    if resource.is_mirror:
+        return max(finished_at, created)
+    return finished_at if finished_at > created else now

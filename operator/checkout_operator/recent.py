@@ -1,24 +1,24 @@
-"""What was seen of late, within a bound: so that memory does not grow with all that ever was."""
+"""A set that remembers only the newest items, so that memory does not grow with all that ever was."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
-REMEMBERED = 10_000
+CAPACITY = 10_000
 
 
-class Recent:
-    """The last things that were added, each once; the oldest are forgotten."""
+class RecentSet:
+    """The items that were added last. The oldest are forgotten."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+        self._items: OrderedDict[Hashable, None] = OrderedDict()
 
-    def __contains__(self, one: object) -> bool:
-        return one in self._seen
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
 
-    def add(self, one: Hashable) -> bool:
-        """Remember a thing; False where it was remembered already."""
-        new = one not in self._seen
-        self._seen[one] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
+    def add(self, item: Hashable) -> bool:
+        """Add an item. Returns whether it is new."""
+        new = item not in self._items
+        self._items[item] = None
+        if len(self._items) > CAPACITY:
+            self._items.popitem(last=False)
         return new

@@ -1,6 +1,6 @@
-"""What is to be done for a resource. Pure, and level-based: it looks at what is wanted and what was done, at no event.
+"""Decides what to do for a resource. Pure and level-based: it compares what is wanted with what was done.
 
-A resource's status is never read to decide: the saga in PostgreSQL is the truth.
+It never reads a resource's status: the saga in PostgreSQL is the truth.
 """
 
 from enum import Enum
@@ -9,7 +9,7 @@ from checkout_operator.spec import Resource
 
 
 class Action(Enum):
-    """A call to the checkout service; both are idempotent by the resource's key."""
+    """A call to the checkout service. Both calls are idempotent by the resource's key."""
 
     START = "start"
     CANCEL = "cancel"
@@ -17,7 +17,7 @@ class Action(Enum):
 
 
 def decide(resource: Resource, done: Action | None) -> Action:
-    """Say what to do for a resource for which `done` was the last that this process did."""
+    """Return what to do for a resource. `done` is the last action of this process for it."""
     if resource.is_mirror:
         return Action.NOTHING
     wanted = Action.CANCEL if resource.spec.cancel else Action.START

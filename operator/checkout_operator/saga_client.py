@@ -1,4 +1,4 @@
-"""The checkout service, as the operator speaks to it. The only importer of grpc."""
+"""The client of the checkout service. The only importer of grpc."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from services.pb import checkout_pb2_grpc
 
 CALL_SECONDS = 5.0
 BATCH = 100
-MOST_LISTED = 2000
-NONE_THERE = {code.value[0] for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)}
-"""What is said of a key that has no checkout, and of one that can have none: one of those must not stop a comparison."""
-_SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'  # by all replicas behind a `dns:///` address
+MAX_LISTED = 2000
+NO_CHECKOUT = {code.value[0] for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)}
+"""The codes for a key that has no checkout, and for one that cannot have any. Neither may stop a comparison."""
+_LOAD_BALANCING = '{"loadBalancingConfig": [{"round_robin": {}}]}'  # over all replicas of a `dns:///` address
 _OPTIONS = (
-    ("grpc.service_config", _SHARED),
+    ("grpc.service_config", _LOAD_BALANCING),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 10_000),
@@ -27,11 +27,11 @@ _OPTIONS = (
 
 
 class SagaUnavailable(Exception):
-    """The checkout service did not answer, or not with an outcome; the same call may be repeated."""
+    """The checkout service gave no outcome. The same call may be repeated; `str()` says what happened."""
 
 
 class KeyReused(Exception):
-    """The key belongs to a checkout of other items; it will not get better."""
+    """The key belongs to a checkout of other items. Repeating the call does not help."""
 
 
 class SpecRefused(Exception):
@@ -53,19 +53,19 @@ class SagaClient:
         await self._channel.close()
 
     async def start(self, resource: Resource) -> SagaView:
-        """Start the checkout of a resource, or give the one that its key has."""
-        item = pb.StartCheckout(timeout_seconds=resource.spec.timeout_seconds, **_wanted(resource))
+        """Start the checkout of a resource. Returns the one that its key has already, if any."""
+        item = pb.StartCheckout(timeout_seconds=resource.spec.timeout_seconds, **_request(resource))
         reply = await self._call(self._stub.StartCheckouts, pb.StartCheckoutsRequest(items=[item]))
-        return _view(_one(reply).answer.checkout)
+        return _view(_single(reply).answer.checkout)
 
     async def cancel(self, resource: Resource) -> SagaView:
-        """Cancel the checkout of a resource, or bar one that has not been started."""
-        item = pb.CancelCheckout(**_wanted(resource))
+        """Cancel the checkout of a resource. One that was not started never starts."""
+        item = pb.CancelCheckout(**_request(resource))
         reply = await self._call(self._stub.CancelCheckouts, pb.CancelCheckoutsRequest(items=[item]))
-        return _view(_one(reply).checkout)
+        return _view(_single(reply).checkout)
 
-    async def of_resources(self, resources: Sequence[Resource]) -> list[SagaView | None]:
-        """Give the checkout of each resource; None where there is none."""
+    async def get_for(self, resources: Sequence[Resource]) -> list[SagaView | None]:
+        """Return the checkout of each resource in order; None for one that has none."""
         items = [
             pb.GetCheckout(user_id=one.spec.user_id, checkout_id=one.spec.mirror_of)
             if one.is_mirror
@@ -79,29 +79,29 @@ class SagaClient:
             views += [_found(result) for result in reply.results]
         return views
 
-    async def by_rest(self, ended_within: float) -> list[SagaView]:
-        """Give the checkouts of the REST interface that run, or that ended within so many seconds."""
-        request = pb.ListCheckoutsRequest(origin=pb.REST, ended_within_ms=int(ended_within * 1000), most=MOST_LISTED)
+    async def list_rest(self, ended_within: float) -> list[SagaView]:
+        """Return the checkouts of REST that run, or that ended within so many seconds."""
+        request = pb.ListCheckoutsRequest(origin=pb.REST, ended_within_ms=int(ended_within * 1000), most=MAX_LISTED)
         reply = await self._call(self._stub.ListCheckouts, request)
         return [_view(one) for one in reply.checkouts]
 
     async def follow(self) -> AsyncIterator[SagaView]:
-        """Give every change from now on; SagaUnavailable when the stream breaks."""
+        """Yield every change from now on. Raises SagaUnavailable when the stream breaks."""
         try:
             async for change in self._stub.WatchCheckouts(pb.WatchCheckoutsRequest()):
                 for one in change.checkouts:
                     yield _view(one)
         except grpc.RpcError as error:
-            raise SagaUnavailable(str(error)) from error
+            raise SagaUnavailable(_text(error)) from error
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
             return await method(request, timeout=CALL_SECONDS)
         except grpc.RpcError as error:
-            raise SagaUnavailable("the checkout service does not answer") from error
+            raise SagaUnavailable(_text(error)) from error
 
 
-def _wanted(resource: Resource) -> dict[str, Any]:
+def _request(resource: Resource) -> dict[str, Any]:
     return {
         "user_id": resource.spec.user_id,
         "origin": pb.RESOURCE,
@@ -111,7 +111,16 @@ def _wanted(resource: Resource) -> dict[str, Any]:
     }
 
 
-def _one(reply: Any) -> Any:
+def _text(error: grpc.RpcError) -> str:
+    """Return what a failed call said: its code and its text."""
+    return (
+        f"the checkout service: {error.code().name}: {error.details()}"
+        if isinstance(error, grpc.aio.AioRpcError)
+        else repr(error)
+    )
+
+
+def _single(reply: Any) -> Any:
     result = reply.results[0]
     if result.WhichOneof("outcome") != "refusal":
         return result
@@ -124,7 +133,7 @@ def _one(reply: Any) -> Any:
 
 def _found(result: Any) -> SagaView | None:
     if result.WhichOneof("outcome") == "refusal":
-        if result.refusal.code in NONE_THERE:
+        if result.refusal.code in NO_CHECKOUT:
             return None
         raise SagaUnavailable(result.refusal.message)
     return _view(result.checkout)

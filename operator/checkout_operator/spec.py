@@ -1,19 +1,21 @@
-"""A Checkout resource as the API server gives it, made a value; nothing here knows Kubernetes' client or a transport."""
+"""A Checkout resource as a value, read from what the API server sends. Knows no client and no transport."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MIRROR = "mirror"
+MAX_INT64 = 2**63 - 1
+"""The largest user id and product id, as in the schema and in the checkout service's proto."""
 
 
 class InvalidSpec(ValueError):
-    """The resource is not one that the schema lets through."""
+    """The resource does not fit the schema. `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSpec:
-    """What a resource asks for. Items are (product id, quantity); none: the user's cart."""
+    """What a resource asks for. Items are (product id, quantity); without items it buys the user's cart."""
 
     user_id: int
     items: tuple[tuple[int, int], ...]
@@ -22,12 +24,12 @@ class CheckoutSpec:
     ttl_seconds: int
     cancel: bool
     mirror_of: str
-    """The checkout that it only shows; empty for one that is to be started."""
+    """The id of the checkout that a mirror shows; empty for a resource that starts one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A live resource."""
+    """A Checkout resource that exists."""
 
     name: str
     namespace: str
@@ -36,17 +38,18 @@ class Resource:
     created: str
     spec: CheckoutSpec
     status: Mapping[str, Any] = field(default_factory=dict)
+    """What it shows now. Users may write it, so it only tells whether a write is needed."""
     deleting: bool = False
-    """Whether it has been deleted, and is only held by somebody's finalizer."""
+    """Whether it is deleted, and somebody's finalizer still holds it."""
 
     @property
     def is_mirror(self) -> bool:
-        """Whether it only shows a checkout."""
+        """Return whether it only shows a checkout."""
         return bool(self.spec.mirror_of)
 
 
 def parse(body: Mapping[str, Any]) -> Resource:
-    """Read a resource; InvalidSpec where the schema was not held."""
+    """Read a resource. Raises InvalidSpec when it does not fit the schema."""
     try:
         metadata, spec = body["metadata"], body["spec"]
         return Resource(
@@ -56,8 +59,8 @@ def parse(body: Mapping[str, Any]) -> Resource:
             generation=int(metadata.get("generation", 1)),
             created=metadata["creationTimestamp"],
             spec=CheckoutSpec(
-                user_id=int(spec["userId"]),
-                items=tuple((int(item["productId"]), int(item["quantity"])) for item in spec.get("items", ())),
+                user_id=_int64(spec["userId"]),
+                items=tuple((_int64(item["productId"]), int(item["quantity"])) for item in spec.get("items", ())),
                 key=spec.get("idempotencyKey") or metadata["uid"],
                 timeout_seconds=int(spec.get("timeoutSeconds", 300)),
                 ttl_seconds=int(spec.get("ttlSecondsAfterFinished", 300)),
@@ -69,3 +72,10 @@ def parse(body: Mapping[str, Any]) -> Resource:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidSpec(f"not a Checkout: {error!r}") from error
+
+
+def _int64(value: Any) -> int:
+    number = int(value)
+    if not 1 <= number <= MAX_INT64:
+        raise ValueError(f"{number} is no positive 64-bit integer")
+    return number

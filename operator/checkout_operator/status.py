@@ -1,7 +1,7 @@
-"""What a saga looks like as a resource's status: pure, so that a status can be rebuilt from the saga at any time.
+"""Turns a saga into a resource's status. Pure, so that a status can be rebuilt from the saga at any time.
 
-Times come from the saga too. The vocabulary is the table of the Checkout resource: one word each for the step that is
-stored, the one that is shown, and the condition that has become true.
+Times come from the saga too. The vocabulary is the table of the Checkout resource: each stored step has a phase, a step
+to show, and the condition that becomes true.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 STEPS = ("claim", "reserve", "pay", "confirm")
-MOST_OF_A_NOTE = 500  # a message holds 1024 characters
+MAX_NOTE_LENGTH = 500  # a condition's message holds 1024 characters
 FIELDS = (
     "observedGeneration",
     "checkoutId",
@@ -45,13 +45,13 @@ MESSAGES = {
     "ReservationExpired": "the stock was not held long enough to pay for it",
     "Cancelled": "it was cancelled before it was paid",
     "TimedOut": "it was not finished in time",
-    "IdempotencyKeyReused": "the idempotency key was used for other items: choose another, or leave it out",
+    "IdempotencyKeyReused": "the idempotency key was used for other items: choose another key",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A step of a saga; times in milliseconds since 1970, 0: not yet."""
+    """A step of a saga. Times are in milliseconds since 1970; 0 means not yet."""
 
     name: str
     state: str
@@ -62,7 +62,7 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class SagaView:
-    """A checkout as its service tells of it."""
+    """A checkout as the checkout service describes it. Times as in StepView, money in minor units."""
 
     id: str
     user_id: int
@@ -82,21 +82,26 @@ class SagaView:
 
     @property
     def ended(self) -> bool:
-        """Whether it has reached its end."""
+        """Return whether it has ended, completed or failed."""
         return self.saga_step in {"COMPLETED", "FAILED"}
 
+    @property
+    def failed(self) -> bool:
+        """Return whether it has ended without a purchase."""
+        return self.saga_step == "FAILED"
+
     def step(self, name: str) -> StepView | None:
-        """Give the record of a step."""
+        """Return the record of a step; None for a step that has not begun."""
         return next((step for step in self.steps if step.name == name), None)
 
     def done(self, name: str) -> bool:
-        """Whether a step was done."""
+        """Return whether a step is done."""
         step = self.step(name)
         return step is not None and step.state == "done"
 
 
 def project(view: SagaView, generation: int) -> dict[str, Any]:
-    """Give the status of a saga."""
+    """Return the status that shows a saga."""
     claimed = view.done("claim")
     status: dict[str, Any] = {
         "observedGeneration": generation,
@@ -120,7 +125,7 @@ def project(view: SagaView, generation: int) -> dict[str, Any]:
 
 
 def refused(reason: str, generation: int, created: str, message: str) -> dict[str, Any]:
-    """Give the status of a resource that never became a saga."""
+    """Return the status of a resource that cannot become a saga. `created` is when the resource was created."""
     why = _Why(reason, message, created)
     return {
         "observedGeneration": generation,
@@ -139,12 +144,12 @@ def refused(reason: str, generation: int, created: str, message: str) -> dict[st
 
 
 def differs(status: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a status shows anything else than is wanted."""
+    """Return whether a status shows anything else than what is wanted."""
     return any(status.get(name) != wanted.get(name) for name in FIELDS)
 
 
 def patch(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the merge patch that makes a status what is wanted: what is not in it goes."""
+    """Return the merge patch that makes a status what is wanted. It removes the other fields."""
     return {name: wanted.get(name) for name in FIELDS}
 
 
@@ -177,7 +182,7 @@ def _step(step: StepView) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Why:
-    """Why a condition stands so, in a word and a sentence, and since when."""
+    """Why a condition has its state: a reason in one word, a message, and the time since when."""
 
     reason: str
     message: str
@@ -211,7 +216,7 @@ def _conditions(view: SagaView, generation: int) -> list[dict[str, Any]]:
 def _why(view: SagaView) -> _Why:
     if view.saga_step == "COMPLETED":
         return _Why("Completed", "the order is made", _time(view.finished_ms))
-    note = view.note[:MOST_OF_A_NOTE]
+    note = view.note[:MAX_NOTE_LENGTH]
     if view.saga_step == "FAILED":
         message = MESSAGES.get(view.reason, view.reason)
         if view.reason in {"TimedOut", "Cancelled"} and note:
@@ -232,6 +237,11 @@ def _condition(kind: str, state: str, why: _Why, generation: int) -> dict[str, A
         "lastTransitionTime": why.since,
         "observedGeneration": generation,
     }
+
+
+def seconds(text: str) -> float:
+    """Return a time of the API server, such as 2026-01-01T00:00:00Z, in seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _time(ms: int) -> str:

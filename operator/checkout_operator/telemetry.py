@@ -1,4 +1,4 @@
-"""The operator's metrics, and its logs as JSON."""
+"""The operator's metrics, and its logs in JSON."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 
 class Metrics:
-    """What the operator counts."""
+    """The operator's metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
@@ -25,18 +25,23 @@ class Metrics:
         )
         self.skipped = Counter(
             "checkout_mirror_skipped_total",
-            "Checkouts that were not mirrored, each once for a reason.",
+            "Checkouts that got no mirror, each counted once for a reason.",
             ("reason",),
             registry=self.registry,
         )
         self.resources = Gauge(
-            "checkout_operator_resources", "Checkouts that are there.", ("managed_by",), registry=self.registry
+            "checkout_operator_resources", "Checkouts that exist.", ("managed_by",), registry=self.registry
         )
         self.backlog = Gauge(
-            "checkout_operator_backlog", "Resources that wait to be looked at.", registry=self.registry
+            "checkout_operator_backlog", "Resources that wait in the work queue.", registry=self.registry
         )
         self.compared_at = Gauge(
-            "checkout_operator_compared_timestamp_seconds", "When all was last compared.", registry=self.registry
+            "checkout_operator_compared_timestamp_seconds", "When everything was last compared.", registry=self.registry
+        )
+        self.faults = Counter(
+            "checkout_operator_faults_total",
+            "Unexpected errors, each with its traceback in the log.",
+            registry=self.registry,
         )
         self.loop_lag = Gauge(
             "checkout_operator_loop_lag_seconds", "How late the event loop runs.", registry=self.registry
@@ -44,7 +49,7 @@ class Metrics:
 
 
 def make_log(level: str) -> structlog.stdlib.BoundLogger:
-    """Send what is logged, kopf's words included, to the standard output as JSON."""
+    """Log to the standard output in JSON, kopf's messages included. Returns the operator's logger."""
     shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(

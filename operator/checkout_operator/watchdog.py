@@ -1,63 +1,63 @@
-"""Notices a watch that has gone silent: its connection may seem to live while nothing comes.
+"""Notices a watch that has gone silent: its connection may look alive while no event comes.
 
-What the API server lists is held against what the watch has told of, from time to time. What is there and not known
-twice in a row was never told: then this process ends, and the next one begins with a watch of its own. Nothing is lost
-by that. What is known and not there twice in a row is gone, and is let go of: a healthy watch that had to begin anew
-does not tell of what was deleted meanwhile.
+From time to time the watchdog compares a list from the API server with what the watch has reported. A resource that is
+listed twice in a row and was not reported means that the watch is dead. Then this process ends, and the next one begins
+with a new watch; nothing is lost. A resource that is known and missing from two lists in a row is deleted: a watch that
+had to reconnect does not report what was deleted meanwhile.
 """
 
 import asyncio
 
 import structlog
 
+from checkout_operator.cache import ResourceCache
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
-from checkout_operator.live import Live
 from checkout_operator.spec import InvalidSpec, parse
 
 
 class WatchDied(Exception):
-    """The watch has not told of what is there."""
+    """The watch did not report a resource that exists."""
 
 
 class Watchdog:
-    """Holds what is there against what is known."""
+    """Compares what exists with what is known."""
 
-    def __init__(self, live: Live, cluster: Cluster, log: structlog.stdlib.BoundLogger) -> None:
-        self._live = live
+    def __init__(self, cache: ResourceCache, cluster: Cluster, log: structlog.stdlib.BoundLogger) -> None:
+        self._cache = cache
         self._cluster = cluster
         self._log = log
-        self._untold: set[tuple[str, int]] = set()
+        self._unreported: set[tuple[str, int]] = set()
         self._absent: set[str] = set()
 
     async def run_once(self) -> None:
-        """Look once; WatchDied where something that is there is not known, as at the last look.
+        """Compare once. Raises WatchDied when a resource was unreported at the last comparison and still is.
 
-        A look that fails says nothing, and the next one begins anew.
+        A comparison that fails says nothing, and the next one starts afresh.
         """
-        untold, self._untold = self._untold, set()
+        unreported, self._unreported = self._unreported, set()
         absent, self._absent = self._absent, set()
         listed = set()
-        async for body in self._cluster.every():
+        async for body in self._cluster.list_all():
             try:
                 resource = parse(body)
             except InvalidSpec:
-                continue  # the watch passes it over too
+                continue  # the watch skips it too
             listed.add((resource.uid, resource.generation))
-        self._untold = listed - self._live.generations()
-        if missed := untold & self._untold:
-            raise WatchDied(f"the watch did not tell of {len(missed)} resources; a new process is needed")
-        there = {uid for uid, _ in listed}
-        missing = [one for one in self._live.all() if one.uid not in there]
+        self._unreported = listed - self._cache.generations()
+        if missed := unreported & self._unreported:
+            raise WatchDied(f"the watch did not report {len(missed)} resources; a new process is needed")
+        listed_uids = {uid for uid, _ in listed}
+        missing = [one for one in self._cache.all() if one.uid not in listed_uids]
         for one in missing:
             if one.uid in absent:
-                self._live.drop(one)
+                self._cache.remove(one)
         self._absent = {one.uid for one in missing} - absent
 
     async def run(self, every: float) -> None:
-        """Look again and again; WatchDied ends it."""
+        """Compare for ever, with so many seconds between. Raises WatchDied."""
         while True:
             await asyncio.sleep(every)
             try:
                 await self.run_once()
             except (ClusterUnavailable, Refused) as error:
-                self._log.warning("could not look after the watch", error=str(error)[:300])
+                self._log.warning("could not check the watch", error=str(error)[:300])

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from checkout_operator.cache import mirror_name
 from checkout_operator.cluster import ClusterUnavailable, Refused
 from checkout_operator.config import Config
-from checkout_operator.live import mirror_name
 from checkout_operator.spec import parse
 from checkout_operator.status import SagaView, StepView
 
@@ -54,12 +54,12 @@ class MemoryCluster:
         self._called("delete", name)
         return self.objects.pop(name, None) is not None
 
-    async def every(self):
+    async def list_all(self):
         self._called("list", "")
         for body in list(self.objects.values()):
             yield body
 
-    async def warn(self, name, uid, reason, message, at):
+    async def create_event(self, name, uid, reason, message, at):
         self._called("event", name)
         self.events.append((name, reason))
         return True

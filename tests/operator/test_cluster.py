@@ -78,16 +78,16 @@ async def test_page_by_page(answering):
         more = "" if asked[-1] else "more"
         return reply(200, json.dumps({"items": [{"n": len(asked)}], "metadata": {"continue": more}}))
 
-    every = (await answering(page)).every()
+    every = (await answering(page)).list_all()
     assert await anext(every) == {"n": 1}
     assert asked == [False]
     assert [body async for body in every] == [{"n": 2}]
     assert asked == [False, True]
 
 
-async def test_told_already(answering):
-    """An event that is there already counts as told; one that could not be told does not."""
+async def test_an_event_that_exists(answering):
+    """An event that exists counts as created; one that the API server does not take does not."""
     words = ("first", "u1", "OutOfStock", "there was not enough", "2026-01-01T00:00:00Z")
-    assert await (await answering(reply(409))).warn(*words)
+    assert await (await answering(reply(409))).create_event(*words)
     with pytest.raises(ClusterUnavailable):
-        await (await answering(reply(429))).warn(*words)
+        await (await answering(reply(429))).create_event(*words)

@@ -17,8 +17,22 @@ def test_a_resource_is_read(make):
     assert parse({"metadata": METADATA | {"deletionTimestamp": "x"}, "spec": {"userId": 7}}).deleting
 
 
+@pytest.mark.parametrize("number", [1, 2**31, 2**53, 2**53 + 1, 2**63 - 1])
+def test_large_ids(make, number):
+    """User and product ids are kept to the digit, up to 64 bits."""
+    spec = make("first", userId=number, items=[{"productId": number, "quantity": 1}]).spec
+    assert (spec.user_id, spec.items) == (number, ((number, 1),))
+
+
 @pytest.mark.parametrize(
-    "body", [{}, {"metadata": {}, "spec": {}}, {"metadata": METADATA, "spec": {"userId": "x"}}, {"metadata": METADATA}]
+    "body",
+    [
+        {},
+        {"metadata": {}, "spec": {}},
+        {"metadata": METADATA},
+        *({"metadata": METADATA, "spec": {"userId": user}} for user in ("x", 0, 2**63, 1e19)),
+        {"metadata": METADATA, "spec": {"userId": 1, "items": [{"productId": 2**63, "quantity": 1}]}},
+    ],
 )
 def test_what_is_no_resource(body):
     """What the schema would not let through is refused, not guessed at."""

@@ -43,4 +43,4 @@ async def test_the_api_server_is_away_for_long(monkeypatch):
             context=SimpleNamespace(server="http://127.0.0.1", session=session),
             logger=structlog.get_logger(),
         )
-    assert pauses == [handlers.ASK_AGAIN_SECONDS] * 2 * (FAILURES - 1)
+    assert pauses == [handlers.RETRY_SECONDS] * 2 * (FAILURES - 1)

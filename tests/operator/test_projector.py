@@ -1,4 +1,4 @@
-"""What is written to the API server: the latest state, once, within the budget of mirrors, and told of once."""
+"""What is written to the API server: the latest state, once, within the budget of mirrors, and each failure's event."""
 
 import asyncio
 import time
@@ -7,19 +7,23 @@ from dataclasses import replace
 import pytest
 import structlog
 
+from checkout_operator import mirrors
 from checkout_operator import projector as module
-from checkout_operator.live import Live
-from checkout_operator.projector import MIRROR_WITHIN_SECONDS, Projector
+from checkout_operator.cache import Ending, ResourceCache
+from checkout_operator.faults import Faults
+from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS, MirrorPolicy
+from checkout_operator.projector import Projector
+from checkout_operator.status import project, seconds
 from checkout_operator.telemetry import Metrics
 
 
 @pytest.fixture
-def live(make):
+def cache(make):
     """The resource `first`, known to be the checkout's own."""
-    live = Live()
-    live.put(make("first"))
-    live.confirm(make("first"))
-    return live
+    cache = ResourceCache()
+    cache.put(make("first"))
+    cache.confirm(make("first"))
+    return cache
 
 
 @pytest.fixture
@@ -29,11 +33,14 @@ def metrics():
 
 
 @pytest.fixture
-def new(live, cluster, config, metrics):
+def new(cache, cluster, config, metrics):
     """Make a projector with settings of its own."""
-    return lambda **settings: Projector(
-        live, cluster, config.model_copy(update=settings), metrics, structlog.get_logger()
-    )
+
+    def new(**settings):
+        policy, log = MirrorPolicy(cache, config.model_copy(update=settings)), structlog.get_logger()
+        return Projector(cache, cluster, policy, faults=Faults(metrics, log), metrics=metrics, log=log)
+
+    return new
 
 
 def over(view, **more):
@@ -51,9 +58,9 @@ async def test_the_latest_is_written_once(new, view, cluster):
     """Of many states that come between two looks the latest is written, in whatever order; the same again is not."""
     projector = new()
     for version in (3, 5, 4):
-        projector.offer(replace(view, version=version))
+        projector.enqueue(replace(view, version=version))
     await projector.flush()
-    projector.offer(replace(view, version=5))
+    projector.enqueue(replace(view, version=5))
     await projector.flush()
     assert cluster.calls == [("status", "first")]
     assert cluster.statuses["first"]["sagaVersion"] == 5
@@ -64,7 +71,7 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
     monkeypatch.setattr(module, "COALESCE_SECONDS", 3600)
     projector = new()
     running = asyncio.create_task(projector.run())
-    projector.offer(view)
+    projector.enqueue(view)
     await asyncio.sleep(0)
     assert cluster.calls == []
     shown, patch_status = asyncio.Event(), cluster.patch_status
@@ -74,56 +81,62 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
         return await patch_status(name, status)
 
     cluster.patch_status = told
-    projector.offer(over(view))
+    projector.enqueue(over(view))
     await asyncio.wait_for(shown.wait(), 5)
     assert cluster.statuses["first"]["phase"] == "Failed"
     running.cancel()
 
 
-async def test_an_event_comes_before_its_status(new, view, cluster, away):
-    """A failure is told of before it is shown: who is killed in between tells again, and nothing is told never."""
+async def test_a_failure_has_an_event(new, view, cluster, away):
+    """A failure is reported before it is shown, and once, also where its status has to be written again."""
     projector = new()
     cluster.faults["status"] = [away()]
-    projector.offer(over(view))
-    await projector.flush()
-    assert cluster.calls == [("event", "first"), ("status", "first")]
-    projector.offer(over(view))
-    await projector.flush()
-    assert cluster.events == [("first", "PaymentDeclined")] * 2  # by one name: the API server keeps one
-    projector.offer(over(view))
-    await projector.flush()
-    assert len(cluster.events) == 2
+    for _ in range(3):
+        projector.enqueue(over(view))
+        await projector.flush()
+    assert cluster.calls == [("event", "first"), ("status", "first"), ("status", "first")]
+    assert cluster.events == [("first", "PaymentDeclined")]
 
 
-async def test_an_event_that_failed_is_told_later(new, view, cluster, live, make, away):
-    """A failure that could not be told of, though its status was written, is told of by the next comparison, once."""
+async def test_a_status_hides_no_failure(new, view, cluster, cache, make):
+    """A failure is reported also where the status shows it already: a user, or the operator before, may have written it."""
+    cache.put(make("first", status=project(over(view), 1)))
+    projector = new()
+    projector.enqueue(over(view))
+    await projector.flush()
+    assert cluster.calls == [("event", "first")]  # by one name: the API server keeps one
+
+
+async def test_an_event_that_failed_is_created_later(new, view, cluster, cache, make, away):
+    """A failure whose event could not be created, though its status was, is reported by the next comparison, once."""
     projector = new()
     cluster.faults["event"] = [away(), away()]
-    projector.offer(over(view))
+    projector.enqueue(over(view))
     await projector.flush()
     assert cluster.events == []
-    live.put(make("first", status=cluster.statuses["first"]))
-    for told in (0, 1, 1):
-        await projector.repair(live.get("first"), over(view))
-        assert len(cluster.events) == told
+    cache.put(make("first", status=cluster.statuses["first"]))
+    for reported in (0, 1, 1):
+        await projector.repair(cache.get("first"), over(view))
+        await projector.flush()
+        assert len(cluster.events) == reported
     assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first"), ("event", "first")]
 
 
-async def test_a_refusal_that_could_not_be_told(new, cluster, live, make, away):
+async def test_a_refusal_whose_event_failed(new, cluster, cache, make, away):
     """So is that of a resource that never became a checkout."""
     projector = new()
     cluster.faults["event"] = [away()]
     for _ in range(3):
-        await projector.refuse(live.get("first"), "IdempotencyKeyReused")
-        live.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
+        await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+        cache.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
     assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first")]
 
 
-async def test_a_success_and_a_mirror_are_not_told_of(new, view, cluster):
+async def test_a_success_and_a_mirror_have_no_event(new, view, cluster):
     """Events are about failures of resources alone."""
     projector = new()
-    projector.offer(replace(view, saga_step="COMPLETED", finished_ms=1, version=9))
-    projector.offer(rest(over(view)))
+    projector.enqueue(replace(view, saga_step="COMPLETED", finished_ms=1, version=9))
+    projector.enqueue(rest(over(view)))
     await projector.flush()
     assert cluster.events == []
     assert {name: status["phase"] for name, status in cluster.statuses.items()} == {
@@ -132,26 +145,26 @@ async def test_a_success_and_a_mirror_are_not_told_of(new, view, cluster):
     }
 
 
-async def test_a_write_that_failed_is_repaired(new, view, cluster, live, make, away):
+async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, away):
     """What could not be written is written by the next comparison, also where somebody claims to be newer."""
     projector = new()
     cluster.faults["status"] = [away()]
-    projector.offer(view)
+    projector.enqueue(view)
     await projector.flush()
     assert cluster.statuses == {}
     cluster.statuses["first"] = {"sagaVersion": 1000, "phase": "Completed"}
-    live.put(make("first", status=cluster.statuses["first"]))
-    await projector.repair(live.get("first"), view)
+    cache.put(make("first", status=cluster.statuses["first"]))
+    await projector.repair(cache.get("first"), view)
     await projector.flush()
     assert (cluster.statuses["first"]["sagaVersion"], cluster.statuses["first"]["phase"]) == (3, "Paying")
 
 
-async def test_a_key_of_other_items(new, cluster, live, make):
-    """What never became a checkout is shown and told of as that, once."""
+async def test_a_key_of_other_items(new, cluster, cache, make):
+    """What never became a checkout is shown and reported as that, once."""
     projector = new()
-    await projector.refuse(live.get("first"), "IdempotencyKeyReused")
-    live.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
-    await projector.refuse(live.get("first"), "IdempotencyKeyReused")
+    await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+    cache.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
+    await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
     assert cluster.calls == [("event", "first"), ("status", "first")]
 
 
@@ -166,12 +179,12 @@ async def test_the_cap_of_mirrors_holds_at_once(new, view, cluster, metrics):
 
     cluster.create = create
     for number in range(20):
-        projector.offer(rest(view, number))
+        projector.enqueue(rest(view, number))
     await projector.flush()
     assert len(cluster.objects) == 3
     assert metrics.skipped.labels("objects")._value.get() == 17
     for number in range(20):  # the comparison offers them again and again
-        projector.offer(rest(view, number))
+        projector.enqueue(rest(view, number))
     await projector.flush()
     assert metrics.skipped.labels("objects")._value.get() == 17
 
@@ -179,10 +192,10 @@ async def test_the_cap_of_mirrors_holds_at_once(new, view, cluster, metrics):
 async def test_the_budget_of_writes(new, view, cluster, metrics, monkeypatch):
     """Mirrors are made, and those that run are written, no faster than the budget allows; an end is always shown."""
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(mirrors.time, "monotonic", lambda: now[0])
     projector = new(mirror_max_writes_per_second=4)
     for number in range(10):
-        projector.offer(rest(view, number))
+        projector.enqueue(rest(view, number))
     await projector.flush()
     made = list(cluster.objects)
     assert len(made) + len(cluster.statuses) == 4
@@ -190,10 +203,10 @@ async def test_the_budget_of_writes(new, view, cluster, metrics, monkeypatch):
     now[0] += 1
     await projector.flush()  # what was left pending is written now
     assert set(cluster.statuses) == set(made)
-    while projector._spend():
+    while projector._mirrors.writes.spend():
         pass
     for number in range(10):
-        projector.offer(replace(rest(view, number), saga_step="COMPLETED", version=9))
+        projector.enqueue(replace(rest(view, number), saga_step="COMPLETED", version=9))
     await projector.flush()
     assert all(cluster.statuses[name]["phase"] == "Completed" for name in made)
 
@@ -208,16 +221,16 @@ async def test_the_budget_of_writes(new, view, cluster, metrics, monkeypatch):
         ("None", False, False, False),
     ],
 )
-async def test_which_are_mirrored(new, view, cluster, live, mirror, mode, late, gone, made):
+async def test_which_are_mirrored(new, view, cluster, cache, mirror, mode, late, gone, made):
     """What failed is mirrored unless nobody wants it, it is long over, or its mirror was there and was deleted."""
     if gone:
-        live.put(mirror("c1"))
-        live.drop(mirror("c1"))
+        cache.put(mirror("c1"))
+        cache.remove(mirror("c1"))
     ended = rest(over(view))
     if late:
         ended = replace(ended, finished_ms=ended.finished_ms - int(MIRROR_WITHIN_SECONDS + 1) * 1000)
     projector = new(mirror_mode=mode, mirror_failure_ttl=77)
-    projector.offer(ended)
+    projector.enqueue(ended)
     await projector.flush()
     assert ("co-c1" in cluster.objects) is made
     if made:
@@ -227,36 +240,117 @@ async def test_which_are_mirrored(new, view, cluster, live, mirror, mode, late, 
 async def test_a_success_is_no_failure(new, view, cluster):
     """With `Failures` neither what runs nor what completed is mirrored."""
     projector = new(mirror_mode="Failures")
-    projector.offer(rest(view))
-    projector.offer(replace(rest(view, 2), saga_step="COMPLETED", finished_ms=int(time.time() * 1000)))
+    projector.enqueue(rest(view))
+    projector.enqueue(replace(rest(view, 2), saga_step="COMPLETED", finished_ms=int(time.time() * 1000)))
     await projector.flush()
     assert cluster.calls == []
 
 
-async def test_nothing_is_kept_of_what_is_gone(new, view, cluster, away):
-    """What was written to a resource, and what is left to tell of it, is forgotten once it is gone."""
+async def test_nothing_is_kept_of_what_is_gone(new, view, cluster):
+    """What was written to a resource, and that its failure was reported, is forgotten once it is gone."""
     projector = new()
-    cluster.faults["event"] = [away()]
-    projector.offer(over(view))
+    projector.enqueue(over(view))
     await projector.flush()
-    projector.keep({"uid-first"})
-    assert (set(projector._written), projector._untold) == ({"uid-first"}, {"uid-first"})
-    projector.keep(set())
-    assert (projector._written, projector._untold) == ({}, set())
+    projector.retain({"uid-first"})
+    assert (set(projector._written), projector._reported) == ({"uid-first"}, {"uid-first"})
+    projector.retain(set())
+    assert (projector._written, projector._reported) == ({}, set())
 
 
-async def test_when_an_end_was_shown(new, view, live, make):
-    """When this process first showed an end is known, until the resource is gone; what runs has not been shown so."""
+async def test_when_it_ended(new, view, cache, make):
+    """An ending is recorded once it is shown, with the checkout's own time, and forgotten with the resource."""
     projector = new()
-    projector.offer(view)
+    projector.enqueue(view)
     await projector.flush()
-    assert live.ends_shown() == {}
+    assert cache.endings() == {}
+    failed = over(view)
+    for _ in range(2):
+        projector.enqueue(failed)
+        await projector.flush()
+    at = failed.finished_ms / 1000
+    assert cache.endings() == {"uid-first": Ending(finished_at=at, ttl_from=at, failed=True)}
+    cache.remove(make("first"))
+    assert cache.endings() == {}
+
+
+async def test_an_end_that_is_not_shown_yet(new, view, cluster, cache, away):
+    """What could not be shown has not ended yet: nobody has seen it."""
+    projector = new()
+    cluster.faults["status"] = [away()]
+    projector.enqueue(over(view))
+    await projector.flush()
+    assert cache.endings() == {}
+
+
+@pytest.mark.parametrize("status", [{}, {"finishedAt": "2020-01-01T00:00:00Z", "phase": "Completed"}])
+async def test_an_end_that_an_earlier_process_showed(new, view, cache, make, status):
+    """A new process takes an end from the checkout, whatever the status says by then."""
+    cache.put(make("first", status=status))
+    failed = over(view)
+    projector = new()
+    await projector.repair(cache.get("first"), failed)
+    await projector.flush()
+    assert cache.endings()["uid-first"].finished_at == failed.finished_ms / 1000
+
+
+async def test_an_old_purchase(new, view, cache):
+    """A purchase that is older than its resource is kept from when this process first shows it."""
     before = time.time()
-    projector.offer(over(view))
+    projector = new()
+    projector.enqueue(replace(view, saga_step="COMPLETED", finished_ms=1, version=9))
     await projector.flush()
-    first = live.ends_shown()["uid-first"]
-    assert before <= first <= time.time()
-    await projector.refuse(live.get("first"), "IdempotencyKeyReused")
-    assert live.ends_shown() == {"uid-first": first}
-    live.drop(make("first"))
-    assert live.ends_shown() == {}
+    ending = cache.endings()["uid-first"]
+    assert (ending.finished_at, ending.failed) == (0.001, False)
+    assert before <= ending.ttl_from <= time.time()
+
+
+async def test_a_refusal_is_an_end(new, cache):
+    """What cannot become a checkout is kept from when this process first shows that."""
+    before = time.time()
+    projector = new()
+    await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+    ending = cache.endings()["uid-first"]
+    assert (ending.failed, before <= ending.ttl_from <= time.time()) == (True, True)
+
+
+async def test_a_name_proves_nothing(new, view, cluster, cache, make, mirror):
+    """A resource that somebody named like a mirror, of another checkout or user, shows nothing of this one."""
+    projector = new()
+    cache.put(make("co-c1"))
+    cache.put(mirror("c2", userId=8))
+    for number in (1, 2):
+        projector.enqueue(rest(over(view), number))
+    await projector.flush()
+    assert (cluster.calls, cache.endings()) == ([], {})
+
+
+async def test_a_mirror_of_nothing(new, cluster, cache, mirror):
+    """A mirror of a checkout that does not exist shows nothing that somebody wrote, and its time counts from its creation."""
+    projector = new()
+    forged, plain = mirror("c1", {"phase": "Completed"}), mirror("c2")
+    for one in (forged, plain):
+        cache.put(one)
+        await projector.orphan(one)
+    assert cluster.calls == [("status", "co-c1")]
+    assert cluster.statuses == {"co-c1": None}
+    assert {ending.ttl_from for ending in cache.endings().values()} == {seconds(plain.created)}
+
+
+async def test_a_mirror_made_by_hand(new, view, cluster, cache, mirror):
+    """A mirror of a resource's checkout, which only a person makes, shows that checkout."""
+    cache.put(mirror("c1"))
+    projector = new()
+    await projector.repair(cache.get("co-c1"), view)
+    await projector.flush()
+    assert cluster.statuses["co-c1"]["phase"] == "Paying"
+
+
+async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
+    """An error that nobody foresaw, met by one resource, is counted, and the others are written."""
+    projector = new(mirror_mode="All")
+    cluster.faults["create"] = [ValueError("odd")]
+    projector.enqueue(rest(view))
+    projector.enqueue(view)
+    await projector.flush()
+    assert cluster.statuses["first"]["phase"] == "Paying"
+    assert metrics.faults._value.get() == 1

@@ -105,13 +105,13 @@ async def test_refusals(client, service, code, error):
 async def test_many_are_looked_up(client, service):
     """However many there are, each gets its own; one that has none, or can have none, stops no other."""
     service.refusals |= {"k1": grpc.StatusCode.NOT_FOUND, "k2": grpc.StatusCode.INVALID_ARGUMENT}
-    views = await client.of_resources([resource(f"k{number}") for number in range(BATCH + 5)])
+    views = await client.get_for([resource(f"k{number}") for number in range(BATCH + 5)])
     assert [view and view.id for view in views[:4]] == ["k0", None, None, "k3"]
     assert [view.id for view in views[3:]] == [f"k{number}" for number in range(3, BATCH + 5)]
     service.refusals["k3"] = grpc.StatusCode.UNAVAILABLE
     with pytest.raises(SagaUnavailable):
-        await client.of_resources([resource("k3")])
-    await client.of_resources([resource("any", mirror_of="c1")])
+        await client.get_for([resource("k3")])
+    await client.get_for([resource("any", mirror_of="c1")])
     assert (service.asked[-1].checkout_id, service.asked[-1].idempotency_key) == ("c1", "")
 
 
@@ -127,5 +127,5 @@ async def test_nobody_there():
     """A service that is away may be asked again."""
     client = SagaClient("127.0.0.1:1")
     with pytest.raises(SagaUnavailable):
-        await client.by_rest(30)
+        await client.list_rest(30)
     await client.close()

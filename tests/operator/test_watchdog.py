@@ -3,20 +3,20 @@
 import pytest
 import structlog
 
-from checkout_operator.live import Live
+from checkout_operator.cache import ResourceCache
 from checkout_operator.watchdog import WatchDied, Watchdog
 
 
 @pytest.fixture
-def live():
+def cache():
     """What the watch has told of."""
-    return Live()
+    return ResourceCache()
 
 
 @pytest.fixture
-def dog(live, cluster):
+def dog(cache, cluster):
     """A watchdog."""
-    return Watchdog(live, cluster, structlog.get_logger())
+    return Watchdog(cache, cluster, structlog.get_logger())
 
 
 def there(cluster, name, generation=1):
@@ -25,49 +25,49 @@ def there(cluster, name, generation=1):
     cluster.objects[name] = {"metadata": metadata | {"generation": generation}, "spec": {"userId": 7}}
 
 
-async def test_a_watch_that_tells(dog, live, make, cluster):
+async def test_a_watch_that_tells(dog, cache, make, cluster):
     """What has been told of by the next look was only late; what is no resource is passed over here too."""
     cluster.objects["odd"] = {"metadata": {}}
     for number in range(4):
         there(cluster, f"r{number}")
         await dog.run_once()
-        live.put(make(f"r{number}"))
+        cache.put(make(f"r{number}"))
     await dog.run_once()
 
 
-async def test_an_end_that_is_not_told(dog, live, make, cluster):
+async def test_an_end_that_is_not_told(dog, cache, make, cluster):
     """What is not there from one look to the next is gone, and known no longer: a watch that began anew tells of none."""
     there(cluster, "stays")
     for name in ("stays", "gone"):
-        live.put(make(name))
+        cache.put(make(name))
     await dog.run_once()
-    assert live.get("gone")  # it may only be late, or newer than the list
+    assert cache.get("gone")  # it may only be late, or newer than the list
     await dog.run_once()
-    assert [one.name for one in live.all()] == ["stays"]
+    assert [one.name for one in cache.all()] == ["stays"]
     await dog.run_once()
 
 
 @pytest.mark.parametrize("missed", ["a new one", "a change"])
-async def test_a_silent_watch(dog, live, make, cluster, missed):
+async def test_a_silent_watch(dog, cache, make, cluster, missed):
     """What is not told of from one look to the next ends the operator: new or changed."""
     there(cluster, "first", generation=2)
     if missed != "a new one":
-        live.put(make("first"))
+        cache.put(make("first"))
     await dog.run_once()
     with pytest.raises(WatchDied, match="a new process is needed"):
         await dog.run_once()
 
 
-async def test_without_the_api_server(dog, live, make, cluster, away):
+async def test_without_the_api_server(dog, cache, make, cluster, away):
     """A look that fails says nothing of the watch: what was odd before it must be odd twice again."""
     there(cluster, "first")
-    live.put(make("gone"))
+    cache.put(make("gone"))
     for _ in range(2):
         await dog.run_once()
         cluster.faults["list"] = [away()]
         with pytest.raises(type(away())):
             await dog.run_once()
     await dog.run_once()
-    assert live.get("gone")
+    assert cache.get("gone")
     with pytest.raises(WatchDied):
         await dog.run_once()

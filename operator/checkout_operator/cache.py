@@ -1,0 +1,135 @@
+"""The Checkout resources that exist, as the watch reports them, and how those ended that have ended.
+
+The watch reports the changes of one resource in order. The end of a resource and the start of another with the same name
+may come in any order, so the cache holds both until the end of one is reported.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from checkout_operator.recent import RecentSet
+from checkout_operator.spec import Resource
+from checkout_operator.status import SagaView
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a resource ended, as the checkout service says. It is never read from a status, which users may write."""
+
+    finished_at: float
+    """When the checkout ended, in seconds since 1970."""
+    ttl_from: float
+    """When the resource's time to live begins, in seconds since 1970."""
+    failed: bool
+
+
+class ResourceCache:
+    """Resources by name, and by the checkout that they are about."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, dict[str, Resource]] = {}
+        """By name, then by uid in the order in which they came."""
+        self._by_key: dict[tuple[int, str], dict[str, str]] = {}
+        """The names of those that are not mirrors, by user and key, then by uid."""
+        self._confirmed: set[str] = set()
+        self._deleted = RecentSet()
+        self._endings: dict[str, Ending] = {}
+
+    def put(self, resource: Resource) -> None:
+        """Add a resource, or replace it with what it is now."""
+        self._by_name.setdefault(resource.name, {})[resource.uid] = resource
+        if not resource.is_mirror:
+            self._by_key.setdefault(_key(resource), {})[resource.uid] = resource.name
+
+    def remove(self, resource: Resource) -> None:
+        """Remove a resource. Another of the same name stays."""
+        if not self._has(resource):
+            return
+        _remove(self._by_name, resource.name, resource.uid)
+        _remove(self._by_key, _key(resource), resource.uid)
+        self._confirmed.discard(resource.uid)
+        self._endings.pop(resource.uid, None)
+        if resource.name not in self._by_name:
+            self._deleted.add(resource.name)
+
+    def confirm(self, resource: Resource) -> None:
+        """Record that the checkout of a resource's key is its own: the same key may belong to other items."""
+        if self._has(resource):
+            self._confirmed.add(resource.uid)
+
+    def is_confirmed(self, resource: Resource) -> bool:
+        """Return whether the checkout of a resource's key is known to be its own."""
+        return resource.is_mirror or resource.uid in self._confirmed
+
+    def end(self, resource: Resource, ending: Ending) -> None:
+        """Record how a resource ended. The first record stays."""
+        if self._has(resource):
+            self._endings.setdefault(resource.uid, ending)
+
+    def endings(self) -> Mapping[str, Ending]:
+        """Return the endings by uid."""
+        return self._endings
+
+    def get(self, name: str) -> Resource | None:
+        """Return the resource of a name, the newest if there are several."""
+        named = self._by_name.get(name)
+        return named[next(reversed(named))] if named else None
+
+    def was_deleted(self, name: str) -> bool:
+        """Return whether a resource of this name existed and is gone."""
+        return name in self._deleted
+
+    def all(self) -> list[Resource]:
+        """Return every resource."""
+        return list(self._every())
+
+    def generations(self) -> frozenset[tuple[str, int]]:
+        """Return (uid, generation) of every resource."""
+        return frozenset((one.uid, one.generation) for one in self._every())
+
+    def mirrors(self) -> list[Resource]:
+        """Return the mirrors."""
+        return [one for one in self._every() if one.is_mirror]
+
+    def names_for(self, view: SagaView) -> Sequence[str]:
+        """Return the names of the resources that show a checkout. A checkout of REST has one, also before it exists."""
+        if not view.from_resource:
+            return (mirror_name(view.id),)
+        names = self._by_key.get((view.user_id, view.key), {})
+        return tuple(name for uid, name in names.items() if uid in self._confirmed and self._is_newest(name, uid))
+
+    def shows(self, resource: Resource, view: SagaView) -> bool:
+        """Return whether a resource is about this checkout. Its name alone proves nothing: users choose names."""
+        if resource.is_mirror:
+            return (resource.spec.mirror_of, resource.spec.user_id) == (view.id, view.user_id)
+        return view.from_resource and resource.uid in self._confirmed and _key(resource) == (view.user_id, view.key)
+
+    def _every(self) -> Iterator[Resource]:
+        return (one for named in self._by_name.values() for one in named.values())
+
+    def _has(self, resource: Resource) -> bool:
+        return resource.uid in self._by_name.get(resource.name, {})
+
+    def _is_newest(self, name: str, uid: str) -> bool:
+        newest = self.get(name)
+        return newest is not None and newest.uid == uid
+
+
+def _key(resource: Resource) -> tuple[int, str]:
+    return resource.spec.user_id, resource.spec.key
+
+
+def _remove(index: dict[K, dict[str, V]], key: K, uid: str) -> None:
+    found = index.get(key, {})
+    found.pop(uid, None)
+    if not found:
+        index.pop(key, None)
+
+
+def mirror_name(checkout_id: str) -> str:
+    """Return the name of the mirror of a checkout."""
+    return f"co-{checkout_id}"

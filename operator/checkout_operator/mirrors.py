@@ -1,0 +1,87 @@
+"""Which checkouts of REST get a mirror, and the budget that mirrors live within.
+
+Mirrors cost objects in etcd and writes to the API server. Both are bounded; PostgreSQL and REST have the full list.
+"""
+
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from checkout_operator.cache import ResourceCache, mirror_name
+from checkout_operator.cluster import GROUP, VERSION
+from checkout_operator.config import Config
+from checkout_operator.status import SagaView
+
+MIRROR_WITHIN_SECONDS = 30.0
+"""How long after its end a checkout may still get a mirror."""
+
+
+class Decision(Enum):
+    """Whether a checkout gets a mirror, and why not. The text of what the budget refuses is its label in the metric."""
+
+    CREATE = "create"
+    NOT_WANTED = "not wanted"
+    TOO_MANY_OBJECTS = "objects"
+    TOO_MANY_WRITES = "rate"
+
+
+OVER_BUDGET = (Decision.TOO_MANY_OBJECTS, Decision.TOO_MANY_WRITES)
+
+
+class WriteBudget:
+    """A token bucket: so many writes a second, and no more than one second's worth at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._tokens = per_second
+        self._filled_at = time.monotonic()
+
+    def spend(self) -> bool:
+        """Spend one write. Returns False when the budget is spent."""
+        now = time.monotonic()
+        self._tokens = min(self._per_second, self._tokens + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class MirrorPolicy:
+    """Decides which checkouts get a mirror."""
+
+    def __init__(self, cache: ResourceCache, config: Config) -> None:
+        self._cache = cache
+        self._config = config
+        self.writes = WriteBudget(config.mirror_max_writes_per_second)
+        self.creating = 0
+        """Mirrors whose creation is under way; they count as objects too."""
+
+    def decide(self, view: SagaView) -> Decision:
+        """Decide about a checkout that has no mirror. CREATE has spent one write of the budget."""
+        mode = self._config.mirror_mode
+        if mode == "None" or (mode == "Failures" and not view.failed):
+            return Decision.NOT_WANTED
+        if view.ended:
+            late = time.time() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
+            if late or self._cache.was_deleted(mirror_name(view.id)):
+                return Decision.NOT_WANTED
+        if len(self._cache.mirrors()) + self.creating >= self._config.mirror_max_objects:
+            return Decision.TOO_MANY_OBJECTS
+        return Decision.CREATE if self.writes.spend() else Decision.TOO_MANY_WRITES
+
+    def body(self, view: SagaView) -> Mapping[str, Any]:
+        """Return the mirror of a checkout, as it is created."""
+        ttl = self._config.mirror_failure_ttl if view.reason else self._config.mirror_success_ttl
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "Checkout",
+            "metadata": {"name": mirror_name(view.id), "labels": {"cartwright.dev/origin": "rest"}},
+            "spec": {
+                "userId": view.user_id,
+                "managedBy": "mirror",
+                "checkoutId": view.id,
+                "ttlSecondsAfterFinished": int(ttl),
+            },
+        }

@@ -1,0 +1,58 @@
+"""A work queue of resource names: each name is queued once, and is retried with a growing delay after a failure."""
+
+import asyncio
+
+BASE_DELAY, MAX_DELAY = 0.2, 30.0
+"""Seconds before a retry: the base doubles with each failure, up to the maximum."""
+
+
+class WorkQueue:
+    """A queue without duplicates. A name that a worker holds is not handed to a second worker."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, None] = {}
+        self._in_progress: dict[str, bool] = {}
+        """The names that workers hold, and whether each was added again meanwhile."""
+        self._failures: dict[str, int] = {}
+        self._delayed: dict[str, asyncio.TimerHandle] = {}
+        self._filled = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._delayed) + sum(self._in_progress.values())
+
+    def add(self, name: str) -> None:
+        """Queue a name. A name that a worker holds is queued again when that worker is done."""
+        if name in self._in_progress:
+            self._in_progress[name] = True
+            return
+        if handle := self._delayed.pop(name, None):
+            handle.cancel()
+        self._waiting[name] = None
+        self._filled.set()
+
+    async def get(self) -> str:
+        """Return the name that has waited longest. The worker must call `done` or `retry` for it."""
+        while not self._waiting:
+            self._filled.clear()
+            await self._filled.wait()
+        name = next(iter(self._waiting))
+        del self._waiting[name]
+        self._in_progress[name] = False
+        return name
+
+    def done(self, name: str) -> None:
+        """Mark a name as handled, and forget its failures."""
+        self._failures.pop(name, None)
+        self._release(name)
+
+    def retry(self, name: str) -> None:
+        """Queue a name again after a delay that grows with each failure; at once if it was added meanwhile."""
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        delay = min(MAX_DELAY, BASE_DELAY * 2 ** min(failures, 10))
+        self._release(name)
+        if name not in self._delayed and name not in self._waiting:
+            self._delayed[name] = asyncio.get_running_loop().call_later(delay, self.add, name)
+
+    def _release(self, name: str) -> None:
+        if self._in_progress.pop(name, False):
+            self.add(name)

@@ -1,0 +1,94 @@
+"""What the watch has reported: resources by name, and by the checkout that they are about."""
+
+from dataclasses import replace
+
+import pytest
+
+from checkout_operator.cache import ResourceCache
+from checkout_operator.recent import CAPACITY
+
+
+@pytest.fixture
+def cache():
+    """Nothing yet."""
+    return ResourceCache()
+
+
+def test_under_which_names(cache, make, view):
+    """A checkout is shown by the resources that are known to be about it; one of REST by its mirror."""
+    first, other = make("first"), make("other", idempotencyKey="uid-first")
+    cache.put(first)
+    cache.put(other)
+    assert cache.names_for(view) == ()
+    cache.confirm(first)
+    assert cache.names_for(view) == ("first",)
+    cache.confirm(other)
+    assert cache.names_for(view) == ("first", "other")
+    cache.remove(first)
+    assert cache.names_for(view) == ("other",)
+    assert cache.names_for(replace(view, user_id=8)) == ()
+    assert cache.names_for(replace(view, from_resource=False)) == ("co-c1",)
+
+
+def test_a_mirror_is_no_owner_of_a_key(cache, make, mirror, view):
+    """A mirror shows what its id says, whatever key somebody gave it."""
+    cache.put(mirror("c2", idempotencyKey="uid-first"))
+    assert cache.is_confirmed(mirror("c2"))
+    assert cache.names_for(view) == ()
+    assert [one.name for one in cache.mirrors()] == ["co-c2"]
+
+
+def test_a_name_that_is_used_again(cache, make, view):
+    """Another resource of the same name has its own key, and is the one that the name means from now on."""
+    first, second = make("first"), make("first", uid="second")
+    cache.put(first)
+    cache.confirm(first)
+    cache.put(second)
+    assert cache.get("first") is second
+    assert cache.names_for(view) == ()
+    assert not cache.is_confirmed(second)
+    cache.remove(first)
+    assert not cache.is_confirmed(first)
+    assert cache.generations() == {("second", 1)}
+
+
+@pytest.mark.parametrize("order", ["aab-", "aba-", "ba-", "a-b", "ab-"])
+def test_two_of_a_name_told_in_any_order(cache, make, view, order):
+    """Changes and the end of the one before, told late, leave the one that is there and what is known of it."""
+    told = {"a": make("first", uid="old"), "b": make("first", idempotencyKey="uid-first")}
+    for letter in order:
+        if letter == "-":
+            cache.remove(told["a"])
+        else:
+            cache.put(told[letter])
+    assert cache.all() == [told["b"]]
+    assert cache.get("first") is told["b"]
+    cache.confirm(told["b"])
+    assert cache.names_for(view) == ("first",)
+    cache.put(told["b"])  # its own changes are taken note of, too
+    assert cache.is_confirmed(told["b"])
+
+
+def test_the_end_of_another_of_the_name(cache, make):
+    """The end of the one before, told late, leaves the one that is there."""
+    first, second = make("first"), make("first", uid="second")
+    cache.put(first)
+    cache.put(second)
+    cache.remove(first)
+    assert cache.get("first") is second
+    assert not cache.was_deleted("first")
+    cache.remove(second)
+    assert cache.get("first") is None
+    assert cache.was_deleted("first")
+
+
+def test_nothing_is_kept_of_what_is_gone(cache, make):
+    """What is confirmed after it is gone is forgotten too, and so are all but the last names."""
+    for number in range(CAPACITY + 5):
+        one = make(f"r{number}")
+        cache.put(one)
+        cache.remove(one)
+        cache.confirm(one)
+        assert not cache.is_confirmed(one)
+    assert (cache.all(), cache._by_key, cache._confirmed) == ([], {}, set())
+    assert [cache.was_deleted(f"r{number}") for number in (0, 4, 5)] == [False, False, True]
