@@ -9,6 +9,7 @@ from devstack.home import ROOT, Home
 
 CRDS = ROOT / "crds" / "checkouts.yaml"
 ROLE = ROOT / "manifests" / "operator-rbac.yaml"
+ADMISSION = ROOT / "manifests" / "admission.yaml"
 SECONDS = 30
 
 
@@ -31,8 +32,11 @@ class Cluster:
         return self.run("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
 
     def prepare(self, *, role: bool) -> None:
-        """Bring the Checkout resource up to date and wait until it is served; where asked, also the operator's role."""
-        files = [CRDS, ROLE] if role else [CRDS]
+        """Bring the Checkout resource up to date and wait until it is served. `role` adds the operator's role and the warning.
+
+        The warning is for a Checkout that is created without an idempotency key.
+        """
+        files = [CRDS, ROLE, ADMISSION] if role else [CRDS]
         # Server-side, so that a field that a new version lacks goes, and by force: these objects are ours.
         named = [word for path in files for word in ("-f", str(path))]
         self.run("apply", "--server-side", "--force-conflicts", "--field-manager=cartwright", *named)

@@ -38,7 +38,10 @@ def test_what_to_try(notes):
     assert f"kubectl -n {NAMESPACE} port-forward svc/cartwright-gateway 8080:8080" in told
     assert "svc/cartwright-gateway 8080:80\n" in notes("balanced")
     assert "svc/eu-cartwright-gateway" in notes("other-release")
+    assert f"The operator watches the namespace {NAMESPACE} and no other" in told
+    assert "idempotencyKey: first" in told
     assert "get checkouts" not in notes("no-operator")
+    assert "watches" not in notes("no-operator")
     bought = next(line for line in told.splitlines() if "kubectl" in line and "apply" in line)
     checked = subprocess.run(["bash", "-n", "-c", bought], capture_output=True, text=True, check=True)
     assert (bought.startswith("  echo '"), checked.stderr) == (True, "")

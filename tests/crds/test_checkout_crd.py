@@ -21,6 +21,7 @@ def line(product=1, quantity=1):
 ACCEPTED = {
     "the smallest": {},
     "the largest user id": {"userId": 2**63 - 1},
+    "the largest product id": {"items": [line(product=2**63 - 1)]},
     "one line": {"items": [line()]},
     "a hundred lines": {"items": [line(product) for product in range(1, 101)]},
     "ninety-nine of one": {"items": [line(quantity=99)]},
@@ -38,6 +39,9 @@ REFUSED = {
     "no user": ({"userId": None}, "spec.userId"),
     "user 0": ({"userId": 0}, "greater than or equal to 1"),
     "a user beyond 64 bits": ({"userId": 2**63}, "spec.userId"),
+    "a user far beyond 64 bits": ({"userId": 10**19}, "spec.userId"),
+    "a user as a fraction": ({"userId": 1e19}, "spec.userId"),
+    "a product beyond 64 bits": ({"items": [line(product=2**63)]}, "productId"),
     "a user as text": ({"userId": "1"}, "must be of type integer"),
     "no lines": ({"items": []}, "at least 1 items"),
     "too many lines": ({"items": [line(product) for product in range(1, 102)]}, "at most 100 items"),
@@ -79,6 +83,19 @@ def test_what_may_not_be_asked(api, spec, words) -> None:
     answer = api.try_out(asked)
     assert answer.status_code in {400, 422}, answer.text
     assert words in answer.json()["message"]
+
+
+@pytest.mark.parametrize("number", [2**31, 2**53, 2**53 + 1, 2**63 - 1])
+def test_large_ids_are_kept_to_the_digit(api, number) -> None:
+    """User and product ids are stored, selected and shown as they were written, up to 64 bits; so are their changes."""
+    name = api.kept(userId=number, items=[line(product=number)])
+    assert api.patch(name, {"spec": {"ttlSecondsAfterFinished": 9}}).ok
+    spec = api.get(name)["spec"]
+    assert (spec["userId"], spec["items"][0]["productId"]) == (number, number)
+    found = api.kubectl("get", "co", "-o", "wide", "--field-selector", f"spec.userId={number}", "--no-headers").split()
+    assert name in found
+    assert str(number) in found
+    assert api.patch(name, {"spec": {"userId": number - 1}}).status_code == 422
 
 
 def test_a_mirror_has_its_checkouts_name(api) -> None:

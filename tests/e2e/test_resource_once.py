@@ -34,6 +34,18 @@ def test_a_key_of_other_items(kube, shopper, eventually, bought) -> None:
     assert bought(shopper) == 1
 
 
+def test_created_again(kube, shopper, eventually, bought) -> None:
+    """The same manifest created again after its deletion shows the same purchase with a key, and buys again without one."""
+    for key, purchases in ({"idempotencyKey": "from-git"}, 1), ({}, 3):
+        shown = []
+        for _ in range(2):
+            name = kube.apply(userId=shopper.user_id, items=MOUSE, **key)
+            shown.append(eventually(lambda name=name: kube.finished(name))["orderId"])
+            kube.delete(name)
+        assert len(set(shown)) == (1 if key else 2)
+        assert bought(shopper) == purchases
+
+
 def test_two_from_one_cart(kube, platform, shopper, eventually, bought) -> None:
     """The second waits its turn and says for what; then there is nothing left for it."""
     shopper.add(3, 1)
