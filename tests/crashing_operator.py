@@ -1,7 +1,7 @@
-"""The operator as it is, in a process that kills itself just before or just after one of the calls that leave it.
+"""The operator as it is, in a process that kills itself just before or just after one of its outgoing calls.
 
-Nothing in the product knows of this. Calls are counted from 0; those about what a test does not name do not count, so
-that a number means the same call again, whatever else the platform does meanwhile.
+Nothing in the product knows of this. Calls are counted from 0. Calls about resources that a test does not name do not
+count, so that a number always means the same call, whatever else the platform does meanwhile.
 """
 
 import itertools
@@ -15,96 +15,96 @@ from typing import Any
 
 import uvloop
 
+from checkout_operator.cache import ResourceCache, mirror_name
 from checkout_operator.cluster import Cluster
 from checkout_operator.config import Config
-from checkout_operator.live import Live, mirror_name
 from checkout_operator.main import operate
 from checkout_operator.saga_client import SagaClient
 
-WRITES = ("patch_status", "create", "delete", "warn")
+WRITES = ("patch_status", "create", "delete", "create_event")
 SLOW_TO_IMPORT = ("kubernetes.aio.client.api.core_v1_api", "kubernetes.aio.client.api.custom_objects_api")
-ASKS = ("start", "cancel", "of_resources", "by_rest")
+REQUESTS = ("start", "cancel", "get_for", "list_rest")
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
-    """At which call it dies, and whether its reply has come by then, or it was not yet made."""
+class CrashPoint:
+    """The number of the call at which the operator crashes, and whether it does so before the call or after its reply."""
 
-    at: int
+    call: int
     after: bool
 
-    def strike(self, call: int, *, after: bool) -> None:
-        """Die where this is the moment."""
-        if (call, after) == (self.at, self.after):
+    def reached(self, call: int, *, after: bool) -> None:
+        """Kill this process if this is the point."""
+        if (call, after) == (self.call, self.after):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Operator:
     """An operator's process. It is forked from one that has imported everything, since a test starts dozens of them.
 
-    multiprocessing looks after all of its children in whichever thread asks, so the threads take turns.
+    multiprocessing waits for all of its children in whichever thread asks, so the threads take turns.
     """
 
-    _turn = threading.Lock()
+    _lock = threading.Lock()
 
     def __init__(
         self,
         config: Mapping[str, Any],
         log: str,
-        death: Death | None = None,
+        crash: CrashPoint | None = None,
         names: frozenset[str] = frozenset(),
         *,
-        deaf: bool = False,
+        silent_watch: bool = False,
     ) -> None:
         """Start it with these settings, and with KUBECONFIG as it is.
 
-        `names` are the resources whose calls count; a deaf one has a watch that tells nothing.
+        `names` are the resources whose calls count. With a silent watch it is told of no resource.
         """
         forks = multiprocessing.get_context("forkserver")
-        with self._turn:
+        with self._lock:
             forks.set_forkserver_preload([__name__, *SLOW_TO_IMPORT])
-            self._process = forks.Process(target=_run, args=(dict(config), log, death, names, deaf))
+            self._process = forks.Process(target=_run, args=(dict(config), log, crash, names, silent_watch))
             self._process.start()
 
-    def code(self) -> int | None:
-        """Give its exit code, negative for a signal; None while it runs."""
-        with self._turn:
+    def exit_code(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        with self._lock:
             return self._process.exitcode
 
     def terminate(self) -> None:
-        """Ask it to end."""
-        with self._turn:
+        """Send it SIGTERM."""
+        with self._lock:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it, where it still runs: the session would wait for it."""
-        with self._turn:
+        """Send it SIGKILL if it still runs: the session would wait for it."""
+        with self._lock:
             self._process.kill()
 
 
-def _run(config: dict[str, Any], log: str, death: Death | None, names: frozenset[str], deaf: bool) -> None:  # noqa: FBT001 - of a process
+def _run(config: dict[str, Any], log: str, crash: CrashPoint | None, names: frozenset[str], silent_watch: bool) -> None:  # noqa: FBT001 - of a process
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(output, stream)
-    if death:
-        _install(death, names)
-    if deaf:
-        Live.put = lambda *_: None
+    if crash:
+        _install(crash, names)
+    if silent_watch:
+        ResourceCache.put = lambda *_: None
     uvloop.run(operate(Config(**config)))
 
 
-def _install(death: Death, names: frozenset[str]) -> None:
+def _install(crash: CrashPoint, names: frozenset[str]) -> None:
     calls = itertools.count()
     for method in WRITES:
         _count(
             Cluster,
             method,
-            death,
+            crash,
             calls,
             lambda what: (what if isinstance(what, str) else what["metadata"]["name"]) in names,
         )
-    for method in ASKS:
-        _count(SagaClient, method, death, calls, lambda _: True)
+    for method in REQUESTS:
+        _count(SagaClient, method, crash, calls, lambda _: True)
     follow = SagaClient.follow
 
     async def counted(self: SagaClient) -> Any:
@@ -113,23 +113,23 @@ def _install(death: Death, names: frozenset[str]) -> None:
                 yield view
                 continue
             call = next(calls)
-            death.strike(call, after=False)
+            crash.reached(call, after=False)
             yield view
-            death.strike(call, after=True)
+            crash.reached(call, after=True)
 
     SagaClient.follow = counted
 
 
-def _count(owner: type, method: str, death: Death, calls: Any, counts: Any) -> None:
+def _count(owner: type, method: str, crash: CrashPoint, calls: Any, counts: Any) -> None:
     original = getattr(owner, method)
 
-    async def counted(self: Any, what: Any, *more: Any) -> Any:
-        if not counts(what):
-            return await original(self, what, *more)
+    async def counted(self: Any, subject: Any, *more: Any) -> Any:
+        if not counts(subject):
+            return await original(self, subject, *more)
         call = next(calls)
-        death.strike(call, after=False)
-        reply = await original(self, what, *more)
-        death.strike(call, after=True)
+        crash.reached(call, after=False)
+        reply = await original(self, subject, *more)
+        crash.reached(call, after=True)
         return reply
 
     setattr(owner, method, counted)

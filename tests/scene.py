@@ -5,7 +5,7 @@ from collections import Counter
 import yaml
 
 from devstack.home import ROOT
-from tests.dying_operator import Operator
+from tests.crashing_operator import Operator
 from tests.kube import Kube
 
 SETTINGS = {"listen_host": "127.0.0.1", "http_port": 0, "mirror_success_ttl": 600}
@@ -30,9 +30,9 @@ class Scene:
             self._make(f"/apis/{part['apiVersion']}/namespaces/{self.kube.namespace}/{part['kind'].lower()}s", part)
         return self
 
-    def operator(self, death=None, names=(), *, deaf=False, **settings):
+    def operator(self, crash=None, names=(), *, silent_watch=False, **settings):
         """Start an operator that works here."""
-        started = Operator(self._settings | settings, str(self.log), death, frozenset(names), deaf=deaf)
+        started = Operator(self._settings | settings, str(self.log), crash, frozenset(names), silent_watch=silent_watch)
         self._operators.append(started)
         return started
 
@@ -41,10 +41,10 @@ class Scene:
         for one in self._operators:
             one.kill()
 
-    def told(self):
+    def events(self):
         """Count the events about each resource, by their reasons."""
-        events = f"{self.kube.url}/api/v1/namespaces/{self.kube.namespace}/events"
-        items = self.kube.session.get(events, timeout=10).json()["items"]
+        url = f"{self.kube.url}/api/v1/namespaces/{self.kube.namespace}/events"
+        items = self.kube.session.get(url, timeout=10).json()["items"]
         return Counter((one["involvedObject"]["name"], one["reason"]) for one in items)
 
     def _make(self, path, body):

@@ -10,7 +10,7 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
-from tests.dying_operator import Death
+from tests.crashing_operator import CrashPoint
 from tests.kube import MOUSE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(300)]
@@ -20,19 +20,19 @@ PAUSE = 0.2  # seconds between looks: sixteen rounds look at one API server
 
 @pytest.fixture
 def play(eventually):
-    """Have an operator work in a scene until all is settled; where it dies first, another one. Give whether it died."""
+    """Have an operator work in a scene until all is settled; where it crashes first, another one. Return whether it crashed."""
 
     def end(operator):
         operator.terminate()
-        eventually(lambda: operator.code() is not None, every=PAUSE)
-        return operator.code()
+        eventually(lambda: operator.exit_code() is not None, every=PAUSE)
+        return operator.exit_code()
 
-    def play(scene, settled, death, names, **settings):
-        dying = scene.operator(death, names, **settings)
-        eventually(lambda: dying.code() is not None or settled(), 60, every=PAUSE)
-        if end(dying) == 0:
+    def play(scene, settled, crash, names, **settings):
+        crashing = scene.operator(crash, names, **settings)
+        eventually(lambda: crashing.exit_code() is not None or settled(), 60, every=PAUSE)
+        if end(crashing) == 0:
             return False
-        assert dying.code() == -SIGKILL
+        assert crashing.exit_code() == -SIGKILL
         other = scene.operator(compare_every=1, **settings)
         eventually(settled, 60, every=PAUSE)
         assert end(other) in {0, -SIGTERM}  # the second: nothing was left to do, and it had just begun
@@ -41,19 +41,19 @@ def play(eventually):
     return play
 
 
-def every_death():
-    """Give every moment at which an operator can die."""
-    return (Death(at, after) for at in itertools.count() for after in (False, True))
+def crash_points():
+    """Return every point at which an operator can crash."""
+    return (CrashPoint(call, after) for call in itertools.count() for after in (False, True))
 
 
 def test_killed_at_every_call(platform, scene, play) -> None:
-    """Whenever the operator dies, what was applied is bought once, declined once or cancelled, shown, and told of once."""
+    """Whenever the operator dies, what was applied is bought once, declined once or cancelled, shown, and reported once."""
     buyer, declined, hung = (platform.shopper() for _ in range(3))
     platform.bank("decline", declined.user_id)
     platform.bank("hang", hung.user_id)
     uids = []
 
-    def once(scene, death):
+    def once(scene, crash):
         kube = scene.kube
         _, fails, stops = names = [kube.apply(userId=one.user_id, items=MOUSE) for one in (buyer, declined, hung)]
         uids.extend(kube.get(name)["metadata"]["uid"] for name in names)
@@ -64,19 +64,19 @@ def test_killed_at_every_call(platform, scene, play) -> None:
                 kube.change(stops, {"spec": {"cancelRequested": True}})
             return [phases.get(name) for name in names] == ["Completed", "Failed", "Failed"]
 
-        died = play(scene, settled, death, names, mirror_mode="None")
-        assert [kube.reason(name) for name in names] == ["Completed", "PaymentDeclined", "Cancelled"], death
-        assert scene.told() == {(fails, "PaymentDeclined"): 1, (stops, "Cancelled"): 1}, death
-        return died
+        crashed = play(scene, settled, crash, names, mirror_mode="None")
+        assert [kube.reason(name) for name in names] == ["Completed", "PaymentDeclined", "Cancelled"], crash
+        assert scene.events() == {(fails, "PaymentDeclined"): 1, (stops, "Cancelled"): 1}, crash
+        return crashed
 
-    deaths, fates = every_death(), []
+    points, crashes = crash_points(), []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        while all(fates[-AT_ONCE:]):  # until one has lived to the end
-            chosen = list(itertools.islice(deaths, AT_ONCE))
-            fates += pool.map(once, [scene().allow() for _ in chosen], chosen)
-    assert sum(fates) >= AT_ONCE
+        while all(crashes[-AT_ONCE:]):  # until one has lived to the end
+            chosen = list(itertools.islice(points, AT_ONCE))
+            crashes += pool.map(once, [scene().allow() for _ in chosen], chosen)
+    assert sum(crashes) >= AT_ONCE
     rows = platform.sql("SELECT id, status FROM checkout_sessions WHERE idempotency_key = ANY($1)", uids)
-    assert Counter(row["status"] for row in rows) == {"COMPLETED": len(fates), "FAILED": 2 * len(fates)}
+    assert Counter(row["status"] for row in rows) == {"COMPLETED": len(crashes), "FAILED": 2 * len(crashes)}
     users = [one.user_id for one in (buyer, declined, hung)]
     captured = "SELECT key FROM transactions WHERE user_id = ANY($1) AND state = 'CAPTURED'"
     paid = sorted(row["key"] for row in platform.sql(captured, users, bank=True))
@@ -90,18 +90,18 @@ def test_killed_while_it_mirrors(platform, scene, play, shopper, eventually) -> 
     checkout_id = shopper.buy("mirrored").json()["checkout_id"]
     mirror = f"co-{checkout_id}"
 
-    def once(scene, death):
-        return play(scene, lambda: scene.kube.finished(mirror), death, [mirror])
+    def once(scene, crash):
+        return play(scene, lambda: scene.kube.finished(mirror), crash, [mirror])
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        chosen = list(itertools.islice(every_death(), AT_ONCE))
+        chosen = list(itertools.islice(crash_points(), AT_ONCE))
         scenes = [scene().allow() for _ in chosen]
         rounds = pool.map(once, scenes, chosen)
         eventually(lambda: all(one.kube.status(mirror).get("phase") == "Paying" for one in scenes), 60)
         platform.bank("approve", shopper.user_id)
-        fates = list(rounds)
-    assert sum(fates) >= AT_ONCE // 2
-    assert not all(fates)
+        crashes = list(rounds)
+    assert sum(crashes) >= AT_ONCE // 2
+    assert not all(crashes)
     for one in scenes:
         assert (one.kube.reason(mirror), one.kube.status(mirror)["checkoutId"]) == ("Completed", checkout_id)
     rows = platform.sql("SELECT origin, status FROM checkout_sessions WHERE user_id = $1", shopper.user_id)

@@ -99,6 +99,50 @@ def test_a_status_written_by_hand(kube, shopper, eventually) -> None:
     eventually(lambda: kube.status(name) == status, 40)
 
 
+FORGED = {"finishedAt": "2020-01-01T00:00:00Z", "phase": "Failed", "sagaVersion": 1000}
+
+
+def test_a_status_ends_nothing(kube, platform, shopper, eventually, bought) -> None:
+    """A checkout that runs keeps its resource, whatever end somebody writes into its status; its time begins at its own end."""
+    platform.bank("hang", shopper.user_id)
+    name = kube.apply(userId=shopper.user_id, items=MOUSE, ttlSecondsAfterFinished=1)
+    eventually(lambda: kube.status(name).get("phase") == "Paying")
+    uid = kube.get(name)["metadata"]["uid"]
+    kube.change(name, {"status": FORGED}, "/status")
+    swept = kube.apply(
+        userId=shopper.user_id, items=[{"productId": 987654321, "quantity": 1}], ttlSecondsAfterFinished=3
+    )
+    eventually(lambda: kube.get(swept) is None, 60)  # the sweeper has looked at all of them again and again
+    assert kube.get(name)["metadata"]["uid"] == uid
+    eventually(lambda: kube.status(name).get("phase") == "Paying", 40)
+    platform.bank("approve", shopper.user_id)
+    eventually(lambda: kube.get(name) is None, 60)
+    assert bought(shopper) == 1
+
+
+def test_the_largest_user(kube, eventually, platform) -> None:
+    """The user with the largest id buys by a resource: what is stored, charged and shown has the id to the digit."""
+    user = 2**63 - 1
+    name = kube.apply(userId=user, items=MOUSE)
+    status = eventually(lambda: kube.finished(name))
+    assert status["phase"] == "Completed"
+    assert kube.get(name)["spec"]["userId"] == user
+    row = platform.sql("SELECT user_id FROM checkout_sessions WHERE id::text = $1", status["checkoutId"])
+    assert row == [{"user_id": user}]
+    paid = platform.sql("SELECT user_id, state FROM transactions WHERE key = $1", status["checkoutId"], bank=True)
+    assert paid == [{"user_id": user, "state": "CAPTURED"}]
+    order = "SELECT user_id FROM orders.orders WHERE id::text = $1"
+    assert eventually(lambda: platform.sql(order, status["orderId"])) == [{"user_id": user}]
+
+
+@pytest.mark.parametrize("product", [2**31, 2**53 + 1, 2**63 - 1])
+def test_a_large_product(kube, shopper, eventually, product) -> None:
+    """A product id up to 64 bits goes all the way: one that is not in the catalogue is an unknown product, and nothing worse."""
+    name = kube.apply(userId=shopper.user_id, items=[{"productId": product, "quantity": 1}])
+    assert eventually(lambda: kube.finished(name))["phase"] == "Failed"
+    assert kube.reason(name) == "UnknownProduct"
+
+
 def test_finished_ones_go(kube, shopper, eventually) -> None:
     """A resource is deleted ttlSecondsAfterFinished after its end, and may be deleted sooner than was asked at first."""
     name = kube.apply(userId=shopper.user_id, items=MOUSE, ttlSecondsAfterFinished=1)

@@ -83,15 +83,15 @@ def test_without_the_api_server(kube, platform, shopper, eventually, bought) -> 
 
 @pytest.mark.local
 def test_a_silent_watch(scene, shopper, eventually) -> None:
-    """An operator whose watch tells nothing ends by itself, and says so; the next one does what was applied meanwhile."""
+    """An operator whose watch reports nothing ends by itself, and says why; the next one does what was applied meanwhile."""
     place = scene().allow()
-    deaf = place.operator(deaf=True, relist_every=10)
+    silent = place.operator(silent_watch=True, relist_every=10)
     name = place.kube.apply(userId=shopper.user_id, items=MOUSE)
-    eventually(lambda: deaf.code() is not None, 60)
-    assert deaf.code() == 1
+    eventually(lambda: silent.exit_code() is not None, 60)
+    assert silent.exit_code() == 1
     assert place.kube.status(name) == {}
     assert "WatchDied" in place.log.read_text()
-    hears = place.operator()
+    healthy = place.operator()
     assert eventually(lambda: place.kube.finished(name), 60)["phase"] == "Completed"
-    hears.terminate()
-    assert eventually(lambda: hears.code() == 0)
+    healthy.terminate()
+    assert eventually(lambda: healthy.exit_code() == 0)

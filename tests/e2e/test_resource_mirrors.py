@@ -1,6 +1,11 @@
 """Checkouts made by REST, shown as mirrors."""
 
+import secrets
+import uuid
+
 import pytest
+
+from tests.platforms import Shopper
 
 pytestmark = pytest.mark.e2e
 
@@ -16,6 +21,29 @@ def test_by_rest(kube, platform, shopper, eventually, bought) -> None:
     assert bought(shopper) == 1
     rows = platform.sql("SELECT origin FROM checkout_sessions WHERE user_id = $1", shopper.user_id)
     assert rows == [{"origin": "rest"}]
+
+
+def test_the_largest_user(kube, platform, eventually) -> None:
+    """A checkout of the user with the largest id has a mirror with that id to the digit."""
+    shopper = Shopper(platform.urls["CARTWRIGHT_URL"], 2**63 - 1)
+    for product in (2, 3):
+        shopper.ask("DELETE", f"/api/v1/cart/items/{product}")  # what an earlier run left
+    shopper.add(2, 1)
+    platform.bank("hang", shopper.user_id, times=3)
+    mirror = f"co-{shopper.buy(secrets.token_hex(8)).json()['checkout_id']}"
+    assert eventually(lambda: kube.get(mirror))["spec"]["userId"] == shopper.user_id
+    assert eventually(lambda: kube.finished(mirror), 60)["phase"] == "Completed"
+
+
+def test_a_mirror_of_nothing(kube, eventually) -> None:
+    """A mirror that somebody made of no checkout is never started, loses a forged status, and is deleted in its time."""
+    name = f"co-{uuid.uuid4()}"
+    spec = {"userId": 1, "managedBy": "mirror", "checkoutId": name[3:], "ttlSecondsAfterFinished": 60}
+    assert kube.create(spec, name).status_code == 201
+    kube.change(name, {"status": {"phase": "Completed", "orderId": "forged"}}, "/status")
+    eventually(lambda: not kube.status(name), 40)
+    kube.change(name, {"spec": {"ttlSecondsAfterFinished": 0}})
+    eventually(lambda: kube.get(name) is None, 40)
 
 
 @pytest.mark.local
