@@ -58,7 +58,7 @@ class Operator:
     ) -> None:
         """Start it with these settings, and with KUBECONFIG as it is.
 
-        `names` are the resources whose calls count. With a silent watch it is told of no resource.
+        `names` are the resources whose calls count. With a silent watch it learns of no resource.
         """
         forks = multiprocessing.get_context("forkserver")
         with self._lock:

@@ -23,8 +23,8 @@ class CheckoutSpec:
     timeout_seconds: int
     ttl_seconds: int
     cancel: bool
-    mirror_of: str
-    """The id of the checkout that a mirror shows; empty for a resource that starts one."""
+    mirror_of: str | None
+    """The id of the checkout that a mirror shows; None for a resource that starts one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Resource:
     @property
     def is_mirror(self) -> bool:
         """Return whether it only shows a checkout."""
-        return bool(self.spec.mirror_of)
+        return self.spec.mirror_of is not None
 
 
 def parse(body: Mapping[str, Any]) -> Resource:
@@ -65,7 +65,7 @@ def parse(body: Mapping[str, Any]) -> Resource:
                 timeout_seconds=int(spec.get("timeoutSeconds", 300)),
                 ttl_seconds=int(spec.get("ttlSecondsAfterFinished", 300)),
                 cancel=bool(spec.get("cancelRequested", False)),
-                mirror_of=str(spec["checkoutId"]) if spec.get("managedBy") == MIRROR else "",
+                mirror_of=str(spec["checkoutId"]) if spec.get("managedBy") == MIRROR else None,
             ),
             status=dict(body.get("status") or {}),
             deleting=bool(metadata.get("deletionTimestamp")),

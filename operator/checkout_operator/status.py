@@ -126,7 +126,7 @@ def project(view: SagaView, generation: int) -> dict[str, Any]:
 
 def refused(reason: str, generation: int, created: str, message: str) -> dict[str, Any]:
     """Return the status of a resource that cannot become a saga. `created` is when the resource was created."""
-    why = _Why(reason, message, created)
+    cause = _Cause(reason, message, created)
     return {
         "observedGeneration": generation,
         "phase": "Failed",
@@ -135,10 +135,10 @@ def refused(reason: str, generation: int, created: str, message: str) -> dict[st
         "startedAt": created,
         "finishedAt": created,
         "conditions": [
-            _condition("Succeeded", "False", why, generation),
-            _condition("Finished", "True", why, generation),
-            _condition("InventoryReserved", "False", why, generation),
-            _condition("PaymentCaptured", "False", why, generation),
+            _condition("Succeeded", "False", cause, generation),
+            _condition("Finished", "True", cause, generation),
+            _condition("InventoryReserved", "False", cause, generation),
+            _condition("PaymentCaptured", "False", cause, generation),
         ],
     }
 
@@ -181,7 +181,7 @@ def _step(step: StepView) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Why:
+class _Cause:
     """Why a condition has its state: a reason in one word, a message, and the time since when."""
 
     reason: str
@@ -190,11 +190,11 @@ class _Why:
 
 
 def _conditions(view: SagaView, generation: int) -> list[dict[str, Any]]:
-    why = _why(view)
+    cause = _cause(view)
     state = {"COMPLETED": "True", "FAILED": "False"}.get(view.saga_step, "Unknown")
     conditions = [
-        _condition("Succeeded", state, why, generation),
-        _condition("Finished", "True" if view.ended else "False", why, generation),
+        _condition("Succeeded", state, cause, generation),
+        _condition("Finished", "True" if view.ended else "False", cause, generation),
     ]
     for kind, name, text in (
         ("InventoryReserved", "reserve", "the stock is held"),
@@ -202,20 +202,20 @@ def _conditions(view: SagaView, generation: int) -> list[dict[str, Any]]:
     ):
         step = view.step(name)
         if step and step.state == "done":
-            conditions.append(_condition(kind, "True", _Why("Done", text, _time(step.finished_ms)), generation))
+            conditions.append(_condition(kind, "True", _Cause("Done", text, _time(step.finished_ms)), generation))
         else:
-            never = _Why(why.reason, why.message if view.ended else "not yet", _time(view.created_ms))
-            conditions.append(_condition(kind, "False", never, generation))
+            missing = _Cause(cause.reason, cause.message if view.ended else "not yet", _time(view.created_ms))
+            conditions.append(_condition(kind, "False", missing, generation))
     release = view.step("release")
     if release and view.done("release") and view.done("reserve"):
-        back = _Why(why.reason, "the stock that was held is back", _time(release.finished_ms))
+        back = _Cause(cause.reason, "the stock that was held is back", _time(release.finished_ms))
         conditions.append(_condition("Compensated", "True", back, generation))
     return conditions
 
 
-def _why(view: SagaView) -> _Why:
+def _cause(view: SagaView) -> _Cause:
     if view.saga_step == "COMPLETED":
-        return _Why("Completed", "the order is made", _time(view.finished_ms))
+        return _Cause("Completed", "the order is made", _time(view.finished_ms))
     note = view.note[:MAX_NOTE_LENGTH]
     if view.saga_step == "FAILED":
         message = MESSAGES.get(view.reason, view.reason)
@@ -223,18 +223,18 @@ def _why(view: SagaView) -> _Why:
             message = f"{message}; last: {note}"
         if view.reason == "UnknownProduct" and note:
             message = f"{message}: {note}"
-        return _Why(view.reason or "Failed", message, _time(view.finished_ms))
+        return _Cause(view.reason or "Failed", message, _time(view.finished_ms))
     phase = PHASES.get(view.saga_step, "Unknown")
-    return _Why(phase, note or f"it is {phase.lower()}", _time(view.created_ms))
+    return _Cause(phase, note or f"it is {phase.lower()}", _time(view.created_ms))
 
 
-def _condition(kind: str, state: str, why: _Why, generation: int) -> dict[str, Any]:
+def _condition(kind: str, state: str, cause: _Cause, generation: int) -> dict[str, Any]:
     return {
         "type": kind,
         "status": state,
-        "reason": why.reason,
-        "message": why.message,
-        "lastTransitionTime": why.since,
+        "reason": cause.reason,
+        "message": cause.message,
+        "lastTransitionTime": cause.since,
         "observedGeneration": generation,
     }
 

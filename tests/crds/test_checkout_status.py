@@ -16,7 +16,7 @@ def test_a_status_cannot_be_brought_along(api) -> None:
 
 
 def test_a_saga_version_never_goes_back(api) -> None:
-    """An older projection is refused; a forged one can be removed and written anew."""
+    """An older projection is refused; a forged one can be removed and written again."""
     name = api.kept()
     assert [api.project(name, sagaVersion=version).status_code for version in (3, 3, 4)] == [200, 200, 200]
     stale = api.project(name, sagaVersion=2, phase="Pending")
@@ -70,7 +70,7 @@ def test_a_status_out_of_bounds_is_refused(api, status) -> None:
 
 
 def test_the_columns(api) -> None:
-    """Kubectl shows where a checkout is; what tells more is shown with -o wide."""
+    """Kubectl shows where a checkout is; more is shown with -o wide."""
     name = api.kept(userId=4711)
     assert api.project(name, **STATUS).ok
     head, row = (line.split() for line in api.kubectl("get", "co", name).splitlines())
@@ -117,13 +117,13 @@ def test_every_field_is_described() -> None:
 @pytest.mark.parametrize("part", ["spec", "status", "spec.items", "status.steps", "status.total", "status.conditions"])
 def test_explain_lists_every_field(api, part) -> None:
     """Kubectl explain names every field, with its description."""
-    told = " ".join(api.kubectl("explain", f"checkout.{part}").split())
+    shown = " ".join(api.kubectl("explain", f"checkout.{part}").split())
     below = schema()
     for name in part.split("."):
         below = below["properties"][name]
     for name, field in below.get("items", below)["properties"].items():
-        assert f"{name} <" in told
-        assert " ".join(field["description"].split()[:6]) in told
+        assert f"{name} <" in shown
+        assert " ".join(field["description"].split()[:6]) in shown
 
 
 def test_the_example_is_accepted(api) -> None:

@@ -30,9 +30,9 @@ def warned(api, eventually):
 )
 def test_without_a_key(warned, spec) -> None:
     """A creation without a key is accepted, with a warning that says what happens and what to do."""
-    told = warned(spec)
-    assert "each time this Checkout is created, it buys again" in told
-    assert "Set a key to buy once" in told
+    warning = warned(spec)
+    assert "each time this Checkout is created, it buys again" in warning
+    assert "Set a key to buy once" in warning
 
 
 def test_with_a_key(warned) -> None:
@@ -67,16 +67,16 @@ def test_where_no_operator_watches(api, warned) -> None:
 
 def test_the_examples(api, warned) -> None:
     """Of the examples the one that buys the cart, each time it is created, is warned of, and says so itself."""
-    told = {}
+    found = {}
     for path in sorted((ROOT / "manifests" / "examples").glob("*.yaml")):
-        told[path.stem] = warned(yaml.safe_load(path.read_text())["spec"]) != ""
-        assert not told[path.stem] or "has no idempotencyKey" in path.read_text()
-    assert told == {"cancelled": False, "cart": True, "checkout": False, "two-products": False}
+        found[path.stem] = warned(yaml.safe_load(path.read_text())["spec"]) != ""
+        assert not found[path.stem] or "has no idempotencyKey" in path.read_text()
+    assert found == {"cancelled": False, "cart": True, "checkout": False, "two-products": False}
 
 
 def test_explain_says_it_first(api) -> None:
     """`kubectl explain` says in the first lines that each creation buys, and what to set."""
     for part, first in (("checkout", "Every creation of a Checkout buys"), ("checkout.spec", "Without idempotencyKey")):
-        told = " ".join(api.kubectl("explain", part).partition("DESCRIPTION:")[2].split())
-        assert first in told[:120]
-        assert "idempotencyKey" in told[:250]
+        found = " ".join(api.kubectl("explain", part).partition("DESCRIPTION:")[2].split())
+        assert first in found[:120]
+        assert "idempotencyKey" in found[:250]

@@ -1,4 +1,4 @@
-"""The operator is killed at every call that leaves it, before the call and after its reply; another takes up the work.
+"""The operator is killed at every outgoing call, before the call and after its reply; another one continues the work.
 
 Each round has a namespace and operators of its own, so that many go on at once; the platform's operator sees none.
 """
@@ -15,7 +15,7 @@ from tests.kube import MOUSE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(300)]
 AT_ONCE = 16
-PAUSE = 0.2  # seconds between looks: sixteen rounds look at one API server
+POLL = 0.2  # seconds between checks: sixteen rounds poll one API server
 
 
 @pytest.fixture
@@ -24,17 +24,17 @@ def play(eventually):
 
     def end(operator):
         operator.terminate()
-        eventually(lambda: operator.exit_code() is not None, every=PAUSE)
+        eventually(lambda: operator.exit_code() is not None, every=POLL)
         return operator.exit_code()
 
     def play(scene, settled, crash, names, **settings):
         crashing = scene.operator(crash, names, **settings)
-        eventually(lambda: crashing.exit_code() is not None or settled(), 60, every=PAUSE)
+        eventually(lambda: crashing.exit_code() is not None or settled(), 60, every=POLL)
         if end(crashing) == 0:
             return False
         assert crashing.exit_code() == -SIGKILL
         other = scene.operator(compare_every=1, **settings)
-        eventually(settled, 60, every=PAUSE)
+        eventually(settled, 60, every=POLL)
         assert end(other) in {0, -SIGTERM}  # the second: nothing was left to do, and it had just begun
         return True
 
@@ -47,7 +47,7 @@ def crash_points():
 
 
 def test_killed_at_every_call(platform, scene, play) -> None:
-    """Whenever the operator dies, what was applied is bought once, declined once or cancelled, shown, and reported once."""
+    """Whenever the operator crashes, what was applied is bought once, declined once or cancelled, shown, and reported once."""
     buyer, declined, hung = (platform.shopper() for _ in range(3))
     platform.bank("decline", declined.user_id)
     platform.bank("hang", hung.user_id)
@@ -84,7 +84,7 @@ def test_killed_at_every_call(platform, scene, play) -> None:
 
 
 def test_killed_while_it_mirrors(platform, scene, play, shopper, eventually) -> None:
-    """Whenever the operator dies, a checkout of REST is shown as one mirror to its end, and is not started again."""
+    """Whenever the operator crashes, a checkout of REST is shown as one mirror to its end, and is not started again."""
     shopper.add(2, 1)
     platform.bank("hang", shopper.user_id)
     checkout_id = shopper.buy("mirrored").json()["checkout_id"]

@@ -33,7 +33,7 @@ def test_the_cart(kube, shopper, eventually, bought) -> None:
 
 
 def test_a_declined_payment(kube, platform, shopper, eventually) -> None:
-    """A declined payment fails with its reason in words, what was held goes back, and an event tells of it."""
+    """A declined payment fails with its reason in words, what was held goes back, and an event reports it."""
     platform.bank("decline", shopper.user_id)
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
     status = eventually(lambda: kube.finished(name))
@@ -42,8 +42,8 @@ def test_a_declined_payment(kube, platform, shopper, eventually) -> None:
     assert kube.condition(name, "Compensated")["status"] == "True"
     uid = kube.get(name)["metadata"]["uid"]
     events = f"{kube.url}/api/v1/namespaces/{kube.namespace}/events?fieldSelector=involvedObject.uid={uid}"
-    told = eventually(lambda: kube.session.get(events, timeout=10).json()["items"])
-    assert [event["reason"] for event in told] == ["PaymentDeclined"]
+    found = eventually(lambda: kube.session.get(events, timeout=10).json()["items"])
+    assert [event["reason"] for event in found] == ["PaymentDeclined"]
 
 
 @pytest.mark.parametrize(

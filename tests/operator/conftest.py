@@ -15,14 +15,14 @@ CREATED = "2026-01-01T00:00:00Z"
 
 
 def make_resource(name, *, uid="", status=None, generation=1, **spec):
-    """A resource as the watch tells of it."""
+    """A resource as the watch reports it."""
     metadata = {"name": name, "namespace": "default", "uid": uid or f"uid-{name}", "creationTimestamp": CREATED}
     body = {"metadata": metadata | {"generation": generation}, "spec": {"userId": 7, "managedBy": "operator"} | spec}
     return replace(parse(body), status=status or {})
 
 
 class MemoryCluster:
-    """Fits what the operator writes to; `faults` are what the next calls of a verb meet."""
+    """Stands in for the client of the API server. `faults` are the errors that the next calls of a verb raise."""
 
     def __init__(self):
         self.statuses, self.objects, self.events, self.calls = {}, {}, [], []
@@ -73,7 +73,7 @@ def cluster():
 
 @pytest.fixture
 def away():
-    """Give what a call meets while the API server is away."""
+    """Return the error that a call raises while the API server is away."""
     return lambda: ClusterUnavailable("the API server does not answer")
 
 

@@ -53,24 +53,24 @@ def test_a_name_that_is_used_again(cache, make, view):
 
 
 @pytest.mark.parametrize("order", ["aab-", "aba-", "ba-", "a-b", "ab-"])
-def test_two_of_a_name_told_in_any_order(cache, make, view, order):
-    """Changes and the end of the one before, told late, leave the one that is there and what is known of it."""
-    told = {"a": make("first", uid="old"), "b": make("first", idempotencyKey="uid-first")}
+def test_two_of_a_name_reported_in_any_order(cache, make, view, order):
+    """Changes and the end of the earlier one, reported late, leave the later one and what is known of it."""
+    reported = {"a": make("first", uid="old"), "b": make("first", idempotencyKey="uid-first")}
     for letter in order:
         if letter == "-":
-            cache.remove(told["a"])
+            cache.remove(reported["a"])
         else:
-            cache.put(told[letter])
-    assert cache.all() == [told["b"]]
-    assert cache.get("first") is told["b"]
-    cache.confirm(told["b"])
+            cache.put(reported[letter])
+    assert cache.all() == [reported["b"]]
+    assert cache.get("first") is reported["b"]
+    cache.confirm(reported["b"])
     assert cache.names_for(view) == ("first",)
-    cache.put(told["b"])  # its own changes are taken note of, too
-    assert cache.is_confirmed(told["b"])
+    cache.put(reported["b"])  # its own changes are recorded too
+    assert cache.is_confirmed(reported["b"])
 
 
 def test_the_end_of_another_of_the_name(cache, make):
-    """The end of the one before, told late, leaves the one that is there."""
+    """The end of the earlier one, reported late, leaves the later one."""
     first, second = make("first"), make("first", uid="second")
     cache.put(first)
     cache.put(second)

@@ -76,11 +76,11 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
     assert cluster.calls == []
     shown, patch_status = asyncio.Event(), cluster.patch_status
 
-    async def told(name, status):
+    async def observed(name, status):
         shown.set()
         return await patch_status(name, status)
 
-    cluster.patch_status = told
+    cluster.patch_status = observed
     projector.enqueue(over(view))
     await asyncio.wait_for(shown.wait(), 5)
     assert cluster.statuses["first"]["phase"] == "Failed"

@@ -10,7 +10,7 @@ from services.pb import checkout_pb2 as pb
 
 
 class Service(checkout_pb2_grpc.CheckoutServiceServicer):
-    """Answers as it is told, and keeps what it was asked."""
+    """Answers as a test sets it, and records the requests."""
 
     def __init__(self):
         self.refusals, self.asked = {}, []
@@ -67,7 +67,7 @@ async def client(service):
     await server.stop(None)
 
 
-def resource(key, mirror_of=""):
+def resource(key, mirror_of=None):
     """A resource with this key."""
     spec = CheckoutSpec(7, ((2, 1),), key, 30, 300, cancel=False, mirror_of=mirror_of)
     return Resource(f"r-{key}", "default", f"u-{key}", 1, "2026-01-01T00:00:00Z", spec)
@@ -95,7 +95,7 @@ async def test_what_is_asked_for(client, service):
     ],
 )
 async def test_refusals(client, service, code, error):
-    """A key of other items is told from what may be tried again."""
+    """A key of other items is distinguished from what may be tried again."""
     service.refusals["k"] = code
     for call in (client.start, client.cancel):
         with pytest.raises(error):

@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import structlog
 
 from checkout_operator import main
+from checkout_operator.config import Config
+from checkout_operator.watchdog import WatchDied
 from devstack.home import ROOT
 
 
@@ -74,3 +77,34 @@ def test_logs_go_to_the_standard_output():
     code = "from checkout_operator.telemetry import make_log; make_log('info').info('here')"
     done = run(["-c", code], {})
     assert (json.loads(done.stdout)["event"], done.stderr) == ("here", "")
+
+
+class NoCluster:
+    """Stands in for an API server that nobody asks anything."""
+
+    async def close(self):
+        """Close nothing."""
+
+
+@pytest.mark.parametrize(
+    ("ended", "error", "said"),
+    [
+        (None, WatchDied, "the watch ended without an error"),
+        (OSError("the disk is full"), OSError, "the disk is full"),
+    ],
+)
+async def test_a_watch_that_ends(monkeypatch, ended, error, said):
+    """A watch that ends without being asked to ends the operator, with its reason or with the word that there was none."""
+
+    async def watch(**_):
+        if ended:
+            raise ended
+
+    async def connect(_):
+        return NoCluster()
+
+    monkeypatch.setattr(main, "make_log", lambda _: structlog.get_logger())
+    monkeypatch.setattr(main.kopf, "operator", watch)
+    monkeypatch.setattr(main.Cluster, "connect", connect)
+    with pytest.raises(error, match=said):
+        await main.operate(Config(listen_host="127.0.0.1", http_port=0, checkout_addr="127.0.0.1:1"))

@@ -65,7 +65,7 @@ WAYS = [way for origin in Origin for way in ways(session(origin))]
 
 
 def seen(one):
-    """What the operator is told of a checkout."""
+    """The checkout as the operator receives it."""
 
     def ms(when):
         return int(when.timestamp() * 1000) if when else 0

@@ -1,4 +1,4 @@
-"""A watch that has gone silent is noticed, and one that is only late is not taken for dead."""
+"""A watch that has gone silent is noticed, and one that is only late is not mistaken for a dead one."""
 
 import pytest
 import structlog
@@ -9,7 +9,7 @@ from checkout_operator.watchdog import WatchDied, Watchdog
 
 @pytest.fixture
 def cache():
-    """What the watch has told of."""
+    """What the watch has reported."""
     return ResourceCache()
 
 
@@ -25,8 +25,8 @@ def there(cluster, name, generation=1):
     cluster.objects[name] = {"metadata": metadata | {"generation": generation}, "spec": {"userId": 7}}
 
 
-async def test_a_watch_that_tells(dog, cache, make, cluster):
-    """What has been told of by the next look was only late; what is no resource is passed over here too."""
+async def test_a_watch_that_reports(dog, cache, make, cluster):
+    """What is reported by the next check was only late; what is not a valid resource is skipped here too."""
     cluster.objects["odd"] = {"metadata": {}}
     for number in range(4):
         there(cluster, f"r{number}")
@@ -35,8 +35,8 @@ async def test_a_watch_that_tells(dog, cache, make, cluster):
     await dog.run_once()
 
 
-async def test_an_end_that_is_not_told(dog, cache, make, cluster):
-    """What is not there from one look to the next is gone, and known no longer: a watch that began anew tells of none."""
+async def test_a_deletion_that_is_not_reported(dog, cache, make, cluster):
+    """What is missing from one check to the next is deleted and forgotten: a watch that reconnected does not report it."""
     there(cluster, "stays")
     for name in ("stays", "gone"):
         cache.put(make(name))
@@ -49,7 +49,7 @@ async def test_an_end_that_is_not_told(dog, cache, make, cluster):
 
 @pytest.mark.parametrize("missed", ["a new one", "a change"])
 async def test_a_silent_watch(dog, cache, make, cluster, missed):
-    """What is not told of from one look to the next ends the operator: new or changed."""
+    """What is not reported from one check to the next, new or changed, ends the operator."""
     there(cluster, "first", generation=2)
     if missed != "a new one":
         cache.put(make("first"))
@@ -59,7 +59,7 @@ async def test_a_silent_watch(dog, cache, make, cluster, missed):
 
 
 async def test_without_the_api_server(dog, cache, make, cluster, away):
-    """A look that fails says nothing of the watch: what was odd before it must be odd twice again."""
+    """A check that fails says nothing about the watch: the next ones count from the beginning."""
     there(cluster, "first")
     cache.put(make("gone"))
     for _ in range(2):
