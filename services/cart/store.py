@@ -1,5 +1,6 @@
 """Carts in MongoDB. The only importer of motor, so that another driver can take its place."""
 
+from datetime import UTC
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -99,13 +100,21 @@ def _document(cart: Cart) -> dict[str, Any]:
 
 
 def _cart(document: dict[str, Any]) -> Cart:
+    """Give the cart of a document in plain types: the driver's own, such as `bson.Int64`, know no other encoder."""
+    updated_at = document["updated_at"]
     return Cart(
-        user_id=document["user_id"],
-        version=document["version"],
-        cart_id=document["cart_id"] or "",
+        user_id=int(document["user_id"]),
+        version=int(document["version"]),
+        cart_id=str(document["cart_id"] or ""),
         lines=tuple(
-            Line(line["line_id"], line["product_id"], line["quantity"], tuple(line["bought"]), line.get("name"))
+            Line(
+                str(line["line_id"]),
+                int(line["product_id"]),
+                int(line["quantity"]),
+                tuple(str(checkout_id) for checkout_id in line["bought"]),
+                None if line.get("name") is None else str(line["name"]),
+            )
             for line in document["lines"]
         ),
-        updated_at=document["updated_at"],
+        updated_at=updated_at and updated_at.astimezone(UTC),
     )

@@ -22,6 +22,7 @@ from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
 from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
+from tests.plain import assert_plain, edge_ids
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "bank" / "migrations"
 SECONDS = 5
@@ -256,3 +257,15 @@ async def test_without_admin_no_behaviour_counts(ledger):
     charge = Charge("left-behind", 1, 100, "USD")
     assert (await Bank(ledger, seed="s", success_rate=1, admin=False).charge(charge)).state is State.CAPTURED
     await admin.reset_behaviour(Scope.everybody())
+
+
+@edge_ids
+async def test_ids_of_64_bits_come_back_as_plain_numbers(ledger, stub, edge):
+    """Users and amounts of any size are charged once, and told apart, in the domain's own types."""
+    reply = await stub.Charge(charge(user_id=edge, amount_minor=edge), timeout=SECONDS)
+    assert (reply.state, reply.amount_minor) == (pb.CAPTURED, edge)
+    there = await ledger.find("k")
+    assert there.user_id == edge
+    assert_plain([there, await ledger.cancel("k"), await ledger.cancel("other")])
+    other = charge(user_id=edge, amount_minor=edge - 1 or 2)
+    assert await refused(stub.Charge(other, timeout=SECONDS)) is grpc.StatusCode.INVALID_ARGUMENT

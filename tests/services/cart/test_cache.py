@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from services.cart.domain import Cart, Line
 from services.errors import Unavailable
+from tests.plain import assert_plain, edge_ids
 
 
 def cart_of(user_id, version):
@@ -261,3 +262,14 @@ async def test_a_cache_that_is_perhaps_there(make_cache, silent, user_id):
         cache._breaker.record(ok=True)
     with pytest.raises(Unavailable):
         await cache.begin_write(user_id)
+
+
+@edge_ids
+async def test_ids_of_64_bits_are_kept_and_given_back(cache, user_id, edge):
+    """A cart with ids and a version of any size is a hit with the same numbers."""
+    cart = Cart(user_id if edge == 1 else edge - user_id % 1000, edge, "0123", (Line("aa", edge, 9999),))
+    await cache.end_write(cart.user_id, await cache.begin_write(cart.user_id))
+    await cache.fill(cart, (await cache.read(cart.user_id))[1])
+    found, _ = await cache.read(cart.user_id)
+    assert found == cart
+    assert_plain(found)

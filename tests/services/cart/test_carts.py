@@ -9,6 +9,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from services.cart.domain import Cart, Line, add, clear, with_names
 from services.cart.store import MongoCarts
+from tests.plain import assert_plain, edge_ids
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
@@ -64,3 +65,17 @@ async def test_of_many_writers_of_a_version_one_wins(carts, user_id):
     won = await asyncio.gather(*(carts.replace(before, wish) for wish in wishes))
     assert won.count(True) == 1
     assert await carts.get(user_id) == wishes[won.index(True)]
+
+
+@edge_ids
+async def test_ids_of_64_bits_come_back_as_plain_numbers(carts, user_id, edge):
+    """Whatever the size of a user's or a product's id, or of a version, a store gives the domain's own types back."""
+    owner = user_id if edge == 1 else edge - user_id % 1000  # the edge, but a user whom nobody has been before
+    before = await carts.get(owner)
+    cart = Cart(owner, edge, "0123", (Line("aa", edge, 2, ("c1",)), Line("bb", 1, 9999)), AT)
+    assert await carts.replace(before, replace(cart, version=before.version + 1))
+    there = await carts.get(owner)
+    assert there == replace(cart, version=before.version + 1)
+    assert await carts.replace(there, replace(cart, version=edge))
+    assert_plain(await carts.get(owner))
+    assert_plain(before)

@@ -159,3 +159,22 @@ def stock():
         return tuple((await warehouse._db.fetch(sql, product_id))[0])
 
     return ask
+
+
+@pytest.fixture
+def list_product(request):
+    """Begin to stock another product, with 10 pieces of it."""
+
+    async def list_product(warehouse, product_id):
+        if isinstance(warehouse, MemoryWarehouse):
+            warehouse.stock[product_id] = [10, 0, 0]
+            return
+        connection = await asyncpg.connect(request.getfixturevalue("url"))
+        await connection.execute(
+            "INSERT INTO inventory.stock (product_id, received, available) VALUES ($1, 10, 10)"
+            " ON CONFLICT (product_id) DO NOTHING",
+            product_id,
+        )
+        await connection.close()
+
+    return list_product

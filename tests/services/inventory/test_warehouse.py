@@ -9,6 +9,7 @@ from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
 from services.inventory.domain import Delivery, NotHeld, OtherLines, State, checked_request
 from services.inventory.sweeper import Sweeper
+from tests.plain import assert_plain, edge_ids
 
 
 async def test_a_purchase_takes_its_stock_once(warehouse, stock):
@@ -152,3 +153,18 @@ async def test_role_may_not_do_more_than_it_needs(db, sql):
     """The service's role can neither change tables nor rewrite what has been received."""
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await db.fetch(sql)
+
+
+@edge_ids
+async def test_ids_of_64_bits_come_back_as_plain_numbers(warehouse, list_product, edge):
+    """Products with ids of any size are held, sold, returned and delivered, in the domain's own types."""
+    await list_product(warehouse, edge)
+    held, short = await warehouse.reserve([checked_request("a", [(edge, 3)]), checked_request("b", [(edge, 8)])])
+    assert (held.state, short.state, short.short_product_id) == (State.HELD, State.INSUFFICIENT, edge)
+    assert_plain([held, short, *await warehouse.pin(["a"]), *await warehouse.confirm(["a"])])
+    assert_plain(await warehouse.release(["c"]))
+    [delivered] = await warehouse.restock([Delivery(f"r{edge}", edge, 5)])
+    assert (delivered.product_id, delivered.available, delivered.sold) == (edge, 12, 3)
+    assert_plain(delivered)
+    assert_plain(await warehouse.expire(10))
+    assert_plain(await warehouse.ages())

@@ -22,6 +22,7 @@ from services.orders.domain import (
 )
 from services.orders.usecases import OrderQueries
 from services.pb import events_pb2, orders_pb2
+from tests.plain import assert_plain, edge_ids
 
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
 INVALID, NOT_FOUND = 3, 5  # gRPC status codes
@@ -186,3 +187,28 @@ async def test_a_page_holds_1_to_100_orders(orders, user, limit):
     request = orders_pb2.ListOrdersRequest(items=[orders_pb2.ListOrders(user_id=user, limit=limit)])
     reply = await OrdersApi(OrderQueries(orders)).ListOrders(request, None)
     assert reply.results[0].refusal.code == INVALID
+
+
+@edge_ids
+async def test_ids_of_64_bits_come_back_as_plain_numbers(orders, creator, edge):
+    """An event with ids of any size becomes an order that is read back, and sent on, with the same numbers."""
+    owner = 2**63 - 1 - uuid.uuid4().int % 2**20 if edge == 2**63 - 1 else edge + uuid.uuid4().int % 2**20
+    order = make_order(owner, total_minor=edge, lines=(OrderLine(edge, "Laptop", 1, edge),))
+    line = events_pb2.PurchasedLine(product_id=edge, product_name="Laptop", quantity=1, unit_price_minor=edge)
+    event = events_pb2.CheckoutCompleted(
+        checkout_id=order.checkout_id,
+        user_id=owner,
+        order_id=order.id,
+        total_minor=edge,
+        currency="USD",
+        completed_at_ms=int(order.created_at.timestamp() * 1000),
+        lines=[line],
+    )
+    await creator.handle([Message("checkout-events", 0, 0, str(owner), MessageToJson(event).encode(), {})])
+    assert await OrderQueries(orders).get_orders([(owner, order.id)]) == [order]
+    [page] = await OrderQueries(orders).list_orders([PageRequest(owner, 10, "")])
+    assert_plain(page)
+    items = [orders_pb2.GetOrder(user_id=owner, order_id=order.id)]
+    reply = await OrdersApi(OrderQueries(orders)).GetOrders(orders_pb2.GetOrdersRequest(items=items), None)
+    sent = reply.results[0].order
+    assert (sent.user_id, sent.total_minor, sent.lines[0].product_id) == (owner, edge, edge)

@@ -6,6 +6,7 @@ import pytest
 
 from services.errors import Conflict, Invalid, NotFound, OutcomeUnknown, Unavailable
 from services.payment.domain import ChargeRequest, OtherPayment, State
+from tests.plain import assert_plain, edge_ids
 
 REQUEST = ChargeRequest("a", 1, 2999, "USD")
 
@@ -83,3 +84,14 @@ async def test_charge_against_cancel_ends_as_the_bank_says(processor, bank, paym
         assert end.state in {State.CAPTURED, State.CANCELLED}
         captured = bank.ledger.get(end.checkout_id, (None,))[0] is State.CAPTURED
         assert (end.state is State.CAPTURED) == captured
+
+
+@edge_ids
+async def test_ids_of_64_bits_come_back_as_plain_numbers(processor, payments, edge):
+    """Users and amounts of any size are charged and cancelled as they were asked for, in the domain's own types."""
+    request = ChargeRequest("a", edge, edge, "USD")
+    first, again = [*await processor.charge([request]), *await processor.charge([request])]
+    assert (first.user_id, first.amount_minor, again) == (edge, edge, first)
+    assert_plain(first)
+    assert_plain(await processor.cancel(["a", "never charged"]))
+    assert_plain(await payments.insert_intents([request]))

@@ -1,5 +1,6 @@
 """Both places where products can be kept: in memory, and in PostgreSQL."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -53,13 +54,20 @@ def server(request):
 
 
 @pytest.fixture
-async def db(server):
-    """The pool of the service's own role, in a database of these tests' own whose rows do not lie in the order of ids."""
+async def url(server):
+    """A database of these tests' own, with the products of a new shop, whose rows do not lie in the order of ids."""
     url = urlunsplit(urlsplit(server)._replace(path="/product_tests"))
     await migrate(url, schema="product", folder=MIGRATIONS)
     connection = await asyncpg.connect(url)
+    await connection.execute("DELETE FROM product.products WHERE id > 5")
     await connection.execute("UPDATE product.products SET name = name WHERE id = 1")
     await connection.close()
+    return url
+
+
+@pytest.fixture
+async def db(url):
+    """The pool of the service's own role."""
     async with Postgres(url, role=role_of("product"), schema="product", size=4) as db:
         yield db
 
@@ -76,3 +84,22 @@ def products(request):
 def catalogue(products):
     """The use case on either store."""
     return Catalogue(products)
+
+
+@pytest.fixture
+def list_product(request):
+    """Begin to sell another product."""
+
+    async def list_product(products, product_id):
+        if isinstance(products, MemoryProducts):
+            products.kept[product_id] = replace(products.kept[1], id=product_id)
+            return
+        connection = await asyncpg.connect(request.getfixturevalue("url"))
+        await connection.execute(
+            "INSERT INTO product.products SELECT (json_populate_record(p, json_build_object('id', $1::bigint))).*"
+            " FROM product.products p WHERE p.id = 1 ON CONFLICT (id) DO NOTHING",
+            product_id,
+        )
+        await connection.close()
+
+    return list_product

@@ -10,6 +10,7 @@ from services.money import to_json
 from services.pb import product_pb2 as pb
 from services.product.api import ProductApi
 from services.product.domain import UnknownProduct
+from tests.plain import assert_plain, edge_ids
 
 NOT_FOUND = 5  # gRPC status code
 MOST = 1_000_000_000  # minor units, the highest price
@@ -78,3 +79,15 @@ async def test_a_price_is_at_most_ten_million_dollars(db, server):
     total = 100 * 9999 * MOST
     assert total < 2**63
     assert {int(Decimal(repr(to_json(total - cents))) * 100) for cents in (0, 1, 99)} == {total, total - 1, total - 99}
+
+
+@edge_ids
+async def test_ids_of_64_bits_come_back_as_plain_numbers(products, catalogue, list_product, edge):
+    """A product with an id of any size is listed, found and sent on with that number, in the domain's own types."""
+    await list_product(products, edge)
+    assert_plain(await catalogue.list_products())
+    [found] = await catalogue.get_products([edge])
+    assert found.id == edge
+    assert_plain(found)
+    request = pb.GetProductsRequest(items=[pb.GetProduct(product_id=edge)])
+    assert (await ProductApi(catalogue).GetProducts(request, None)).results[0].product.id == edge
