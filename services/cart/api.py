@@ -6,7 +6,7 @@ from typing import Any
 from services.cart.domain import Cart, Line, Purchase
 from services.cart.usecases import CartService, CartView, ListedProduct, each
 from services.chassis.rpc import batch
-from services.errors import Fault, Invalid
+from services.errors import Invalid
 from services.pb import cart_pb2 as pb
 from services.pb import cart_pb2_grpc
 
@@ -57,7 +57,7 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
         async def one(item: Any) -> pb.CartResult:
             return _result(await do(item))
 
-        async def act(good: Sequence[Any]) -> list[pb.CartResult | Fault]:
+        async def act(good: Sequence[Any]) -> list[pb.CartResult | Exception]:
             return await each([one(item) for item in good])
 
         results = await batch(items, parse=_checked, act=act, render=lambda made: made, refused=pb.CartResult)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from services.cart.usecases import ListedProduct
 from services.chassis.client import Endpoint
-from services.errors import Transient, Unavailable
+from services.errors import InternalError, Transient, Unavailable
 from services.pb import product_pb2 as pb
 from services.pb import product_pb2_grpc
 
@@ -52,7 +52,7 @@ class ProductClient:
         within = PRODUCT_SECONDS if self._products else FIRST_SECONDS
         try:
             reply = await self._endpoint.send(self._stub.ListProducts, request, within=within)
-        except Transient:
+        except (Transient, InternalError):
             self._asked_at = loop.time()
             return
         self._products = {product.id: ListedProduct(product.name, product.price_minor) for product in reply.products}

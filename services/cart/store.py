@@ -1,11 +1,19 @@
 """Carts in MongoDB. The only importer of motor, so that another driver can take its place."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import (
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 
 from services.cart.domain import Cart, Line
@@ -13,6 +21,9 @@ from services.errors import OutcomeUnknown, Unavailable
 
 MAX_TIME_MS = 2000
 SELECTION_MS = 1000
+_ABOUT_ONE_DOCUMENT = frozenset({2, 14, 121, 10334, 11000})
+"""MongoDB's codes BadValue, TypeMismatch, DocumentValidationFailure, BSONObjectTooLarge and DuplicateKey."""
+_LOST = {Unavailable: "the carts are unavailable", OutcomeUnknown: "the reply to a write was lost"}
 
 
 class MongoCarts:
@@ -36,10 +47,8 @@ class MongoCarts:
 
     async def prepare(self) -> None:
         """Make the unique index; Unavailable when MongoDB is away."""
-        try:
+        with _translated(lost=Unavailable):
             await self._carts.create_index("user_id", unique=True)
-        except PyMongoError as error:
-            raise Unavailable("the carts are unavailable") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -47,27 +56,22 @@ class MongoCarts:
 
     async def get(self, user_id: int) -> Cart:
         """Read a document from the primary."""
-        try:
+        with _translated(lost=Unavailable):
             document = await self._carts.find_one({"user_id": user_id}, max_time_ms=MAX_TIME_MS)
-        except PyMongoError as error:
-            raise Unavailable("the carts are unavailable") from error
         return _cart(document) if document else Cart(user_id)
 
     async def replace(self, before: Cart, after: Cart) -> bool:
-        """Write `after` where the document still has the version of `before`."""
+        """Write `after` where the document still has the version of `before`; OutcomeUnknown: the reply was lost."""
         try:
-            if before.version == 0:
-                await self._carts.insert_one(_document(after))
-                return True
-            done = await self._carts.replace_one(
-                {"user_id": before.user_id, "version": before.version}, _document(after)
-            )
+            with _translated(lost=OutcomeUnknown):
+                if before.version == 0:
+                    await self._carts.insert_one(_document(after))
+                    return True
+                done = await self._carts.replace_one(
+                    {"user_id": before.user_id, "version": before.version}, _document(after)
+                )
         except DuplicateKeyError:
             return False
-        except ServerSelectionTimeoutError as error:
-            raise Unavailable("the carts are unavailable") from error
-        except PyMongoError as error:
-            raise OutcomeUnknown("the reply to a write was lost") from error
         return done.matched_count == 1
 
     async def ready(self) -> str:
@@ -77,6 +81,24 @@ class MongoCarts:
         except PyMongoError:
             return "does not answer"
         return "ok"
+
+
+@contextmanager
+def _translated(*, lost: type[Unavailable | OutcomeUnknown]) -> Iterator[None]:
+    """Turn what the driver says about MongoDB as a whole into faults; `lost` is what a lost reply means here.
+
+    What it says about one document passes as it is: that request failed unexpectedly, and no other cart is affected.
+    """
+    try:
+        yield
+    except (ServerSelectionTimeoutError, WaitQueueTimeoutError) as error:  # it was not sent
+        raise Unavailable("the carts are unavailable") from error
+    except OperationFailure as error:
+        if error.code in _ABOUT_ONE_DOCUMENT:
+            raise
+        raise lost(_LOST[lost]) from error
+    except PyMongoError as error:
+        raise lost(_LOST[lost]) from error
 
 
 def _document(cart: Cart) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from services.cart.domain import (
     set_quantity,
     with_names,
 )
-from services.errors import Fault, OutcomeUnknown, Unavailable
+from services.errors import Fault, InternalError, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
 CHANGE_SECONDS = 1.5
@@ -154,7 +154,7 @@ class CartService:
             token = await self._cache.begin_write(user_id)
             try:
                 after = await self._compare_and_set(user_id, cart, change)
-            except OutcomeUnknown:
+            except (OutcomeUnknown, InternalError):
                 raise  # the write may still be applied: readers bypass the cache until the token expires
             except Fault:
                 await self._cache.end_write(user_id, token)
@@ -195,13 +195,13 @@ class CartService:
             raise
 
 
-async def each(work: Sequence[Awaitable[V]]) -> list[V | Fault]:
-    """Await all at once; return the result of each, or the fault that it raised."""
+async def each(work: Sequence[Awaitable[V]]) -> list[V | Exception]:
+    """Await all at once; return the result of each, or the error that it raised."""
 
-    async def one(item: Awaitable[V]) -> V | Fault:
+    async def one(item: Awaitable[V]) -> V | Exception:
         try:
             return await item
-        except Fault as fault:
-            return fault
+        except Exception as error:  # noqa: BLE001 - an outcome, which the server reports where it is unexpected
+            return error
 
     return list(await asyncio.gather(*(one(item) for item in work)))

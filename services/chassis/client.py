@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from services.chassis import call
-from services.chassis.faults import fault_in, fault_of
+from services.chassis.faults import OUTAGE, code_of, fault_in, fault_of
 from services.chassis.postgres import forbid_in_transaction
 from services.chassis.resilience import CircuitBreaker
 from services.chassis.rpc import MAX_MESSAGE_BYTES
 from services.chassis.telemetry import Metrics
-from services.errors import Fault, Transient, Unavailable
+from services.errors import Fault, InternalError, Unavailable
 
 V = TypeVar("V")
 
@@ -62,38 +62,45 @@ class Endpoint:
     async def send(self, method: Callable[..., Awaitable[Any]], request: Any, *, within: float) -> Any:
         """Call a stub's `method` `within` so many seconds of being connected, and within the request's own deadline.
 
-        Unavailable: it was not sent, or shed unseen. OutcomeUnknown: no answer came. Other faults: as the service said.
+        Unavailable: it was not sent, or shed unseen. OutcomeUnknown: no answer came. InternalError: the service failed
+        unexpectedly with this request. Other faults: as the service said. The breaker counts as failures only what says
+        that the service as a whole is away or overloaded: no connection, no answer in time, and the codes of OUTAGE.
         """
         forbid_in_transaction(self.name)
-        _time_left()
+        left = _time_left()
         self.breaker.admit()
         started = time.perf_counter()
         outcome = "cancelled"
-        ok = False
+        tell_breaker: Callable[[], None] = self.breaker.abandon
         now = call.current()
         metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
         try:
-            await self._connected(min(CONNECT_SECONDS, _time_left()))
+            if not await self._connected(min(CONNECT_SECONDS, left)):
+                outcome, tell_breaker = "unreachable", self._failing
+                raise Unavailable(f"{self.name} is unavailable")
             reply = await method(request, timeout=min(within, _time_left()), metadata=metadata)
-            ok, outcome = True, "ok"
-        except Unavailable:
-            outcome = "unreachable"
-            raise
+            outcome, tell_breaker = "ok", self._answering
         except grpc.RpcError as error:
             fault = fault_of(error, self.name)
-            ok = not isinstance(fault, Transient)
             outcome = type(fault).__name__
+            tell_breaker = self._failing if code_of(error) in OUTAGE else self._answering
             raise fault from error
         else:
             return reply
         finally:
-            self.breaker.record(ok=ok)
+            tell_breaker()
             name = getattr(method, "_method", b"?")
             label = name.decode().rpartition("/")[2] if isinstance(name, bytes) else str(name)
             self._called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
 
-    async def _connected(self, most: float) -> None:
-        """Wait for a connection, `most` seconds; Unavailable: there is none, and nothing was sent.
+    def _answering(self) -> None:
+        self.breaker.record(ok=True)
+
+    def _failing(self) -> None:
+        self.breaker.record(ok=False)
+
+    async def _connected(self, most: float) -> bool:
+        """Wait for a connection, `most` seconds; False where there is none, and nothing was sent.
 
         Only the first calls wait: what has been away for longer is refused at once, until it is back.
         """
@@ -110,8 +117,9 @@ class Endpoint:
                         await self.channel.wait_for_state_change(state)
                         state = self.channel.get_state(try_to_connect=True)
             except TimeoutError:
-                raise Unavailable(f"{self.name} is unavailable") from None
+                return False
         self._away_since = None
+        return True
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page; it does not call the service."""
@@ -145,11 +153,11 @@ def stamp(message: Any) -> None:
 def outcomes(results: Iterable[Any], value: Callable[[Any], V], *, expected: int) -> Sequence[V | Fault]:
     """Read the results of a batch: `value(result)` of each, or the fault that its refusal stands for.
 
-    A reply with another number of results than was asked for raises Unavailable: nothing in it can be trusted.
+    A reply with another number of results than was asked for raises InternalError: nothing in it can be trusted.
     """
     read = [
         fault_in(result.refusal) if result.WhichOneof("outcome") == "refusal" else value(result) for result in results
     ]
     if len(read) != expected:
-        raise Unavailable(f"{expected} results were expected, {len(read)} came")
+        raise InternalError from AssertionError(f"{expected} results were expected, {len(read)} came")
     return read

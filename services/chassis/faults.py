@@ -10,10 +10,25 @@ _CODES: tuple[tuple[type[errors.Fault], grpc.StatusCode], ...] = (
     (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.InternalError, grpc.StatusCode.INTERNAL),
     (errors.Unavailable, grpc.StatusCode.UNAVAILABLE),
     (errors.OutcomeUnknown, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
-_BY_NUMBER = {code.value[0]: kind for kind, code in _CODES}
+_KIND_OF_NUMBER = {code.value[0]: kind for kind, code in _CODES}
+_REFUSALS = {code: kind for kind, code in _CODES[:3]}
+
+OUTAGE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+"""The codes that say that a service as a whole is away or overloaded. Any other code is the answer to one request."""
+
+# The call was lost on its way, or was cut off, and repeating it can help.
+_LOST = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.ABORTED,
+    }
+)
 
 
 class RefusalMessage(Protocol):
@@ -26,7 +41,11 @@ class RefusalMessage(Protocol):
 
 def status_of(fault: errors.Fault) -> grpc.StatusCode:
     """Give the status code of a fault; a service's own fault has that of the one it inherits from."""
-    return next(code for kind, code in _CODES if isinstance(fault, kind))
+    for kind, code in _CODES:
+        if isinstance(fault, kind):
+            return code
+    # A bare Transient does not say whether it was done, so it travels as the code that leaves this open.
+    return grpc.StatusCode.DEADLINE_EXCEEDED if isinstance(fault, errors.Transient) else grpc.StatusCode.INTERNAL
 
 
 def refuse(refusal: RefusalMessage, fault: errors.Fault) -> None:
@@ -38,27 +57,30 @@ def refuse(refusal: RefusalMessage, fault: errors.Fault) -> None:
 
 
 def fault_in(refusal: RefusalMessage) -> errors.Fault:
-    """Read the fault out of a refusal; an unknown code is taken for an outcome that is not known."""
-    kind = _BY_NUMBER.get(refusal.code, errors.OutcomeUnknown)
+    """Read the fault out of a refusal. A code that is not known here is an InternalError: nobody repeats it at once."""
+    kind = _KIND_OF_NUMBER.get(refusal.code, errors.InternalError)
     if issubclass(kind, errors.Transient):
         return kind(refusal.message, retry_after=refusal.retry_after_ms / 1000)
     return kind(refusal.message)
 
 
+def code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    """Give the status code of a failed call; UNKNOWN where it has none."""
+    return error.code() if isinstance(error, grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
+
+
 def fault_of(error: grpc.RpcError, dependency: str) -> errors.Fault:
     """Say what a failed call means to its caller.
 
-    Only a status that the other side gives before it acts is taken for "not done"; a deadline, a reset or a lost
-    connection leaves the outcome open (docs/decisions/0002-unknown-is-not-failed.md).
+    Only a status that the other side gives before it acts means "not done". A deadline, a reset or a lost connection
+    leaves the outcome open (docs/decisions/0002-unknown-is-not-failed.md). Every other code, such as INTERNAL, UNKNOWN,
+    DATA_LOSS or UNIMPLEMENTED, is an unexpected failure of that part with this request: an InternalError.
     """
-    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-    details = (error.details() if isinstance(error, grpc.Call) else "") or ""
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return errors.Invalid(details)
-    if code is grpc.StatusCode.NOT_FOUND:
-        return errors.NotFound(details)
-    if code is grpc.StatusCode.FAILED_PRECONDITION:
-        return errors.Conflict(details)
+    code = code_of(error)
+    if code in _REFUSALS:
+        return _REFUSALS[code]((error.details() if isinstance(error, grpc.aio.AioRpcError) else "") or "")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # shed before it was looked at
         return errors.Unavailable(f"{dependency} is overloaded")
-    return errors.OutcomeUnknown(f"{dependency} did not answer")
+    if code in _LOST:
+        return errors.OutcomeUnknown(f"{dependency} did not answer")
+    return errors.InternalError()

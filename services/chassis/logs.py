@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from services.chassis import call
+from services.chassis.env import BadSettings
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -17,9 +18,9 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def set_up(service: str, role: str, level: str) -> Logger:
-    """Configure logging for this process and give its logger; ValueError for an unknown level."""
+    """Configure logging for this process and give its logger; BadSettings for an unknown level."""
     if level.lower() not in _LEVELS:
-        raise ValueError(f"LOG_LEVEL: must be one of {', '.join(_LEVELS)} (got {level!r})")
+        raise BadSettings(f"LOG_LEVEL: must be one of {', '.join(_LEVELS)} (got {level!r})")
     threshold = _LEVELS[level.lower()]
     structlog.configure(
         processors=[
@@ -27,16 +28,17 @@ def set_up(service: str, role: str, level: str) -> Logger:
             _add_request,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            # Without local variables: they are slow to show, and may hold what must not be in a log.
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(serializer=_encode),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.BytesLoggerFactory(file=sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
-    # The libraries' own lines: rarely of use, and never without ours beside them.
-    logging.basicConfig(level=logging.ERROR, stream=sys.stdout, format='{"level":"error","logger":"%(name)s"}')
-    logging.getLogger().handlers = [_Forward(service, role)]
+    root = logging.getLogger()
+    root.handlers = [_Forward(service, role)]
+    root.setLevel(logging.ERROR)
     logger: Logger = structlog.get_logger().bind(service=service, role=role)
     return logger
 
@@ -58,11 +60,11 @@ def _encode(event: Any, **_: object) -> bytes:
 
 
 class _Forward(logging.Handler):
-    """Hands the libraries' log records on as JSON lines."""
+    """Writes the errors that libraries log as JSON lines, with their tracebacks."""
 
     def __init__(self, service: str, role: str) -> None:
         super().__init__(logging.ERROR)
         self._log = structlog.get_logger().bind(service=service, role=role)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.error(record.getMessage(), logger=record.name)
+        self._log.error(record.getMessage(), logger=record.name, exc_info=record.exc_info)

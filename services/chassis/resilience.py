@@ -52,7 +52,7 @@ class CircuitBreaker:
         return self._opened_at is not None
 
     def admit(self) -> None:
-        """Let a call pass, or raise Unavailable. Every call that passes must be followed by `record`."""
+        """Let a call pass, or raise Unavailable. Every call that passes must be followed by `record` or `abandon`."""
         if self._opened_at is None:
             return
         left = self._opened_at + self._policy.open_for - self._clock()
@@ -60,8 +60,12 @@ class CircuitBreaker:
             raise Unavailable(f"{self._name} is unavailable", retry_after=max(left, 0.1))
         self._probing = True
 
+    def abandon(self) -> None:
+        """End a call that says nothing about the dependency, such as one that its caller cancelled."""
+        self._probing = False
+
     def record(self, *, ok: bool) -> None:
-        """Say how a call that passed has ended."""
+        """Count a call: `ok` where the dependency answered it, whatever the answer; not where it is away."""
         now = self._clock()
         if self._opened_at is not None:
             if not self._probing:
@@ -115,7 +119,10 @@ class RetryBudget:
 
 
 class Retrier:
-    """Repeats calls to one dependency that ended in a Transient fault: full-jitter pauses, within the budget."""
+    """Repeats calls to one dependency that ended in a Transient fault: full-jitter pauses, within the budget.
+
+    Any other fault is final. An InternalError is not repeated either: the same request would most likely fail again.
+    """
 
     def __init__(self, name: str, metrics: Metrics, *, attempts: int = 3) -> None:
         self._attempts = attempts

@@ -6,19 +6,23 @@ deadline passes, and a cancelled write would leave a connection in an unknown st
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, cast
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.chassis import call
+from services.chassis.failures import report
 from services.chassis.faults import RefusalMessage, refuse, status_of
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
-from services.errors import Fault, Invalid
+from services.chassis.web import CannotListen
+from services.errors import Fault, InternalError, Invalid
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_BATCH = 256
@@ -60,6 +64,13 @@ class Result(Protocol):
         """Why it was not done."""
 
 
+def _report_without_a_server(error: Exception) -> None:
+    structlog.get_logger().error("unexpected failure", exc_info=error)
+
+
+# Set by the server for each call: what logs and counts an unexpected failure.
+_report: ContextVar[Callable[[Exception], None]] = ContextVar("report", default=_report_without_a_server)
+
 I = TypeVar("I", bound=Item)  # noqa: E741 - an item
 V = TypeVar("V")
 O = TypeVar("O")  # noqa: E741 - an outcome
@@ -70,14 +81,16 @@ async def batch(
     items: Iterable[I],
     *,
     parse: Callable[[I], V],
-    act: Callable[[Sequence[V]], Awaitable[Sequence[O | Fault]]],
+    act: Callable[[Sequence[V]], Awaitable[Sequence[O | Exception]]],
     render: Callable[[O], R],
     refused: Callable[[], R],
 ) -> list[R]:
-    """Answer a batch: each item gets its own result, and a bad or late one is refused alone.
+    """Answer a batch: each item gets its own result, and what is wrong with one item is the refusal of that item alone.
 
-    `parse` gives the value of an item or raises a Fault; `act` does all good ones at once and gives an outcome or a fault
-    for each, in their order; `render` makes an outcome a result; `refused` makes an empty result, which is then filled in.
+    `parse` gives the value of an item or raises a Fault. `act` does all good ones at once and gives an outcome or an error
+    for each, in their order. Where it fails unexpectedly as a whole it is called again with each value alone, so it must be
+    safe to repeat or give its errors as outcomes. `render` makes an outcome a result; `refused` makes an empty result,
+    which is then filled in. An error that is no Fault is reported, and the item is refused with an InternalError.
     """
     asked = list(items)
     if len(asked) > MAX_BATCH:
@@ -87,19 +100,56 @@ async def batch(
     for position, item in enumerate(asked):
         try:
             good.append((position, parse(item)))
-        except Fault as fault:
-            results[position] = _refusal(refused(), fault)
+        except Exception as error:  # noqa: BLE001 - the refusal of this item, reported there
+            results[position] = _refusal(refused(), error)
     if good:
         with call.within(_call_of([asked[position].call for position, _ in good])):
-            outcomes = await act([value for _, value in good])
-        if len(outcomes) != len(good):
-            raise AssertionError(f"{len(good)} items in, {len(outcomes)} outcomes out")
+            outcomes = await _outcomes(act, [value for _, value in good])
         for (position, _), outcome in zip(good, outcomes, strict=True):
-            results[position] = _refusal(refused(), outcome) if isinstance(outcome, Fault) else render(outcome)
+            results[position] = _result(outcome, render, refused)
     return cast("list[R]", results)
 
 
-def _refusal(result: R, fault: Fault) -> R:
+async def _outcomes(
+    act: Callable[[Sequence[V]], Awaitable[Sequence[O | Exception]]], values: Sequence[V]
+) -> Sequence[O | Exception]:
+    """Give the outcome of each value; an unexpected failure of all at once is narrowed down to the values it is about."""
+    try:
+        outcomes = await act(values)
+    except Fault:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outcomes of these values, reported there
+        if len(values) == 1:
+            return [error]
+        alone = [await _alone(act, value) for value in values]
+        if not any(isinstance(outcome, Exception) for outcome in alone):
+            _report.get()(error)
+        return alone
+    if len(outcomes) != len(values):
+        raise AssertionError(f"{len(values)} items in, {len(outcomes)} outcomes out")
+    return outcomes
+
+
+async def _alone(act: Callable[[Sequence[V]], Awaitable[Sequence[O | Exception]]], value: V) -> O | Exception:
+    try:
+        return (await act([value]))[0]
+    except Exception as error:  # noqa: BLE001 - the outcome of this value
+        return error
+
+
+def _result(outcome: O | Exception, render: Callable[[O], R], refused: Callable[[], R]) -> R:
+    if isinstance(outcome, Exception):
+        return _refusal(refused(), outcome)
+    try:
+        return render(outcome)
+    except Exception as error:  # noqa: BLE001 - the refusal of this item, reported there
+        return _refusal(refused(), error)
+
+
+def _refusal(result: R, error: Exception) -> R:
+    fault = error if isinstance(error, Fault) else InternalError()
+    if fault is not error:
+        _report.get()(error)
     refuse(cast("RefusalMessage", result.refusal), fault)
     return result
 
@@ -141,7 +191,7 @@ class Server:
         self._reflect = reflect
 
     async def start(self, address: str, services: dict[str, Register]) -> int:
-        """Serve `services` (full name → what adds it); give the port. OSError when the address is taken."""
+        """Serve `services` (full name → what adds it); give the port. CannotListen when the address is taken."""
         for register in services.values():
             register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -151,7 +201,7 @@ class Server:
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(
+            raise CannotListen(
                 f"cannot listen on {address}: the port is taken or the address is not this machine's"
             ) from error
         await self._server.start()
@@ -174,7 +224,7 @@ class Server:
 
 
 class _Guard(grpc.aio.ServerInterceptor):
-    """Stands before every unary method of a server."""
+    """Stands before every method of a server that takes one request."""
 
     def __init__(self, log: Logger, metrics: Metrics, tasks: set[asyncio.Task[Any]]) -> None:
         self._log = log
@@ -185,56 +235,94 @@ class _Guard(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None or handler_call_details.method.startswith("/grpc."):
-            return handler
         method = handler_call_details.method
-
-        async def guarded(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            return await self._answer(method, handler, raw, context)
-
+        if handler is None or method.startswith("/grpc."):
+            return handler
         # The bytes are decoded inside, so that a malformed message is the caller's error and not ours.
-        return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
+        if handler.unary_unary is not None:
+
+            async def guarded(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+                return await self._answer(method, handler, raw, context)
+
+            return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
+        if handler.unary_stream is not None:
+
+            async def guarded_stream(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+                async for reply in self._stream(method, handler, raw, context):
+                    yield reply
+
+            return grpc.unary_stream_rpc_method_handler(guarded_stream, None, handler.response_serializer)
+        return handler
 
     async def _answer(self, method: str, handler: Any, raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         started = time.perf_counter()
-        metadata = dict(context.invocation_metadata() or ())
-        now = call.incoming(
-            str(metadata.get("x-request-id", "")),
-            str(metadata.get("traceparent", "")),
-            seconds=context.time_remaining(),
-        )
         code, details, reply = grpc.StatusCode.OK, "", None
-        with call.within(now):
+        with call.within(_call_in(context)):
+            _report.set(lambda error: report(self._log, self._metrics, method, error))
             try:
                 request = handler.request_deserializer(raw)
                 reply = await self._supervised(handler.unary_unary(request, context))
-            except DecodeError:
-                code, details = grpc.StatusCode.INVALID_ARGUMENT, "the message is malformed"
-            except Fault as fault:
-                code, details = status_of(fault), str(fault)
             except asyncio.CancelledError:
                 self._note(method, grpc.StatusCode.CANCELLED, started)
                 raise
-            except Exception:  # noqa: BLE001 - it ends as INTERNAL, logged with its traceback
-                self._log.exception("unexpected failure", method=method)
-                code, details = grpc.StatusCode.INTERNAL, "internal error"
+            except Exception as error:  # noqa: BLE001 - it ends as a status code, and was reported where unexpected
+                code, details = _status(error)
             self._note(method, code, started)
         if code is not grpc.StatusCode.OK:
             await context.abort(code, details)
         return reply
 
+    async def _stream(
+        self, method: str, handler: Any, raw: bytes, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        try:
+            async for reply in handler.unary_stream(handler.request_deserializer(raw), context):
+                yield reply
+        except Exception as error:  # noqa: BLE001 - it ends as a status code
+            if not isinstance(error, (DecodeError, Fault)):
+                report(self._log, self._metrics, method, error)
+            await context.abort(*_status(error))
+
     async def _supervised(self, work: Coroutine[Any, Any, Any]) -> Any:
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(self._reported(work))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    async def _reported(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do the work and report what it did not foresee, whether or not its caller still waits."""
+        try:
+            return await work
+        except Fault:
+            raise
+        except Exception as error:
+            _report.get()(error)
+            raise InternalError from error
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, Fault):
-            self._log.error("a handler failed", error=repr(error))
+        if not task.cancelled():
+            task.exception()  # it was reported; asyncio need not complain that nobody looked
 
     def _note(self, method: str, code: grpc.StatusCode, started: float) -> None:
         took = time.perf_counter() - started
         self._metrics.served.labels(method.rpartition("/")[2], code.name).observe(took)
         self._log.info("rpc", method=method, code=code.name, ms=round(took * 1000, 2))
+
+
+def _call_in(context: grpc.aio.ServicerContext[Any, Any]) -> call.Call:
+    """Give the request that a call belongs to, with the time that it has left."""
+    metadata = dict(context.invocation_metadata() or ())
+    return call.incoming(
+        str(metadata.get("x-request-id", "")),
+        str(metadata.get("traceparent", "")),
+        seconds=context.time_remaining(),
+    )
+
+
+def _status(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """Give the status code that an error is answered with, and a text without anything internal in it."""
+    if isinstance(error, DecodeError):
+        return grpc.StatusCode.INVALID_ARGUMENT, "the message is malformed"
+    fault = error if isinstance(error, Fault) else InternalError()
+    return status_of(fault), str(fault)

@@ -15,10 +15,11 @@ from aiohttp import web as aiohttp_web
 
 from services.chassis import web
 from services.chassis.env import BadSettings, Settings, process_environment
+from services.chassis.failures import reason, report
 from services.chassis.logs import Logger, set_up
 from services.chassis.rpc import Register, Server
 from services.chassis.telemetry import Metrics
-from services.errors import Transient
+from services.errors import Fault, Transient
 
 RunOnce = Callable[[], Awaitable[int]]
 WARM_SECONDS = 5.0
@@ -44,6 +45,7 @@ class Runtime:
     def on_signal(self) -> None:
         """Begin to stop; asked a second time, stop at once."""
         if self.stopping.is_set():
+            self.log.warning("stopped at once, without a drain: asked a second time")
             sys.exit(EXIT_FAILED)
         self.stopping.set()
 
@@ -132,7 +134,11 @@ Role = Callable[[Runtime], Awaitable[None]]
 
 
 def run(service: str, roles: Mapping[str, Role], arguments: Sequence[str] | None = None) -> None:
-    """Run the role that the command line names (the first of `roles` without one), and exit with its code."""
+    """Run the role that the command line names (the first of `roles` without one), and exit with its code.
+
+    Every end that is not asked for says why, on one line of the standard error: 2 for a wrong setting or argument, 1 for
+    anything else. An unexpected error also goes to the log, with its traceback.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     role = given[0] if given else next(iter(roles))
     if len(given) > 1 or role not in roles:
@@ -142,10 +148,13 @@ def run(service: str, roles: Mapping[str, Role], arguments: Sequence[str] | None
     try:
         runtime.log = set_up(service, role, env.get("LOG_LEVEL") or "info")
         uvloop.run(_with_signals(runtime, roles[role]))
-    except (BadSettings, ValueError) as error:
+    except BadSettings as error:
         sys.exit(_complain(service, str(error)))
-    except OSError as error:
-        sys.exit(_complain(service, str(error), code=EXIT_FAILED))
+    except (web.CannotListen, Fault) as error:
+        sys.exit(_complain(service, reason(error), code=EXIT_FAILED))
+    except Exception as error:  # noqa: BLE001 - the end of the process, which says why
+        report(runtime.log, runtime.metrics, role, error)
+        sys.exit(_complain(service, reason(error), code=EXIT_FAILED))
 
 
 async def _with_signals(runtime: Runtime, role: Role) -> None:
@@ -156,24 +165,30 @@ async def _with_signals(runtime: Runtime, role: Role) -> None:
 
 
 def _complain(service: str, what: str, *, code: int = EXIT_USAGE) -> int:
+    """Write what is wrong, each line after the service's name, and give the exit code."""
     for line in what.splitlines():
         sys.stderr.write(f"{service}: {line}\n")
     return code
 
 
-async def repeat(run_once: RunOnce, stopping: asyncio.Event, log: Logger, *, least: float, most: float) -> None:
+async def repeat(
+    run_once: RunOnce, stopping: asyncio.Event, log: Logger, metrics: Metrics, *, least: float, most: float
+) -> None:
     """Call `run_once` until told to stop.
 
-    It returns how much it did: while that is nothing, or a part is away, the pause between calls doubles from `least` to
-    `most` seconds.
+    It returns how much it did. While that is nothing, or it fails, the pause between calls doubles from `least` to `most`
+    seconds. An unexpected failure is reported and does not end the loop: what else the process does goes on, and what
+    one round could not do is tried again in the next.
     """
     pause = least
     while not stopping.is_set():
+        done = 0
         try:
             done = await run_once()
         except Transient as fault:
-            log.warning("will try again", error=str(fault))
-            done = 0
+            log.warning("will try again", error=str(fault), cause=reason(fault.__cause__ or fault))
+        except Exception as error:  # noqa: BLE001 - reported with its traceback and counted
+            report(log, metrics, getattr(run_once, "__qualname__", "worker"), error)
         pause = least if done else min(most, pause * 2)
         if not done:
             await wait(stopping, pause)

@@ -21,6 +21,9 @@ class Metrics:
         self.called = self.histogram(
             "cartwright_call_seconds", "Calls to other parts, by how they ended.", ("dependency", "method", "outcome")
         )
+        self.internal_errors = self.counter(
+            "cartwright_internal_errors_total", "Unexpected failures, each logged with its traceback.", ("where",)
+        )
         self.retries = self.counter("cartwright_retries_total", "Calls sent again.", ("dependency",))
         self.retries_denied = self.counter(
             "cartwright_retries_denied_total", "Calls not sent again: the retry budget was spent.", ("dependency",)

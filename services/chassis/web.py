@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from weakref import WeakKeyDictionary
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from services.chassis.malformed import Runner
@@ -15,6 +16,10 @@ from services.chassis.telemetry import CONTENT_TYPE, Metrics
 Check = Callable[[], Awaitable[str]]
 Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 CHECK_SECONDS = 0.5
+
+
+class CannotListen(OSError):
+    """The port is taken, or the address is not this machine's; `str()` names both."""
 
 
 class Readiness:
@@ -43,6 +48,9 @@ class Readiness:
             return await asyncio.wait_for(check(), CHECK_SECONDS)
         except TimeoutError:
             return "does not answer"
+        except Exception:  # noqa: BLE001 - logged with its traceback; the page still shows the other dependencies
+            structlog.get_logger().exception("a readiness check failed")
+            return "cannot be checked"
 
 
 def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -102,8 +110,12 @@ def _close(response: web.StreamResponse) -> None:
 
 
 async def start(app: web.Application, host: str, port: int, metrics: Metrics, *, drain: float) -> web.AppRunner:
-    """Serve `app`; OSError when the port is taken. `drain`: seconds that requests may take to end at its cleanup."""
+    """Serve `app`, or raise CannotListen. `drain`: seconds that requests may take to end at its cleanup."""
     runner = Runner(app, metrics, handle_signals=False, shutdown_timeout=drain)
     await runner.setup()
-    await web.TCPSite(runner, host, port, reuse_port=False).start()
+    try:
+        await web.TCPSite(runner, host, port, reuse_port=False).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     return runner

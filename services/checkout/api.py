@@ -50,7 +50,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         """Start, join or replay checkouts."""
         conflicts: dict[tuple[int, str], Fault] = {}
 
-        async def act(wanted: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Fault]:
+        async def act(wanted: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Exception]:
             outcomes = await self._checkouts.start(wanted)
             for one, outcome in zip(wanted, outcomes, strict=True):
                 if isinstance(outcome, AnotherRunning | UnknownProducts):
@@ -66,7 +66,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
     async def GetCheckouts(self, request: pb.GetCheckoutsRequest, context: Any) -> pb.GetCheckoutsResponse:
         """Return checkouts to their users."""
 
-        async def act(asked: Sequence[tuple[int, str] | tuple[int, Origin, str]]) -> Sequence[Session | Fault]:
+        async def act(asked: Sequence[tuple[int, str] | tuple[int, Origin, str]]) -> Sequence[Session | Exception]:
             by_id = [one for one in asked if len(one) == 2]  # noqa: PLR2004 - (user, id), or (user, origin, key)
             by_key = [one for one in asked if len(one) == 3]  # noqa: PLR2004
             ids, keys = iter(await self._checkouts.get(by_id)), iter(await self._checkouts.find(by_key))

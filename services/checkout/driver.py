@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.checkout.domain import CartBusy, LostLease, Payment, Reservation, Session, Status
 from services.checkout.saga import Action, Move, after_payment, after_stock, apply, decide
-from services.errors import OutcomeUnknown, Transient
+from services.errors import Fault, InternalError, OutcomeUnknown
 
 Clock = Callable[[], datetime]
 Observe = Callable[[Session], None]
@@ -77,8 +77,10 @@ class Driver:
     async def advance(self, session: Session) -> Session:
         """Drive `session` until it has ended, and return it.
 
-        When a service is unavailable, or an outcome stays unknown, the saga is parked for the recovery worker and the
-        Transient fault is raised. LostLease: another process drives the saga.
+        What stops the saga parks it for the recovery worker, which tries again after a pause that grows, and is raised:
+        a Transient fault where a service is unavailable or an outcome stays unknown, and any other error, since an
+        unexpected failure leaves the outcome as unknown as a lost reply does. LostLease: another process drives the saga,
+        and nothing is parked.
         """
         try:
             while session.status is Status.PROCESSING:
@@ -87,8 +89,10 @@ class Driver:
         except CartBusy as busy:
             await self._sessions.park(session, str(busy), max_pause=busy.retry_after)
             raise
-        except Transient as fault:
-            await self._sessions.park(session, str(fault))
+        except LostLease:
+            raise
+        except Exception as error:
+            await self._sessions.park(session, str(error) if isinstance(error, Fault) else str(InternalError()))
             raise
         return session
 

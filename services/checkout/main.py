@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.chassis import kafka
 from services.chassis.client import Endpoint
+from services.chassis.failures import report
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.chassis.run import Runtime, repeat, run, wait
@@ -19,13 +20,13 @@ from services.checkout.changes import follow
 from services.checkout.claims import Claimer
 from services.checkout.clients import CartClient, InventoryClient, PaymentClient, ProductClient
 from services.checkout.config import Config, MigrateConfig, RecoveryConfig, RelayConfig
-from services.checkout.domain import Session, Status
+from services.checkout.domain import LostLease, Session, Status
 from services.checkout.driver import Driver
 from services.checkout.recovery import Recovery
 from services.checkout.relay import KafkaPublisher, Relay
 from services.checkout.store import PostgresSessions
 from services.checkout.usecases import Checkouts
-from services.errors import Fault, Transient, Unavailable
+from services.errors import InternalError, Transient, Unavailable
 from services.pb.checkout_pb2_grpc import add_CheckoutServiceServicer_to_server
 
 SCHEMA = "checkout"
@@ -39,8 +40,12 @@ async def serve(runtime: Runtime) -> None:
         sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
         claimer, driver, checks = await _driver(stack, runtime, config, sessions, attempts=3)
 
-        def notify(session: Session, fault: Fault) -> None:
-            runtime.log.warning("left to recovery", checkout_id=session.id, step=session.step, error=str(fault))
+        def notify(session: Session, error: Exception) -> None:
+            facts = {"checkout_id": session.id, "step": session.step}
+            if isinstance(error, (Transient, InternalError, LostLease)):
+                runtime.log.warning("left to recovery", **facts, error=str(error))
+            else:
+                report(runtime.log, runtime.metrics, "saga", error, **facts)
 
         checkouts = Checkouts(sessions, claimer, driver.advance, notify=notify)
         renewing = asyncio.create_task(_renew(runtime, config, sessions, checkouts))
@@ -64,7 +69,7 @@ async def recovery(runtime: Runtime) -> None:
         worker = Recovery(sessions, driver.advance, runtime.log, runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
-            await repeat(worker.run_once, stopping, runtime.log, least=0.1, most=0.5)
+            await repeat(worker.run_once, stopping, runtime.log, runtime.metrics, least=0.1, most=0.5)
 
         await runtime.work(config, loop, checks | {"postgres": db.ready})
 
@@ -78,9 +83,14 @@ async def relay(runtime: Runtime) -> None:
 
         async def loop(stopping: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(repeat(worker.run_once, stopping, runtime.log, least=0.01, most=0.25))
-                group.create_task(repeat(worker.sweep, stopping, runtime.log, least=1, most=300))
-            await worker.resign()
+                group.create_task(
+                    repeat(worker.run_once, stopping, runtime.log, runtime.metrics, least=0.01, most=0.25)
+                )
+                group.create_task(repeat(worker.sweep, stopping, runtime.log, runtime.metrics, least=1, most=300))
+            try:
+                await worker.resign()
+            except Transient as fault:
+                runtime.log.warning("the lead was not given up; it runs out by itself", error=str(fault))
             await publisher.close()
 
         await runtime.work(config, loop, {"postgres": db.ready, "kafka": publisher.ready})
@@ -148,6 +158,8 @@ async def _renew(runtime: Runtime, config: Config, sessions: PostgresSessions, c
                 await sessions.renew(driven)
             except Transient as fault:
                 runtime.log.warning("leases were not renewed", error=str(fault))
+            except Exception as error:  # noqa: BLE001 - the next round renews what this one could not
+                report(runtime.log, runtime.metrics, "renew leases", error)
 
 
 if __name__ == "__main__":

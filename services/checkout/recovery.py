@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from services.chassis import call
+from services.chassis.failures import report
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.checkout.domain import LostLease, Session
-from services.errors import Transient
+from services.errors import InternalError, Transient
 
 BATCH = 20
 SAGA_SECONDS = 8.0  # less than a lease: a saga that needs longer is parked and taken over again
@@ -37,6 +38,7 @@ class Recovery:
         self._leases = leases
         self._advance = advance
         self._log = log
+        self._metrics = metrics
         self._taken = metrics.counter("cartwright_sagas_taken_over_total", "Sagas taken over by recovery.")
         self._oldest = metrics.gauge("cartwright_saga_oldest_seconds", "Age of the oldest checkout that has not ended.")
 
@@ -52,7 +54,10 @@ class Recovery:
             self._log.info("taken over", checkout_id=session.id, step=session.step, epoch=session.lease_epoch)
             try:
                 await self._advance(session)
-            except (Transient, LostLease) as fault:
+            except (Transient, InternalError, LostLease) as fault:
                 self._log.warning("not ended yet", checkout_id=session.id, error=str(fault))
+                return False
+            except Exception as error:  # noqa: BLE001 - one saga must not stop the others
+                report(self._log, self._metrics, "recovery", error, checkout_id=session.id, step=session.step)
                 return False
         return True

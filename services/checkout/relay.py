@@ -101,6 +101,10 @@ class KafkaPublisher:
         except kafka.REFUSED_MESSAGE as error:
             failure: Exception = error
             return failure
+        except (KafkaError, TimeoutError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is about this event, and ends in the event's row
+            return error
         return event.id
 
 

@@ -11,7 +11,6 @@ from services.checkout.domain import (
     Claim,
     EmptyCart,
     KeyClaimed,
-    LostLease,
     Origin,
     ResourceRequest,
     Session,
@@ -19,7 +18,7 @@ from services.checkout.domain import (
     UnknownCheckout,
     UnknownProducts,
 )
-from services.errors import Fault, OutcomeUnknown, Transient, Unavailable
+from services.errors import Fault, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
 
@@ -80,7 +79,7 @@ class Checkouts:
         claimer: Claimer,
         advance: Callable[[Session], Coroutine[Any, Any, Session]],
         *,
-        notify: Callable[[Session, Fault], None],
+        notify: Callable[[Session, Exception], None],
     ) -> None:
         self._sessions = sessions
         self._claimer = claimer
@@ -99,7 +98,7 @@ class Checkouts:
         while self._driven:
             await asyncio.wait(self._driven.values())
 
-    async def start(self, requests: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Fault]:
+    async def start(self, requests: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Exception]:
         """Start, join or replay a checkout for each request, each within its own time.
 
         A request of a resource is accepted at once, and not waited for.
@@ -108,13 +107,13 @@ class Checkouts:
         async def one(request: CartRequest | ResourceRequest) -> Started:
             return await (self._start(request) if isinstance(request, CartRequest) else self._accept(request))
 
-        return await asyncio.gather(*(self._fault_as_value(one(request)) for request in requests))
+        return await asyncio.gather(*(self._error_as_value(one(request)) for request in requests))
 
-    async def cancel(self, requests: Sequence[ResourceRequest]) -> Sequence[Session | Fault]:
+    async def cancel(self, requests: Sequence[ResourceRequest]) -> Sequence[Session | Exception]:
         """Cancel what is not yet paid; a key without a checkout gets a tombstone, so that it never buys later."""
-        return await asyncio.gather(*(self._fault_as_value(self._cancel(request)) for request in requests))
+        return await asyncio.gather(*(self._error_as_value(self._cancel(request)) for request in requests))
 
-    async def find(self, keys: Sequence[tuple[int, Origin, str]]) -> Sequence[Session | Fault]:
+    async def find(self, keys: Sequence[tuple[int, Origin, str]]) -> Sequence[Session | Exception]:
         """Return the checkout of each (user id, origin, key), or UnknownCheckout."""
 
         async def one(user_id: int, origin: Origin, key: str) -> Session:
@@ -123,9 +122,9 @@ class Checkouts:
                 raise UnknownCheckout
             return found
 
-        return await asyncio.gather(*(self._fault_as_value(one(*key)) for key in keys))
+        return await asyncio.gather(*(self._error_as_value(one(*key)) for key in keys))
 
-    async def get(self, asked: Sequence[tuple[int, str]]) -> Sequence[Session | Fault]:
+    async def get(self, asked: Sequence[tuple[int, str]]) -> Sequence[Session | Exception]:
         """Return the checkout of each (user id, checkout id); UnknownCheckout also for another user's."""
 
         async def one(user_id: int, checkout_id: str) -> Session:
@@ -134,14 +133,14 @@ class Checkouts:
                 raise UnknownCheckout
             return found[0]
 
-        return await asyncio.gather(*(self._fault_as_value(one(*pair)) for pair in asked))
+        return await asyncio.gather(*(self._error_as_value(one(*pair)) for pair in asked))
 
     @staticmethod
-    async def _fault_as_value(work: Awaitable[V]) -> V | Fault:
+    async def _error_as_value(work: Awaitable[V]) -> V | Exception:
         try:
             return await work
-        except Fault as fault:
-            return fault
+        except Exception as error:  # noqa: BLE001 - an outcome, which the server reports where it is unexpected
+            return error
 
     async def _start(self, request: CartRequest) -> Started:
         ends_at = asyncio.get_running_loop().time() + request.wait
@@ -223,8 +222,8 @@ class Checkouts:
         """Drive a saga; what stops it is reported to `notify`, and recovery goes on with it."""
         try:
             return await self._advance(session)
-        except (Transient, LostLease) as fault:
-            self._notify(session, fault)
+        except Exception as error:  # noqa: BLE001 - `notify` reports it where it is unexpected
+            self._notify(session, error)
             return None
 
     async def _ended(self, session: Session, ends_at: float) -> Session:

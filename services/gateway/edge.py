@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from services import errors
 from services.chassis import call
+from services.chassis.failures import report
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.chassis.web import json_response
@@ -29,6 +30,7 @@ _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
     (errors.Invalid, 400),
     (errors.NotFound, 404),
     (errors.Conflict, 409),
+    (errors.InternalError, 500),
     (errors.Transient, 503),
 )
 
@@ -41,7 +43,10 @@ def answer(fault: errors.Fault) -> web.Response:
         headers["Retry-After"] = str(max(1, math.ceil(fault.retry_after)))
     if isinstance(fault, Unauthenticated):
         headers["WWW-Authenticate"] = fault.challenge
-    return json_response({"error": str(fault) or "unavailable"}, status=status, headers=headers)
+    body = {"error": str(fault) or "unavailable"}
+    if isinstance(fault, errors.InternalError):
+        body["request_id"] = call.current().request_id  # what to tell us, so that the failure can be found in the logs
+    return json_response(body, status=status, headers=headers)
 
 
 def edge(user_of: UserOf, log: Logger, metrics: Metrics, origins: frozenset[str] = frozenset()) -> Middleware:
@@ -56,7 +61,11 @@ def edge(user_of: UserOf, log: Logger, metrics: Metrics, origins: frozenset[str]
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "unknown"
         with call.within(now):
-            response = cors.preflight(request) or await _answered(request, handler, user_of, log)
+            try:
+                response = cors.preflight(request) or await _answered(request, handler, user_of)
+            except Exception as error:  # noqa: BLE001 - it ends as 500, logged with its traceback and counted
+                report(log, metrics, f"{request.method if resource else 'ANY'} {route}", error)
+                response = answer(errors.InternalError())
             cors.let_read(request, response)
             took = time.perf_counter() - started
             response.headers["X-Request-Id"] = now.request_id
@@ -77,7 +86,7 @@ def edge(user_of: UserOf, log: Logger, metrics: Metrics, origins: frozenset[str]
     return around
 
 
-async def _answered(request: web.Request, handler: Handler, user_of: UserOf, log: Logger) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler, user_of: UserOf) -> web.StreamResponse:
     try:
         check_single(request.headers)
         if request.path.startswith("/api/"):
@@ -93,9 +102,6 @@ async def _answered(request: web.Request, handler: Handler, user_of: UserOf, log
         return json_response({"error": "the client has gone"}, status=CLIENT_GONE)
     except web.HTTPException as error:
         return _http_answer(error)
-    except Exception:
-        log.exception("unexpected failure", path=request.path)
-        return json_response({"error": "internal error"}, status=500)
 
 
 def _http_answer(error: web.HTTPException) -> web.Response:

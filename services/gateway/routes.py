@@ -8,7 +8,7 @@ from aiohttp import web
 
 from services.chassis.client import outcomes
 from services.chassis.web import json_response
-from services.errors import Conflict, Fault, OutcomeUnknown, Unavailable
+from services.errors import Conflict, Fault, InternalError, OutcomeUnknown, Unavailable
 from services.gateway import bodies, docs, views
 from services.gateway.clients import Services
 from services.gateway.edge import USER, answer
@@ -91,10 +91,13 @@ class Routes:
         try:
             result = await self._services.start_checkout(request[USER], key)
             outcome = outcomes([result], lambda good: good.answer, expected=1)[0]
-            if isinstance(outcome, OutcomeUnknown):
+            if isinstance(outcome, (OutcomeUnknown, InternalError)):
                 raise outcome
         except OutcomeUnknown as fault:
             raise Unavailable("the outcome is not known yet; repeat the request with the same key") from fault
+        except InternalError as fault:
+            text = "internal error; whether it was bought is not known yet: repeat the request with the same key"
+            raise InternalError(text) from fault
         if isinstance(outcome, Fault):
             return _refused(outcome, result)
         return _started(outcome)

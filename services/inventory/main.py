@@ -42,7 +42,7 @@ async def sweep(runtime: Runtime) -> None:
         pause = max(0.2, min(SWEEP_SECONDS, config.reservation_ttl / 4))
 
         async def loop(stopping: asyncio.Event) -> None:
-            await repeat(worker.run_once, stopping, runtime.log, least=pause, most=pause)
+            await repeat(worker.run_once, stopping, runtime.log, runtime.metrics, least=pause, most=pause)
 
         await runtime.work(config, loop, {"postgres": db.ready})
 

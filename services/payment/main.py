@@ -56,10 +56,10 @@ async def resolve(runtime: Runtime) -> None:
     config = ResolverConfig.from_env(runtime.env)
     async with AsyncExitStack() as stack:
         processor, payments, checks = await _processor(stack, runtime, config)
-        worker = Resolver(payments, processor.resolve, runtime.metrics)
+        worker = Resolver(payments, processor.resolve, runtime.log, runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
-            await repeat(worker.run_once, stopping, runtime.log, least=0.5, most=2)
+            await repeat(worker.run_once, stopping, runtime.log, runtime.metrics, least=0.5, most=2)
 
         await runtime.work(config, loop, checks)
 

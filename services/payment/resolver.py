@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from services.chassis import call
+from services.chassis.failures import report
+from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.payment.domain import Payment, State
 
@@ -26,10 +28,16 @@ class Resolver:
     """The resolver worker."""
 
     def __init__(
-        self, payments: UndecidedPayments, resolve: Callable[[Payment], Awaitable[Payment]], metrics: Metrics
+        self,
+        payments: UndecidedPayments,
+        resolve: Callable[[Payment], Awaitable[Payment]],
+        log: Logger,
+        metrics: Metrics,
     ) -> None:
         self._payments = payments
         self._resolve = resolve
+        self._log = log
+        self._metrics = metrics
         self._resolved = metrics.counter(
             "cartwright_payments_resolved_total", "Payments that got an outcome after having been left without one."
         )
@@ -42,7 +50,14 @@ class Resolver:
         self._oldest.set(await self._payments.oldest_undecided_seconds())
         with call.within(call.incoming("", "", seconds=ASK_SECONDS)):
             payments = await self._payments.take_undecided(BATCH)
-            answers = await asyncio.gather(*(self._resolve(payment) for payment in payments))
-        resolved = sum(payment.state is not State.INTENT for payment in answers)
+            resolved = sum(await asyncio.gather(*(self._resolved_now(payment) for payment in payments)))
         self._resolved.inc(resolved)
         return resolved
+
+    async def _resolved_now(self, payment: Payment) -> bool:
+        """Whether a payment has an outcome now. An error leaves it undecided, and does not stop the others."""
+        try:
+            return (await self._resolve(payment)).state is not State.INTENT
+        except Exception as error:  # noqa: BLE001 - reported; its next turn comes after a pause that grows
+            report(self._log, self._metrics, "resolver", error, checkout_id=payment.checkout_id)
+            return False

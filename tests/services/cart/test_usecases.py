@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime
 
+import grpc
 import pytest
 
+from services.cart.clients import ProductClient
 from services.cart.domain import BadPurchase, BadQuantity, Cart, Purchase, add
-from services.cart.usecases import CartService, ListedProduct
-from services.errors import OutcomeUnknown, Unavailable
+from services.cart.usecases import CartService, ListedProduct, each
+from services.errors import InternalError, OutcomeUnknown, Unavailable
+from services.pb import product_pb2 as pb
 
 
 class LateCarts:
@@ -145,3 +148,48 @@ def test_a_purchase_never_adds():
     """A purchase of a negative quantity is refused."""
     with pytest.raises(BadPurchase):
         Purchase("c1", (("line", -1),))
+
+
+@pytest.mark.parametrize("error", [InternalError(), ZeroDivisionError()])
+async def test_a_write_that_fails_unexpectedly_keeps_readers_off(book, late, seen, monkeypatch, error):
+    """Nobody knows whether such a write is there, so its token is left to run out, and readers go to the document."""
+
+    async def fail(before, after):
+        raise error
+
+    monkeypatch.setattr(late, "replace", fail)
+    with pytest.raises(type(error)):
+        await book.add(1, 1, 1)
+    assert seen.writing == ["token"]
+
+
+async def test_one_users_unexpected_failure_is_their_own():
+    """Of several carts asked for at once, the one that fails unexpectedly is an outcome beside the others."""
+
+    async def cart(number):
+        return 1 / number
+
+    one, failed, three = await each([cart(1), cart(0), cart(4)])
+    assert (one, type(failed), three) == (1.0, ZeroDivisionError, 0.25)
+
+
+async def test_a_catalogue_that_fails_unexpectedly_is_not_hammered(monkeypatch):
+    """While the product service fails, the last list is shown, and it is asked once a second, not by every reader."""
+    asked = []
+
+    class End:
+        channel = grpc.aio.insecure_channel("127.0.0.1:1")
+
+        async def send(self, method, request, *, within):
+            asked.append(method)
+            if len(asked) > 1:
+                raise InternalError
+            return pb.ListProductsResponse(products=[pb.Product(id=2**31, name="Laptop", price_minor=100)])
+
+    client = ProductClient(End())
+    first = await client.products()
+    client._asked_at = float("-inf")  # a second later
+    for _ in range(5):
+        assert await client.products() == first
+    assert len(asked) == 2
+    await End.channel.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from services.checkout.domain import LostLease, Payment, Reason, Reservation, Status, Step
-from services.errors import OutcomeUnknown, Unavailable
+from services.errors import InternalError, Invalid, OutcomeUnknown, Unavailable
 
 
 class LostReply:
@@ -60,6 +60,18 @@ async def test_a_part_that_is_away_parks_the_saga(sessions, session, new_driver,
         await new_driver(sessions).advance(session)
     parked = await sessions.load(session.id)
     assert (parked.step, parked.status, parked.attempts) == (Step.PAYING, Status.PROCESSING, 1)
+
+
+@pytest.mark.parametrize("error", [InternalError(), Invalid("another payment"), ZeroDivisionError("secret")])
+async def test_an_unexpected_failure_is_an_unknown_outcome(sessions, session, table, new_driver, payments, error):
+    """A charge that fails unexpectedly is neither paid nor refused: it is sent once, and the saga is parked where it is."""
+    payments.faults["k"] = error
+    with pytest.raises(type(error)):
+        await new_driver(sessions).advance(session)
+    parked = await sessions.load(session.id)
+    assert (parked.step, parked.status, parked.attempts, payments.charged) == (Step.PAYING, Status.PROCESSING, 1, ["k"])
+    assert "secret" not in await table.error(session.id)
+    assert (await new_driver(sessions).advance(parked)).status is Status.COMPLETED
 
 
 async def test_an_undecided_payment_is_asked_again(sessions, session, new_driver, payments):

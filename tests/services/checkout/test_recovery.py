@@ -9,7 +9,7 @@ from services.chassis.telemetry import Metrics
 from services.checkout.domain import LostLease, Reason, Status, Step
 from services.checkout.recovery import Recovery
 from services.checkout.saga import Move, apply
-from services.errors import OutcomeUnknown, Unavailable
+from services.errors import InternalError, Invalid, OutcomeUnknown, Unavailable
 
 HOUR = 3600.0
 
@@ -72,14 +72,33 @@ async def test_what_is_driven_or_parked_for_later_is_left_alone(worker, table, l
         assert (now.step, now.lease_epoch) == (session.step, session.lease_epoch)
 
 
-@pytest.mark.parametrize("fault", [Unavailable("payment is away"), OutcomeUnknown("no answer"), LostLease("x")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Unavailable("payment is away"),
+        OutcomeUnknown("no answer"),
+        LostLease("x"),
+        InternalError(),
+        Invalid("another payment"),
+        ZeroDivisionError("secret"),
+    ],
+)
 async def test_one_that_does_not_end_does_not_hold_up_the_others(worker, table, left_behind, payments, fault):
-    """A part that is away or a lease that is lost is no error of the worker: the others end, and it goes on."""
+    """Whatever stops one saga, an unexpected failure too, is no end of the worker: the others end, and it goes on."""
     stuck, other = await left_behind("stuck"), await left_behind("other-one")
     payments.faults["stuck"] = fault
     assert await worker.run_once() == 1
     assert (await table.sessions().load(stuck.id)).step is Step.PAYING
     assert (await table.sessions().load(other.id)).status is Status.COMPLETED
+
+
+async def test_an_unexpected_failure_of_a_saga_is_counted(worker, left_behind, payments, metrics):
+    """What fails unexpectedly in recovery is counted as a failure of ours; what a part answered is counted there."""
+    for key, error in (("one", InternalError()), ("another", ZeroDivisionError())):
+        payments.faults[key] = error
+        await left_behind(key)
+    assert await worker.run_once() == 0
+    assert metrics.registry.get_sample_value("cartwright_internal_errors_total", {"where": "recovery"}) == 1
 
 
 async def test_one_that_met_a_fault_is_tried_again_later(worker, table, left_behind, payments):

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from yarl import URL
 
-from services.errors import Unavailable
+from services.errors import OutcomeUnknown, Unavailable
 from services.gateway import bodies, views
 from services.pb import cart_pb2, checkout_pb2
 
@@ -26,6 +26,10 @@ ROUTES = [
     ("GET", "/api/v1/orders"),
     ("GET", f"/api/v1/orders/{ORDER_ID}"),
 ]
+METHODS = (
+    "ListProducts", "GetProducts", "GetCarts", "AddItems", "SetQuantities", "RemoveItems", "ClearCarts",
+    "StartCheckouts", "GetCheckouts", "ListOrders", "GetOrders",
+)  # fmt: skip
 WITH_BODY = [route for route in ROUTES if route[0] in {"POST", "PUT"}]
 BAD_BODIES = [
     b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"[" * 8000, b'{"a":' * 2000, b'{"quantity": NaN}',
@@ -240,8 +244,7 @@ async def test_a_strange_id_is_the_callers_error(gateway, path, text):
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_a_part_that_is_away_is_503(gateway, backend, method, path):
     """While a part is away the answer is 503, with when to try again."""
-    for name in ("ListProducts", "GetProducts", "GetCarts", "AddItems", "SetQuantities", "RemoveItems", "ClearCarts",
-                 "StartCheckouts", "GetCheckouts", "ListOrders", "GetOrders"):  # fmt: skip
+    for name in METHODS:
         backend.broken[name] = Unavailable("away")
     body = {"POST": {"product_id": 1, "quantity": 1}, "PUT": {"quantity": 1}}.get(method)
     if path == "/api/v1/checkout":
@@ -254,14 +257,45 @@ async def test_a_part_that_is_away_is_503(gateway, backend, method, path):
 
 async def test_an_unknown_outcome_of_a_checkout_asks_for_the_same_key(gateway, backend):
     """When nobody knows whether it was bought, the shopper is told to repeat with the same key."""
-    backend.broken["StartCheckouts"] = RuntimeError("secret")
-    response = await gateway.client.post("/api/v1/checkout", json={"idempotency_key": "k"})
-    assert response.status == 503
-    assert int(response.headers["Retry-After"]) >= 1
-    assert "same key" in (await response.json())["error"]
+    for error, status in ((OutcomeUnknown("no answer"), 503), (RuntimeError("secret"), 500)):
+        backend.broken["StartCheckouts"] = error
+        response = await gateway.client.post("/api/v1/checkout", json={"idempotency_key": "k"})
+        assert response.status == status
+        assert ("Retry-After" in response.headers) == (status == 503)
+        assert "same key" in (await response.json())["error"]
 
 
-async def test_nothing_internal_is_shown(gateway, backend):
-    """An error inside a service is never shown to the shopper."""
-    backend.broken["GetCarts"] = RuntimeError("secret at 10.0.0.1")
-    assert "secret" not in await (await gateway.client.get("/api/v1/cart")).text()
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_an_unexpected_failure_is_500_with_the_request_id(gateway, backend, method, path):
+    """What fails unexpectedly in a service is 500 with the request's id, shows nothing internal, and is not repeated."""
+    for name in METHODS:
+        backend.broken[name] = RuntimeError("secret at 10.0.0.1")
+    body = {"POST": {"product_id": 1, "quantity": 1}, "PUT": {"quantity": 1}}.get(method)
+    if path == "/api/v1/checkout":
+        body = {"idempotency_key": "k"}
+    response = await gateway.client.request(method, path, json=body, headers={"X-Request-Id": "r-1"})
+    answer = await response.json()
+    assert (response.status, answer.pop("request_id"), set(answer)) == (500, "r-1", {"error"})
+    assert "secret" not in answer["error"]
+    assert len(backend.asked) == 1
+
+
+async def test_a_failure_of_the_gateway_itself_is_500_with_the_request_id(gateway, monkeypatch):
+    """What fails unexpectedly in the gateway is 500 with the request's id, and counted by its route."""
+    monkeypatch.setattr(views, "cart", lambda _: 1 / 0)
+    response = await gateway.client.get("/api/v1/cart", headers={"X-Request-Id": "r-1"})
+    assert (response.status, await response.json()) == (500, {"error": "internal error", "request_id": "r-1"})
+    counted = gateway.metrics.registry.get_sample_value
+    assert counted("cartwright_internal_errors_total", {"where": "GET /api/v1/cart"}) == 1
+
+
+async def test_one_users_failing_request_fails_alone(gateway, backend, monkeypatch):
+    """However often one user's request fails unexpectedly, other users are served, and no breaker opens."""
+    cart = backend._cart
+    monkeypatch.setattr(backend, "_cart", lambda user_id: 1 / 0 if user_id == 2 else cart(user_id))
+    for _ in range(40):
+        assert (await gateway.client.get("/api/v1/cart", headers={"X-User-Id": "2"})).status == 500
+    assert (await gateway.client.get("/api/v1/cart", headers={"X-User-Id": "3"})).status == 200
+    counted = gateway.metrics.registry.get_sample_value
+    assert counted("cartwright_breaker_opened_total", {"dependency": "cart"}) == 0
+    assert counted("cartwright_retries_total", {"dependency": "cart"}) == 0

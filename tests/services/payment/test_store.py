@@ -4,6 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
+import structlog
 
 from services.chassis.telemetry import Metrics
 from services.errors import Invalid, OutcomeUnknown
@@ -27,9 +28,20 @@ async def test_resolver_brings_undecided_payments_to_an_outcome(processor, real_
     bank.mood |= {"a": "drop", "b": OutcomeUnknown("no answer")}
     await processor.charge([REQUEST, ChargeRequest("b", 1, 100, "USD")])
     bank.mood["b"] = Invalid("another charge")
-    resolver = Resolver(real_payments, processor.resolve, Metrics())
+    resolver = Resolver(real_payments, processor.resolve, structlog.get_logger(), Metrics())
     assert [await resolver.run_once(), await resolver.run_once(), await resolver.run_once()] == [1, 1, 0]
     assert {state for state, _ in bank.ledger.values()} == {State.CAPTURED}
+
+
+async def test_a_payment_that_fails_unexpectedly_does_not_stop_the_resolver(processor, real_payments, bank):
+    """One payment's unexpected failure leaves it undecided and is counted; the others get their outcomes."""
+    bank.mood |= {"a": "drop", "b": OutcomeUnknown("no answer")}
+    await processor.charge([REQUEST, ChargeRequest("b", 1, 100, "USD")])
+    bank.mood["b"] = ZeroDivisionError("secret")
+    metrics = Metrics()
+    resolver = Resolver(real_payments, processor.resolve, structlog.get_logger(), metrics)
+    assert [await resolver.run_once(), await resolver.run_once()] == [1, 1]
+    assert metrics.registry.get_sample_value("cartwright_internal_errors_total", {"where": "resolver"}) == 1
 
 
 async def test_resolver_waits_until_a_payment_is_due(db, bank):

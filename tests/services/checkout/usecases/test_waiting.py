@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.checkout.domain import LostLease, Status
-from services.errors import OutcomeUnknown, Unavailable
+from services.errors import InternalError, OutcomeUnknown, Unavailable
 from tests.services.checkout.shop import SHORT
 
 
@@ -44,9 +44,12 @@ async def test_a_saga_that_another_drives_is_waited_for(buy, new_process, saga):
     assert (await joined).session.status is Status.COMPLETED
 
 
-@pytest.mark.parametrize("fault", [Unavailable("payment is away"), OutcomeUnknown("no answer"), LostLease("x")])
+@pytest.mark.parametrize(
+    "fault",
+    [Unavailable("payment is away"), OutcomeUnknown("no answer"), LostLease("x"), InternalError(), ValueError()],
+)
 async def test_what_stops_a_saga_is_no_refusal(buy, saga, stopped, fault):
-    """A part that is away or a lease that is lost is stopped to the operators; the shopper hears that it runs."""
+    """Whatever stops a saga, an unexpected failure too, is reported to the operators; the shopper is told that it runs."""
     saga.fault = fault
     started = await buy(wait=SHORT)
     assert started.session.status is Status.PROCESSING
