@@ -10,6 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from services.chassis.failures import reason
+from services.errors import Unavailable
+
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -27,14 +30,17 @@ async def migrate(url: str, *, schema: str, folder: Path) -> list[str]:
     """Create the database, role and schema if they are missing, apply the new migrations of `folder`, and return their names.
 
     The user of `url` needs the rights to do so. The role has only the rights that migrations grant it. BadMigration if a
-    migration is invalid, errors of asyncpg if PostgreSQL refuses one.
+    migration is invalid, Unavailable if the database cannot be reached, errors of asyncpg if PostgreSQL refuses one.
     """
     if not _IDENTIFIER.fullmatch(schema):
         raise BadMigration(f"{schema!r} is not a schema name: it must match {_IDENTIFIER.pattern}")
     files = sorted(folder.glob("*.sql"))  # noqa: ASYNC240 - once, before anything is served
     if invalid := [file.name for file in files if not _NAME.fullmatch(file.name)]:
         raise BadMigration(f"migrations must be named NNNN_what.sql: {', '.join(invalid)}")
-    connection = await _connect(url)
+    try:
+        connection = await _connect(url)
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+        raise Unavailable(f"the database cannot be reached ({reason(error)})") from error
     try:
         # One lock for all schemas: they share roles and the settings of the database.
         await connection.execute("SELECT pg_advisory_lock(hashtext('cartwright migrations'))")

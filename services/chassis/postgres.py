@@ -1,16 +1,18 @@
 """PostgreSQL for any service: a pool under the service's own role, short transactions, and errors that say what happened.
 
 An error on COMMIT means "unknown", never "no". A connection whose statement timed out or was cancelled is closed, not
-returned to the pool, so that nobody reads another's reply.
+returned to the pool, so that nobody reads another's reply. What happens to a connection after its work is decided changes
+nothing about the decision.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Self, TypeAlias
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
 from services.chassis import call
 from services.errors import OutcomeUnknown, Unavailable
@@ -40,10 +42,12 @@ _NOT_DONE = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientResourcesError,  # no disk, no memory, too many connections
     asyncpg.CannotConnectNowError,
+    asyncpg.InvalidCachedStatementError,  # a migration changed a table that the connection had prepared a statement for
 )
 _CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a reply that the driver cannot make sense of, or that was cut off
     asyncpg.OperatorInterventionError,
     OSError,
     TimeoutError,
@@ -92,8 +96,8 @@ class Postgres:
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), 5)
-            except TimeoutError:
-                self._pool.terminate()
+            except (*_CONNECTION_LOST, asyncpg.PostgresError):
+                self._pool.terminate()  # nothing is under way any more, so there is nothing to tell
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -101,7 +105,7 @@ class Postgres:
             raise AssertionError("the pool is not open")
         try:
             connection = await self._pool.acquire(timeout=_seconds(ACQUIRE_SECONDS))
-        except (*_CONNECTION_LOST, *_NOT_DONE) as error:
+        except (*_CONNECTION_LOST, asyncpg.PostgresError) as error:  # also a refused login: no statement was sent
             raise Unavailable("the database is unavailable") from error
         healthy = False
         try:
@@ -111,9 +115,19 @@ class Postgres:
             healthy = not isinstance(error, asyncpg.PostgresConnectionError)
             raise
         finally:
+            await self._release(self._pool, connection, healthy=healthy)
+
+    @staticmethod
+    async def _release(pool: "asyncpg.Pool[asyncpg.Record]", connection: Connection, *, healthy: bool) -> None:
+        """Return a connection to the pool, which resets it in a round trip of its own.
+
+        The work is decided by then, perhaps committed, so a reset that fails must not be taken for a failure of the work.
+        asyncpg closes a connection that it cannot reset, and the pool makes another.
+        """
+        with suppress(*_CONNECTION_LOST, asyncpg.PostgresError):
             if not healthy:
                 connection.terminate()
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """Run one statement in a transaction of its own and give its rows.
@@ -139,8 +153,7 @@ class Postgres:
                 with _translated(lost=Unavailable):
                     yield connection
             except BaseException:
-                if not connection.is_closed():
-                    await transaction.rollback()
+                await _roll_back(connection, transaction)
                 raise
             finally:
                 _in_transaction.reset(token)
@@ -154,6 +167,16 @@ class Postgres:
         except (Unavailable, OutcomeUnknown) as fault:
             return str(fault)
         return "ok"
+
+
+async def _roll_back(connection: Connection, transaction: Transaction) -> None:
+    """Roll back, by closing the connection where there is no other way; the error that led here stays the one to tell."""
+    if connection.is_closed():
+        return
+    try:
+        await transaction.rollback()
+    except (*_CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()
 
 
 @contextmanager

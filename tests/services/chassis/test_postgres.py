@@ -1,0 +1,129 @@
+"""What happens to a connection after its work is decided changes nothing about the decision; no driver's error gets out."""
+
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from services.chassis.env import process_environment
+from services.chassis.postgres import Postgres
+from services.errors import OutcomeUnknown, Unavailable
+
+pytestmark = pytest.mark.real
+MADE = "CREATE TABLE IF NOT EXISTS public.chassis_tests (n bigint)"
+
+
+@pytest.fixture(scope="session")
+def url(request):
+    """The PostgreSQL that POSTGRES_URL names, or else the platform's own; a database that every one has."""
+    given = process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
+    return urlsplit(given)._replace(path="/postgres").geturl()
+
+
+@pytest.fixture
+async def db(url):
+    """A pool of one connection, so that a connection that is not given back is missed at once."""
+    async with Postgres(url, role="postgres", schema="public", size=1) as db:
+        await db.fetch(MADE)
+        await db.fetch("TRUNCATE public.chassis_tests")
+        yield db
+
+
+LOST = [
+    TimeoutError(),
+    OSError("reset"),
+    asyncpg.ConnectionDoesNotExistError("gone"),
+    asyncpg.InterfaceError("closed"),
+    asyncpg.InternalClientError("cut off"),
+    asyncpg.AdminShutdownError("going down"),
+    asyncpg.InsufficientResourcesError("no memory"),
+]
+
+
+@pytest.fixture(params=LOST, ids=lambda error: type(error).__name__)
+def bad_reset(request, monkeypatch):
+    """Have the round trip fail with which asyncpg resets a connection before it goes back to the pool."""
+
+    async def fail(*_, **__):
+        raise request.param
+
+    return lambda: monkeypatch.setattr(asyncpg.Connection, "reset", fail)
+
+
+async def test_a_statement_that_was_done_stays_done(db, bad_reset):
+    """A connection that cannot be reset after a statement takes nothing from its result, and is replaced."""
+    bad_reset()
+    for number in range(3):
+        rows = await db.fetch("INSERT INTO chassis_tests VALUES ($1) RETURNING n", number)
+        assert rows[0]["n"] == number
+    assert len(await db.fetch("SELECT * FROM chassis_tests")) == 3
+
+
+async def test_a_transaction_that_was_committed_stays_committed(db, bad_reset):
+    """A connection that cannot be reset after a COMMIT is no reason to say that the transaction failed."""
+    bad_reset()
+    for number in range(3):
+        async with db.transaction() as connection:
+            await connection.execute("INSERT INTO chassis_tests VALUES ($1)", number)
+    assert len(await db.fetch("SELECT * FROM chassis_tests")) == 3
+
+
+async def test_an_error_of_the_work_is_not_hidden_by_that_of_the_reset(db, bad_reset):
+    """Where the work fails and the connection cannot be reset either, the caller hears of the work."""
+    bad_reset()
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the work is a block
+        async with db.transaction() as connection:
+            await connection.execute("INSERT INTO chassis_tests VALUES (1)")
+            raise ZeroDivisionError
+    assert await db.fetch("SELECT * FROM chassis_tests") == []
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+async def test_an_error_of_the_work_is_not_hidden_by_that_of_the_rollback(db, monkeypatch, error):
+    """A rollback that fails closes the connection, which rolls back too; the caller hears why it came to that."""
+
+    async def fail(_):
+        raise error
+
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the work is a block
+        async with db.transaction() as connection:
+            await connection.execute("INSERT INTO chassis_tests VALUES (1)")
+            monkeypatch.setattr(asyncpg.transaction.Transaction, "rollback", fail)
+            raise ZeroDivisionError
+    assert await db.fetch("SELECT * FROM chassis_tests") == []
+
+
+async def test_a_reply_that_makes_no_sense_is_a_lost_one(db, monkeypatch):
+    """A reply that the driver cannot read leaves the outcome of a statement unknown, and undoes a transaction."""
+
+    async def fail(*_, **__):
+        raise asyncpg.ProtocolError("unexpected message")
+
+    monkeypatch.setattr(asyncpg.Connection, "fetch", fail)
+    with pytest.raises(OutcomeUnknown):
+        await db.fetch("SELECT 1")
+    with pytest.raises(Unavailable):
+        async with db.transaction() as connection:
+            await connection.fetch("SELECT 1")
+
+
+async def test_what_is_wrong_with_one_value_is_no_outage(db):
+    """A value that PostgreSQL or its driver refuses is an error of that statement; the connection and others go on."""
+    for value, error in ((2**63, asyncpg.DataError), ("a\x00b", asyncpg.DataError)):
+        kind = "bigint" if isinstance(value, int) else "text"
+        with pytest.raises(error):
+            await db.fetch(f"SELECT $1::{kind}", value)
+    assert (await db.fetch("SELECT 1 AS n"))[0]["n"] == 1
+
+
+@pytest.mark.parametrize("changed", [{"path": "/no_such_database"}, {"role": "no_such_role"}, {"port": 1}])
+async def test_a_database_that_lets_nobody_in_is_unavailable(url, changed):
+    """Whatever keeps a connection from being made, nothing was sent, and the caller hears just that."""
+    role = changed.pop("role", "postgres")
+    where = urlsplit(url)
+    if "port" in changed:
+        changed = {"netloc": "postgres@127.0.0.1:1"}
+    async with Postgres(where._replace(**changed).geturl(), role=role, schema="public") as db:
+        with pytest.raises(Unavailable):
+            await db.fetch("SELECT 1")
+        assert await db.ready() == "the database is unavailable"
