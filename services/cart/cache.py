@@ -115,7 +115,7 @@ class RedisCache:
         return token
 
     async def end_write(self, user_id: int, token: str) -> None:
-        """Let readers in again, on no value; where the cache does not take it, it is told until it does."""
+        """Let readers in again, on no value. Where Redis does not answer, the deletion is repeated in the background."""
         if not await self._run(user_id, "end", token):
             await self.forget(user_id)
 

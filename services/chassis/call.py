@@ -48,7 +48,7 @@ def within(call: Call) -> Iterator[Call]:
 
 
 def incoming(request_id: str, traceparent: str, *, seconds: float | None) -> Call:
-    """Take over what a caller sent: ids that are not well formed are replaced, never logged as they came."""
+    """Give the request as its caller described it. An id that is not well formed is replaced, and never logged."""
     return Call(
         request_id=request_id if _REQUEST_ID.fullmatch(request_id) else new_request_id(),
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else new_traceparent(),

@@ -41,7 +41,7 @@ class Endpoint:
     """One remote service: its channel, its breaker and its metrics."""
 
     def __init__(self, name: str, address: str, metrics: Metrics, *, tls: bool = False) -> None:
-        """Take where it is; `tls` for one beyond our network, whose certificate a usual authority has signed."""
+        """Connect to `address`; with `tls` for a service outside our network, by the certificate authorities of this machine."""
         self.name = name
         self.channel = (
             grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)

@@ -49,11 +49,12 @@ class Settings(BaseSettings):
     grpc_port: Port = 0
     grpc_reflection: bool = True
     grpc_max_connection_age: Seconds = 10.0
-    """How old a gRPC connection may become, give or take a tenth. Its end fails no call: the client connects again, and finds
-    new replicas by it. 0: any age. The default leaves time for stale DNS within the 30 s after which a new replica has its
-    share."""
+    """How old a gRPC connection may become, give or take a tenth. Its end fails no call: the client connects again, and then
+    finds new replicas. The default leaves time for stale DNS within the 30 s after which a new replica has its share. 0 means
+    no limit."""
     http_max_connection_age: Seconds = 10.0
-    """How old a keep-alive connection to the REST interface may become; half of that at least. 0: any age."""
+    """How old a keep-alive connection to the REST interface may become; each one ends between half of it and all of it. 0 means
+    no limit."""
     drain_delay: Seconds = 5.0
     """How long a process goes on serving after SIGTERM: endpoints are removed asynchronously to it."""
     drain_timeout: Seconds = 20.0

@@ -75,7 +75,7 @@ class Postgres:
     """A pool of connections that act as one role."""
 
     def __init__(self, url: str, *, role: str, schema: str, size: int = 10) -> None:
-        """Take the database's URL, the role to act as, the schema that unqualified names mean, and the pool's size."""
+        """Connect to `url` as `role`; unqualified names mean `schema`; the pool holds at most `size` connections."""
         self._url = url
         self._size = size
         self._settings = _SETTINGS | {"role": role, "search_path": schema, "application_name": role}

@@ -111,7 +111,7 @@ class RetryBudget:
         self._tokens = min(self._most, self._tokens + self._ratio)
 
     def spend(self) -> bool:
-        """Take a retry out of the budget; False where none is left."""
+        """Use one retry of the budget; False where none is left."""
         if self._tokens < 1:
             return False
         self._tokens -= 1

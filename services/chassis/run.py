@@ -174,7 +174,7 @@ def _complain(service: str, what: str, *, code: int = EXIT_USAGE) -> int:
 async def repeat(
     run_once: RunOnce, stopping: asyncio.Event, log: Logger, metrics: Metrics, *, least: float, most: float
 ) -> None:
-    """Call `run_once` until told to stop.
+    """Call `run_once` until `stopping` is set.
 
     It returns how much it did. While that is nothing, or it fails, the pause between calls doubles from `least` to `most`
     seconds. An unexpected failure is reported and does not end the loop: what else the process does goes on, and what
@@ -195,7 +195,7 @@ async def repeat(
 
 
 async def wait(stopping: asyncio.Event, seconds: float) -> None:
-    """Wait that long, or until told to stop."""
+    """Wait so many seconds, or until `stopping` is set."""
     try:
         await asyncio.wait_for(stopping.wait(), seconds)
     except TimeoutError:

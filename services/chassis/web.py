@@ -75,7 +75,7 @@ def health_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
 
 
 def close_when_draining(readiness: Readiness) -> Prepare:
-    """Give what ends a client's connection with its answer while draining: its next request then meets another replica."""
+    """Return a hook that closes a client's connection after each answer while draining, so that it connects to another replica."""
 
     async def prepare(_: web.Request, response: web.StreamResponse) -> None:
         if readiness.state == "draining":
@@ -85,10 +85,11 @@ def close_when_draining(readiness: Readiness) -> Prepare:
 
 
 def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) -> Prepare:
-    """Give what ends a client's connection with its answer once it is old: the next one may meet a new replica.
+    """Return a hook that closes a client's connection after an answer once it is old: the next one may reach a new replica.
 
-    Each connection ends at an age of its own between half of `seconds` and `seconds`, counted from its first request, so that
-    clients that came together do not come back together. No request fails: the answer says that the connection ends. 0: never.
+    Each connection gets its own age between half of `seconds` and `seconds`, counted from its first request, so that clients
+    that connected together do not reconnect together. No request fails: the answer says that the connection closes. 0 means
+    no limit.
     """
     ends_at: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
 
