@@ -1,4 +1,4 @@
-"""How etcd and the Kubernetes API server are found and started: enough of a cluster for resources, with no node in it."""
+"""Finds and starts etcd and the Kubernetes API server: enough of a cluster for resources, without nodes."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack import fetch, golang
-from devstack.home import Home
+from devstack.home import Home, write_secret
 from devstack.ports import HOST
 
 OPERATOR_USER = "cartwright-operator"
@@ -30,7 +30,7 @@ class Programs:
 
 
 def find(env: Mapping[str, str], say: fetch.Say) -> Programs:
-    """Find the programs: those of KUBEBUILDER_ASSETS, or those on PATH, or ours, built where they are missing."""
+    """Find the programs: those of KUBEBUILDER_ASSETS, or of PATH, or ours, which are built where they are missing."""
     if assets := env.get("KUBEBUILDER_ASSETS"):
         found = [Path(assets).absolute() / name for name in ("etcd", "kube-apiserver", "kubectl")]
         if missing := [path.name for path in found if not path.exists()]:
@@ -46,7 +46,7 @@ def find(env: Mapping[str, str], say: fetch.Say) -> Programs:
 
 
 def kubectl(env: Mapping[str, str], say: fetch.Say) -> Path:
-    """Give a kubectl of a version that fits our API server."""
+    """Return a kubectl of a version that fits our API server."""
     if (assets := env.get("KUBEBUILDER_ASSETS")) and (Path(assets) / "kubectl").exists():
         return Path(assets).absolute() / "kubectl"
     if found := fetch.on_path("kubectl", env):
@@ -59,7 +59,7 @@ def kubectl(env: Mapping[str, str], say: fetch.Say) -> Path:
 
 
 def etcd_command(programs: Programs, data: Path, ports: Mapping[str, int]) -> list[str]:
-    """Say how to start etcd. It syncs what it acknowledges, as it does anywhere."""
+    """Return the command that starts etcd. It syncs what it acknowledges, as it does anywhere."""
     data.chmod(0o700)
     client, peer = f"http://{HOST}:{ports['ETCD_PORT']}", f"http://{HOST}:{ports['ETCD_PEER_PORT']}"
     return [
@@ -75,7 +75,7 @@ def etcd_command(programs: Programs, data: Path, ports: Mapping[str, int]) -> li
 
 
 def apiserver_command(programs: Programs, data: Path, ports: Mapping[str, int]) -> list[str]:
-    """Prepare what the API server keeps beside etcd, and say how to start it."""
+    """Prepare what the API server keeps beside etcd, and return the command that starts it."""
     data.chmod(0o700)
     certificate, key = data / "apiserver.crt", data / "apiserver.key"
     if not all(path.exists() and "-----END" in path.read_text() for path in (certificate, key)):
@@ -101,7 +101,7 @@ def apiserver_command(programs: Programs, data: Path, ports: Mapping[str, int]) 
 
 
 async def ready(home: Home, port: int) -> bool:
-    """Whether our API server, and no stranger on its port, says that it is ready."""
+    """Return whether our API server, and no other program on its port, says that it is ready."""
     certificate = home.data("apiserver") / "apiserver.crt"
     try:
         trust = ssl.create_default_context(cafile=str(certificate))
@@ -134,21 +134,13 @@ def write_kubeconfigs(home: Home, port: int) -> None:
             ],
             "current-context": "cartwright",
         }
-        _write_secret(path, json.dumps(config, indent=2) + "\n")  # JSON is YAML
+        write_secret(path, json.dumps(config, indent=2) + "\n")  # JSON is YAML
 
 
 def _tokens(data: Path) -> Path:
-    """Give the file of who may speak to the API server, made once: kubeconfigs that were handed out stay good."""
+    """Return the file of tokens that the API server accepts, made once: kubeconfigs that were handed out stay valid."""
     path = data / "tokens.csv"
     if not path.exists():
         admin, operator = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        _write_secret(path, f'{admin},admin,admin,"system:masters"\n{operator},{OPERATOR_USER},{OPERATOR_USER}\n')
+        write_secret(path, f'{admin},admin,admin,"system:masters"\n{operator},{OPERATOR_USER},{OPERATOR_USER}\n')
     return path
-
-
-def _write_secret(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    scratch.touch(mode=0o600)
-    scratch.write_text(text)
-    scratch.replace(path)

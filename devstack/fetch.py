@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from devstack.home import ROOT, cache
+from devstack import network
+from devstack.home import ROOT, NotWritable, cache, writing
 
 TOOLS = ROOT / "devstack" / "tools"
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
@@ -21,22 +22,32 @@ Say = Callable[[str], None]
 
 
 class CannotFetch(Exception):
-    """Something could not be brought; `str()` says what and what to do."""
+    """A program could not be fetched; `str()` says which, why, and what to do."""
 
 
 def tool(name: str, env: Mapping[str, str], say: Say) -> Path:
-    """Give the folder where the Python package of `devstack/tools/<name>.txt` is installed; installs it where missing."""
+    """Return the folder where the Python package of `devstack/tools/<name>.txt` is installed; install it where missing."""
     lock = TOOLS / f"{name}.txt"
     target = place(name, lock, env)
     if not target.exists():
         say(f"fetching {lock.read_text().split(maxsplit=1)[0]}")
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", str(lock)]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--progress-bar=off",
+            "--no-deps",
+            "--require-hashes",
+            "-r",
+            str(lock),
+        ]
         into(target, lambda folder: _run([*command, "--target", str(folder)], env, what=name))
     return target
 
 
 def jars(name: str, env: Mapping[str, str], say: Say) -> Path:
-    """Give the folder of the jars of `devstack/tools/<name>.sha256`; fetches them where missing."""
+    """Return the folder of the jars of `devstack/tools/<name>.sha256`; fetch them where missing."""
     sums = TOOLS / f"{name}.sha256"
     target = place(name, sums, env)
     if not target.exists():
@@ -73,9 +84,16 @@ def _resolve(coordinates: str, sums: Path, resolver: Path, folder: Path, env: Ma
 
 def into(target: Path, fill: Callable[[Path], None]) -> None:
     """Fill a folder beside `target` and rename it once it is whole, so that an interrupted fetch leaves nothing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        folder = Path(scratch) / "whole"
+    try:
+        with writing(
+            target.parent, "make that folder writable, or choose another: XDG_CACHE_HOME=/path/to/folder make up"
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-")
+    except NotWritable as error:
+        raise CannotFetch(str(error)) from error
+    with scratch as path:
+        folder = Path(path) / "whole"
         folder.mkdir()
         fill(folder)
         if not target.exists():
@@ -85,17 +103,16 @@ def into(target: Path, fill: Callable[[Path], None]) -> None:
 def _run(command: list[str], env: Mapping[str, str], *, what: str) -> None:
     done = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
     if done.returncode:
-        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        raise CannotFetch(f"{what} could not be fetched; is the network there?\n{last}")
+        raise CannotFetch(f"{what} could not be fetched: {network.reason(done.stdout + done.stderr)}")
 
 
 def place(name: str, lock: Path, env: Mapping[str, str]) -> Path:
-    """Give the folder in the cache of what this lock file pins."""
+    """Return the folder in the cache of what this lock file pins."""
     return cache_folder(env) / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
 
 
 def on_path(name: str, env: Mapping[str, str]) -> Path | None:
-    """Give a program of the user's own."""
+    """Return a program of the user's own, or None."""
     if env.get("DEVSTACK_IGNORE_PATH") == "1":
         return None
     found = shutil.which(name, path=env.get("PATH"))
@@ -103,5 +120,5 @@ def on_path(name: str, env: Mapping[str, str]) -> Path | None:
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:
-    """Give the cache; for root one that the unprivileged user of the database can reach."""
+    """Return the cache; for root one that the unprivileged user of the database can reach."""
     return Path("/var/cache/cartwright") if os.geteuid() == 0 and "XDG_CACHE_HOME" not in env else cache(env)

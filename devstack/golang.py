@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import fetch
+from devstack import fetch, network
 
 VERSION = "1.35.4"
 NEEDED_GO = (1, 26)
@@ -29,32 +29,33 @@ _STAMPS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a program is built from, and how long that takes on two cores when nothing of it is built yet."""
+    """What a program is built from."""
 
     modules: str
     package: str
     takes: str
+    """How long the build takes on two cores when nothing of it is built yet: idle cores at best, busy ones at worst."""
 
 
 SOURCES = {
-    "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 2 minutes"),
-    "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "2 to 3 minutes"),
-    "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 to 6 minutes"),
-    "kubectl": Source("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "at most 2 minutes"),
+    "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 3 minutes"),
+    "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "2 to 5 minutes"),
+    "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 to 10 minutes"),
+    "kubectl": Source("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "up to 3 minutes"),
 }
 
 
 def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
-    """Give the program that is built from `devstack/tools`; builds it where it is missing."""
+    """Return the program that is built from `devstack/tools`; build it where it is missing."""
     source = SOURCES[name]
     modules = fetch.TOOLS / source.modules
     target = fetch.place(f"{name}-{VERSION}" if source.modules == "kubernetes" else name, modules / "go.sum", env)
     if not (target / name).exists():
         go, settings = _go(env, say)
-        say(f"building {name} ({source.takes}, this once)")
+        say(f"building {name} from source ({source.takes}, this once)")
         started = time.monotonic()
         fetch.into(target, lambda folder: _build(name, go, folder / name, {**env, **settings}, say))
-        say(f"built {name} in {_spoken(time.monotonic() - started)}")
+        say(f"built {name} in {_spoken(time.monotonic() - started)}.")
     return target / name
 
 
@@ -80,20 +81,19 @@ def _build(name: str, go: Path, output: Path, env: Mapping[str, str], say: fetch
                     build.wait(SAID_EVERY)
                     break
                 except subprocess.TimeoutExpired:
-                    say(f"still building {name}: {_spoken(time.monotonic() - started)} so far, of {source.takes}")
+                    say(f"still building {name}: {_spoken(time.monotonic() - started)} so far; usually {source.takes}")
         except BaseException:
             build.kill()
             raise
         log.seek(0)
-        lines = [line for line in log.read().strip().splitlines() if not line.startswith("go: downloading")]
+        said = "".join(line for line in log if not line.startswith("go: downloading"))
     if build.returncode:
-        last = "\n".join(lines[-5:])
-        raise fetch.CannotFetch(f"{name} could not be built; is the network there?\n{last}")
+        raise fetch.CannotFetch(f"{name} could not be built: {network.reason(said)}")
     output.with_suffix(".log").unlink()
 
 
 def _go(env: Mapping[str, str], say: fetch.Say) -> tuple[Path, dict[str, str]]:
-    """Give a Go toolchain that is new enough, and what it must be told: ours leaves nothing outside our cache."""
+    """Return a Go toolchain that is new enough, and its settings: ours leaves nothing outside our cache."""
     found = fetch.on_path("go", env)
     if found:
         shown = subprocess.run(
