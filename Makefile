@@ -12,11 +12,11 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/.stamp: requirements/dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "making $(VENV) …"; $(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: install python3-venv" >&2; exit 1; }
-	@$(PY) -m pip install -q --require-hashes -r requirements/dev.txt && touch $@
+	@$(PYTHON) -m devstack.bootstrap $(VENV)
 
-up: $(VENV)/.stamp ## Start the whole platform on this machine
+up: $(VENV)/.stamp ## Start the whole platform on this machine: make up [DEVSTACK_PORTS=free] [CLUSTER=mine]
 	@$(PY) -m devstack up
 
 down: $(VENV)/.stamp ## End it; its data stays
@@ -25,7 +25,7 @@ down: $(VENV)/.stamp ## End it; its data stays
 status: $(VENV)/.stamp ## Show every part
 	@$(PY) -m devstack status
 
-logs: $(VENV)/.stamp ## Follow the logs: make logs [PART=checkout]
+logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres]
 	@$(PY) -m devstack logs $(PART)
 
 env: $(VENV)/.stamp ## Print export lines for psql and others: eval "$$(make -s env)"
@@ -37,7 +37,7 @@ start: $(VENV)/.stamp ## Start a stopped part: make start PART=orders
 stop: $(VENV)/.stamp ## Stop a part: make stop PART=orders
 	@$(PY) -m devstack stop $(PART)
 
-restart: $(VENV)/.stamp ## Stop a part and start it again
+restart: $(VENV)/.stamp ## Stop a part and start it again: make restart PART=orders
 	@$(PY) -m devstack restart $(PART)
 
 clean: $(VENV)/.stamp ## Delete all data of the platform
@@ -64,8 +64,10 @@ lock: $(VENV)/.stamp ## Make the lock files from pyproject.toml
 	@$(LOCK) --extra operator -c requirements/services.txt -o requirements/operator.txt
 	@$(LOCK) --extra services --extra operator --extra devstack --extra dev -c requirements/services.txt -o requirements/dev.txt
 
-BANK = $(PY) -m services.bank.admin
-WHOM = $(if $(USER_ID),--user $(USER_ID)) $(if $(TIMES),--times $(TIMES))
+BANK = $(PY) -m devstack bank
+# USER is everybody's login name, unless it stands on the command line: make bank-decline USER=7.
+WHO = $(or $(USER_ID),$(if $(findstring command,$(origin USER)),$(USER)))
+WHOM = $(if $(WHO),--user $(WHO)) $(if $(TIMES),--times $(TIMES))
 bank-approve: $(VENV)/.stamp ## The bank approves: make bank-approve [USER_ID=1] [TIMES=2]
 	@$(BANK) approve $(WHOM)
 
@@ -81,7 +83,7 @@ bank-drop: $(VENV)/.stamp ## The bank charges, and does not answer
 bank-reset: $(VENV)/.stamp ## The bank draws its outcomes again
 	@$(BANK) reset $(WHOM)
 
-kind-up: $(VENV)/.stamp ## Make a kind cluster with the platform on it: make kind-up [GATEWAY_PORT=8080] [IMAGE_TAG=…, not built] [KIND_NODE_IMAGE=…]
+kind-up: $(VENV)/.stamp ## Make a kind cluster with the platform on it: make kind-up [GATEWAY_PORT=8080] [KIND_CLUSTER=cartwright] [IMAGE_TAG=…, not built] [KIND_NODE_IMAGE=…]
 	@$(PY) -m devstack.kind up
 
 kind-test: $(VENV)/.stamp ## Test the platform on that cluster: REST, kubectl, updates and failures of pods

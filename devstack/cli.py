@@ -11,16 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from devstack import apiserver, fetch, helm, home, ports, stores
-from devstack.client import Stack, StackError
-from devstack.table import STORES, UnknownPart, part
+from devstack import apiserver, cluster, fetch, helm, home, messages, ports, stores
+from devstack.client import FAILURES, Stack, StackError
+from devstack.table import PARTS, STORES, UnknownPart, part
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 INTERRUPTED = 130
-EXAMPLE = "manifests/examples/checkout.yaml"
 Name = Annotated[str, typer.Argument(help="The part's name, as in the status table.")]
 
 
@@ -28,8 +27,14 @@ def _stack() -> Stack:
     return Stack(home.default_home(home.user_environment()))
 
 
+def _say(line: str) -> None:
+    """Show a line: a sentence as it stands, anything else as work under way."""
+    console.print(f"  {line}" if line.endswith(".") else f"  {line} …")
+
+
 def _fail(error: Exception | str) -> NoReturn:
-    errors.print(f"[red]error:[/] {error}", soft_wrap=True)
+    errors.print("error: ", style="red", end="")
+    errors.print(str(error))
     raise typer.Exit(1)
 
 
@@ -37,38 +42,28 @@ def _fail(error: Exception | str) -> NoReturn:
 def up() -> None:
     """Start the platform, and say what to try."""
     stack, env = _stack(), home.user_environment()
-    if stack.is_running():
-        console.print("It is running already; what was stopped is started.")
-        for row in stack.rows():
-            if row["state"] == "stopped":
-                stack.start(row["name"])
-    else:
-        try:
-            stack.launch(env, free=env.get("DEVSTACK_PORTS") == "free", say=lambda line: console.print(f"  {line} …"))
-        except (fetch.CannotFetch, ports.PortTaken, stores.CannotStart, StackError) as error:
-            _fail(error)
-        except KeyboardInterrupt:
-            _interrupted(stack)
+    try:
+        if stack.is_running():
+            _start_stopped(stack)
+            if changed := stack.changed_settings(env):
+                console.print(messages.other_settings(changed))
+        else:
+            stack.launch(env, free=ports.is_free_wanted(env), say=_say)
+    except FAILURES as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        _interrupted(stack)
     _wait(stack)
     url = stack.env()["CARTWRIGHT_URL"].replace("127.0.0.1", "localhost")
-    json = "-H 'Content-Type: application/json'"
+    console.print(messages.what_to_try(url, stack.own_cluster()))
+
+
+def _start_stopped(stack: Stack) -> None:
+    stopped = [row["name"] for row in stack.rows() if row["state"] == "stopped"]
+    for name in stopped:
+        stack.start(name)
     console.print(
-        f"""
-Cartwright is up: {url}   (its documentation: {url}/docs)
-
-A first order:
-  curl -s {url}/api/v1/cart/items {json} -d '{{"product_id": 1, "quantity": 2}}'
-  curl -s {url}/api/v1/checkout {json} -d '{{"idempotency_key": "first"}}'
-  curl -s {url}/api/v1/orders
-
-The same as a resource:
-  eval "$(make -s env)"
-  kubectl apply -f {EXAMPLE}
-  kubectl wait --for=condition=Finished checkout/first
-  kubectl get checkouts
-
-make status shows the parts, eval "$(make -s env)" lets psql, redis-cli and kubectl find them, make down ends it.""",
-        soft_wrap=True,
+        f"It is running already; started again: {', '.join(stopped)}." if stopped else "It is running already."
     )
 
 
@@ -76,13 +71,9 @@ make status shows the parts, eval "$(make -s env)" lets psql, redis-cli and kube
 def fetch_all() -> None:
     """Bring everything that the platform and its tests need into the cache."""
     user = home.user_environment()
-
-    def say(line: str) -> None:
-        console.print(f"  {line} …")
-
     try:
-        stores.find(set(STORES), user, say)
-        helm.find(user, say)
+        stores.find(set(STORES), user, _say)
+        helm.find(user, _say)
     except (fetch.CannotFetch, stores.CannotStart) as error:
         _fail(error)
 
@@ -118,8 +109,11 @@ def down() -> None:
     """End the platform; its data stays."""
     stack = _stack()
     running = stack.is_running()
+    own = stack.own_cluster() if running else None
     stack.down()
     console.print("ended" if running else "it was not running")
+    if own:
+        console.print(messages.what_stays(own))
 
 
 @app.command()
@@ -135,7 +129,7 @@ def status() -> None:
         table.add_row(
             row["name"], row["state"], str(row["pid"] or ""), str(row["restarts"]), listed, f"{row['seconds']} s"
         )
-    console.print(table)
+    console.print(table, soft_wrap=False)
     raise typer.Exit(0 if all(row["state"] == "ready" for row in rows) else 1)
 
 
@@ -144,10 +138,12 @@ def env() -> None:
     """Print the export lines that let psql, redis-cli, kubectl and curl find the platform."""
     user = home.user_environment()
     try:
-        exported = _stack().env()
+        stack = _stack()
+        exported = stack.env()
         programs = stores.find({"postgres", "redis"}, user, lambda _: None)
-        kubectl = apiserver.kubectl(user, lambda line: errors.print(f"  {line} …"))
-    except (StackError, fetch.CannotFetch) as error:
+        find = cluster.kubectl_for_own if stack.own_cluster() else apiserver.kubectl
+        kubectl = find(user, lambda line: errors.print(f"  {line}"))
+    except FAILURES as error:
         _fail(error)
     folders = (str(programs.postgres), str(programs.redis.parent), str(kubectl.parent))
     missing = [folder for folder in folders if folder not in user.get("PATH", "").split(":")]
@@ -158,22 +154,28 @@ def env() -> None:
 
 @app.command()
 def logs(name: Annotated[str, typer.Argument()] = "", *, follow: bool = True) -> None:
-    """Follow the log of a part, or of all."""
-    folder = _stack().home.path / "logs"
+    """Follow the log of a part, or those of all parts but the stores."""
+    stack = _stack()
     try:
-        chosen = [folder / f"{part(name).name}.log"] if name else sorted(folder.glob("*.log"))
+        chosen = [part(name).name] if name else [*(one for one in PARTS if one not in STORES), "supervisor"]
     except UnknownPart as error:
         _fail(error)
-    there = [str(path) for path in chosen if path.exists()]
+    there = [str(stack.home.log(one)) for one in chosen if stack.home.log(one).exists()]
     if not there:
-        _fail("there are no logs yet; start it with: make up")
+        _fail(f"the platform of {stack.home.shown} has no logs yet; start it with: make up")
+    if not stack.is_running():
+        errors.print("It is not running. These are the logs of its last run.")
+    elif not name:
+        errors.print(f"The stores have logs of their own: make logs PART=…, which is one of {', '.join(STORES)}.")
     subprocess.run(["tail", "-n", "50", *(["-F"] if follow else []), *there], check=False)
 
 
-def _order(verb: str, name: str) -> None:
+def _change(verb: str, name: str) -> None:
     stack = _stack()
     try:
-        stack.order(verb, part=part(name).name)
+        if not name:
+            _fail(f"which part? make {verb} PART=gateway; the parts are: {', '.join(PARTS)}")
+        stack.request(verb, part=part(name).name)
         if verb != "stop":
             stack.wait_ready(name, timeout=60)
     except (StackError, UnknownPart) as error:
@@ -182,21 +184,36 @@ def _order(verb: str, name: str) -> None:
 
 
 @app.command()
-def stop(name: Name) -> None:
+def stop(name: Name = "") -> None:
     """Stop a part, and keep it stopped."""
-    _order("stop", name)
+    _change("stop", name)
 
 
 @app.command()
-def start(name: Name) -> None:
+def start(name: Name = "") -> None:
     """Start a part that was stopped."""
-    _order("start", name)
+    _change("start", name)
 
 
 @app.command()
-def restart(name: Name) -> None:
+def restart(name: Name = "") -> None:
     """Stop a part and start it again."""
-    _order("restart", name)
+    _change("restart", name)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bank(context: typer.Context) -> None:
+    """Set the behaviour of this stack's bank; the arguments are those of `python -m services.bank.admin`."""
+    stack = _stack()
+    try:
+        state, address = stack.row("bank")["state"], stack.env()["BANK_ADDR"]
+    except StackError as error:
+        _fail(error)
+    if state != "ready":
+        _fail(f"the bank is {state}; start it with: make start PART=bank")
+    command = [sys.executable, "-m", "services.bank.admin", *context.args]
+    done = subprocess.run(command, cwd=home.ROOT, env=home.user_environment() | {"BANK_ADDR": address}, check=False)
+    raise typer.Exit(done.returncode)
 
 
 @app.command()
@@ -206,6 +223,8 @@ def clean() -> None:
     if stack.is_running():
         _fail("it is running; end it first: make down")
     path: Path = stack.home.path
-    shutil.rmtree(stores.data_folder("postgres", stack.home), ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
+    for folder in (stores.data_folder("postgres", stack.home), path):
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            _fail(f"{folder} could not be deleted whole: is some of it another user's?")
     console.print(f"deleted {path}")

@@ -1,4 +1,4 @@
-"""Starts a stack and gives it orders: what the command line and the tests use."""
+"""Starts a stack and sends requests to its supervisor: what the command line and the tests use."""
 
 import json
 import os
@@ -13,17 +13,32 @@ from typing import Any, Self
 
 import psutil
 
-from devstack import apiserver, environment, ports, stores
-from devstack.cluster import Cluster, ClusterError
-from devstack.home import ROOT, Home, user_environment
-from devstack.table import PARTS, STORES, Part, part
+from devstack import cluster, environment, fetch, own_stores, ports, settings, stores
+from devstack.home import ROOT, Home, NotWritable, user_environment, write_secret
+from devstack.process import last_lines
+from devstack.table import PARTS, part
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 60.0
+# Variables of the user's that would lead our processes astray.
+ASTRAY = frozenset({"GRPC_PORT", "HTTP_PORT", "PYTHONPATH"})
 
 
 class StackError(Exception):
     """The stack is not as it should be; `str()` says how and what to do."""
+
+
+FAILURES = (
+    StackError,
+    NotWritable,
+    cluster.ClusterError,
+    fetch.CannotFetch,
+    own_stores.OwnStoreError,
+    ports.PortTaken,
+    settings.WrongSettings,
+    stores.CannotStart,
+)
+"""What can be wrong with a machine or its settings; `str()` of each is for the person at the terminal."""
 
 
 class Stack:
@@ -43,9 +58,10 @@ class Stack:
         free_ports: bool = True,
         wait: bool = True,
     ) -> Self:
-        """Start a stack for as long as this process lives, with stores of its own, and wait until it is ready."""
+        """Start a stack for as long as this process lives, with stores and a cluster of its own; wait until it is ready."""
         stack = cls(Home(home.resolve()))
-        user = {name: value for name, value in user_environment().items() if name not in environment.STORE_URLS}
+        theirs = {*environment.STORE_URLS, "CLUSTER"}
+        user = {name: value for name, value in user_environment().items() if name not in theirs}
         stack.launch({**user, **(env or {})}, only=only, free=free_ports, while_pid=os.getpid())
         if wait:
             stack.wait_ready()
@@ -60,38 +76,67 @@ class Stack:
         while_pid: int = 0,
         say: Callable[[str], None] = print,
     ) -> None:
-        """Fetch what is missing and start the supervisor; PortTaken, CannotFetch or CannotStart before anything runs."""
-        chosen = ports.choose(self.home, env, free=free)
-        env = environment.without_ours(self.home, chosen, env)
-        parts = [one for one in PARTS.values() if (only is None or one.name in only) and not _is_the_users(one, env)]
+        """Fetch what is missing and start the supervisor; an error of FAILURES says what is wrong before anything runs."""
+        self.home.make()
         self.end_orphans()
-        stores.find({part.name for part in parts if part.is_store}, env, say)
+        chosen = ports.choose(self.home, env, free=free)
+        env = self.read_settings(env, chosen, say)
+        wanted = [one for one in PARTS.values() if only is None or one.name in only]
+        own_cluster = cluster.is_own(env) and any(one.name == "apiserver" for one in wanted)
+        if own_cluster:  # no API server is started here
+            env["KUBECONFIG"] = cluster.kubeconfig_of(env)
+        parts = [one for one in wanted if not own_stores.is_own(one, env)]
+        settings.check(parts, self.home, chosen, env)
         ports.check(parts, chosen)
-        _check_own_stores(env, only)
-        if env.get("KUBECONFIG") and (only is None or "apiserver" in only):
-            _prepare_own_cluster(Cluster(apiserver.kubectl(env, say), env["KUBECONFIG"], self.home, env), say)
-        self.home.path.mkdir(parents=True, exist_ok=True)
-        self.home.path.joinpath("logs").mkdir(exist_ok=True)
-        plan = self.home.path / "plan.json"
-        plan.touch(mode=0o600)
-        names = [part.name for part in parts]
-        plan.write_text(
-            json.dumps(
-                {"home": str(self.home.path), "ports": chosen, "env": env, "parts": names, "while_pid": while_pid}
-            )
-        )
-        with self.home.log("supervisor").open("ab") as log:
-            self._supervisor = subprocess.Popen(
-                [sys.executable, "-m", "devstack.supervisor", str(plan)],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        own_stores.check((one for one in wanted if one.is_store), env, say)
+        own = cluster.choose_own(env, self.home, say) if own_cluster else None
+        stores.find({part.name for part in parts if part.is_store}, env, say)
+        if own:
+            cluster.prepare_own(*own, say)
+            env |= {"KUBECONFIG": own[1].kubeconfig, "NAMESPACE": own[0].namespace}
+        plan = {
+            "home": str(self.home.path),
+            "ports": chosen,
+            "env": env,
+            "parts": [part.name for part in parts],
+            "while_pid": while_pid,
+            "own_cluster": own[0].as_dict() if own else None,
+        }
+        with self.home.writing():
+            write_secret(self.home.plan, json.dumps(plan))
+            with self.home.log("supervisor").open("ab") as log:
+                self._supervisor = subprocess.Popen(
+                    [sys.executable, "-m", "devstack.supervisor", str(self.home.plan)],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
 
-    def order(self, verb: str, **more: Any) -> dict[str, Any]:
-        """Give an order and return the answer; StackError where the supervisor is away or refuses."""
+    def read_settings(
+        self, user: Mapping[str, str], chosen: Mapping[str, int], say: Callable[[str], None] = lambda _: None
+    ) -> dict[str, str]:
+        """Return what of the user's environment counts, and say what does not.
+
+        URLs that `make env` has printed are no stores of the user's own, and without CLUSTER=mine neither is KUBECONFIG.
+        """
+        env = {name: value for name, value in user.items() if name not in ASTRAY}
+        env = environment.without_printed(self.home, chosen, env)
+        printed = [name for name in environment.STORE_URLS if name in user and name not in env]
+        other = user.get(environment.PRINTED_BY, "")
+        if printed and other not in {"", str(self.home.path)}:
+            say(f"{', '.join(printed)} come from make env of {other}, and are not used here.")
+        if cluster.is_own(env):
+            return env | {"KUBECONFIG": user.get("KUBECONFIG", "")}
+        if env.pop("KUBECONFIG", ""):
+            say(
+                f"KUBECONFIG is set, but not used: an API server runs here. CLUSTER={cluster.MINE} make up uses that cluster."
+            )
+        return env
+
+    def request(self, verb: str, **more: Any) -> dict[str, Any]:
+        """Send a request to the supervisor and return its answer; StackError where it is away or refuses."""
         try:
             with socket.socket(socket.AF_UNIX) as line:
                 line.settimeout(DOWN_SECONDS)
@@ -99,39 +144,49 @@ class Stack:
                 line.sendall(json.dumps({"verb": verb, **more}).encode() + b"\n")
                 answer: dict[str, Any] = json.loads(line.makefile().readline() or "{}")
         except OSError as error:
-            raise StackError("it is not running; start it with: make up") from error
+            raise StackError(f"the platform of {self.home.shown} is not running; start it with: make up") from error
         if answer.get("error") and verb != "status":
             raise StackError(str(answer["error"]))
         return answer
 
     def is_running(self) -> bool:
-        """Whether a supervisor answers."""
+        """Return whether a supervisor answers."""
         try:
-            self.order("status")
+            self.request("status")
         except StackError:
             return False
         return True
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give how each part is."""
-        rows: list[dict[str, Any]] = self.order("status")["parts"]
+        """Return the state of each part."""
+        rows: list[dict[str, Any]] = self.request("status")["parts"]
         return rows
 
     def row(self, name: str) -> dict[str, Any]:
-        """Give how one part is; UnknownPart names the parts."""
+        """Return the state of one part; UnknownPart names the parts."""
         return next(row for row in self.rows() if row["name"] == part(name).name)
 
     def pid(self, name: str) -> int:
-        """Give the process id of a part; 0 while it does not run."""
+        """Return the process id of a part; 0 while it does not run."""
         return int(self.row(name)["pid"])
 
     def env(self) -> dict[str, str]:
-        """Give the URLs of the stack."""
-        status = self.order("status")
+        """Return the URLs of the stack."""
+        status = self.request("status")
         return environment.exports(self.home, status["ports"], status["env"])
 
+    def own_cluster(self) -> cluster.Context | None:
+        """Return the user's own cluster that the stack works with, or None where it has an API server of its own."""
+        found = self.request("status").get("own_cluster")
+        return cluster.Context(**found) if found else None
+
+    def changed_settings(self, user: Mapping[str, str]) -> list[str]:
+        """Return the names of the settings that the running stack was started without, or with other values."""
+        status = self.request("status")
+        return settings.changed(status["env"], self.read_settings(user, status["ports"]))
+
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
-        """Send a signal to a part, and give the process id that had it."""
+        """Send a signal to a part, and return the process id that got it."""
         pid = self.pid(name)
         if pid:
             os.killpg(pid, number)
@@ -139,11 +194,11 @@ class Stack:
 
     def stop(self, name: str) -> None:
         """Stop a part, and keep it stopped."""
-        self.order("stop", part=name)
+        self.request("stop", part=name)
 
     def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Start a part that was stopped; `env` adds to its environment from now on."""
-        self.order("start", part=name, env=None if env is None else dict(env))
+        self.request("start", part=name, env=None if env is None else dict(env))
 
     def wait_ready(
         self, *names: str, timeout: float = UP_SECONDS, watch: Callable[[list[dict[str, Any]]], None] | None = None
@@ -153,7 +208,7 @@ class Stack:
         waiting: list[str] = ["the supervisor"]
         while time.monotonic() < ends_at:
             try:
-                status = self.order("status")
+                status = self.request("status")
             except StackError:
                 time.sleep(0.1)
                 continue
@@ -174,7 +229,7 @@ class Stack:
     def down(self) -> None:
         """End the stack; nothing of it is left."""
         try:
-            self.order("down")
+            self.request("down")
         except StackError:
             if self._supervisor is not None:  # it does not listen yet, or not any more
                 self._supervisor.terminate()
@@ -189,14 +244,17 @@ class Stack:
         self.end_orphans()
 
     def end_orphans(self) -> None:
-        """End what an earlier supervisor left behind. A process is known by its number and its start, never a stranger's."""
+        """End what an earlier supervisor left behind. A process is known by its number and its start together."""
         if not self.home.state.exists() or self.is_running():
             return
         known = json.loads(self.home.state.read_text())
+        if known.pop("home", str(self.home.path)) != str(self.home.path):
+            self.home.state.unlink()  # this folder is a copy: the processes are those of the folder it was copied from
+            return
         alive = []
         for name, (pid, born) in known.items():
             if process := _same_process(int(pid), born):
-                process.send_signal(stores.farewell(name))
+                process.send_signal(stores.stop_signal(name))
                 alive.append(process)
         _, left = psutil.wait_procs(alive, timeout=10)
         for process in left:
@@ -206,8 +264,7 @@ class Stack:
 
     def _tail(self, name: str, what: str) -> str:
         log = self.home.log(name)
-        lines = log.read_text(errors="replace").splitlines()[-8:] if log.exists() else []
-        return "\n".join([f"{name} {what}; see {log}", *lines])
+        return f"{name} {what}; see {log}\n{last_lines(log)}".rstrip()
 
 
 def _same_process(pid: int, born: float) -> psutil.Process | None:
@@ -216,37 +273,3 @@ def _same_process(pid: int, born: float) -> psutil.Process | None:
         return process if abs(process.create_time() - born) < 1 else None
     except psutil.NoSuchProcess:
         return None
-
-
-def _is_the_users(one: Part, env: Mapping[str, str]) -> bool:
-    """Whether every database of a store is one of the user's own, so that none has to be started."""
-    return bool(one.urls) and all(env.get(variable) for variable in one.urls)
-
-
-def _check_own_stores(env: Mapping[str, str], only: Collection[str] | None) -> None:
-    """Say so at once when a store of the user's own does not answer."""
-    for one in (PARTS[name] for name in STORES):
-        for variable in one.urls:
-            url = env.get(variable, "")
-            if not url or variable == "KUBECONFIG" or (only is not None and one.name not in only):
-                continue
-            host, port = _address(url, one)
-            try:
-                socket.create_connection((host, port), timeout=3).close()
-            except OSError as error:
-                raise StackError(f"{variable} is set, but nothing answers at {host}:{port} ({error})") from error
-
-
-def _prepare_own_cluster(cluster: Cluster, say: Callable[[str], None]) -> None:
-    """Bring a cluster of the user's own up to date, as a database of their own; what is changed there is said."""
-    try:
-        say(f"KUBECONFIG is set: putting the Checkout resource into the cluster at {cluster.check()}")
-        cluster.prepare(role=False)
-    except ClusterError as error:
-        raise StackError(f"KUBECONFIG is set, but {error}; unset it to have an API server started here") from error
-
-
-def _address(url: str, one: Part) -> tuple[str, int]:
-    authority = url.rpartition("://")[2].split("/")[0].rpartition("@")[2].split(",")[0]
-    host, _, port = authority.partition(":")
-    return host or "127.0.0.1", int(port or one.ports[0][1])

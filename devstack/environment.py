@@ -1,6 +1,8 @@
 """The environment that the parts run in: addresses, ports and the stores' URLs."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from devstack.apiserver import NAMESPACE
 from devstack.home import ROOT, Home
@@ -8,16 +10,29 @@ from devstack.ports import HOST
 from devstack.table import PARTS, Part
 
 STORE_URLS = ("POSTGRES_URL", "BANK_POSTGRES_URL", "MONGODB_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KUBECONFIG")
+PRINTED_BY = "CARTWRIGHT_HOME"
+"""The variable by which `make env` says whose URLs it printed."""
 
 
-def without_ours(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
-    """Give the user's environment without the URLs that `make env` has put there: those are no stores of their own."""
-    ours = urls(home, ports, {})
-    return {name: value for name, value in user.items() if name not in STORE_URLS or value != ours[name]}
+def without_printed(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's environment without the URLs that `make env` has put there: those are no stores of their own.
+
+    They may be another folder's: a shell that has read `make env` there is no wish to use its stores from here.
+    """
+    printed = [urls(home, ports, {})]
+    other = Home(Path(user.get(PRINTED_BY) or home.path))
+    if other.path != home.path and other.plan.exists():
+        plan = json.loads(other.plan.read_text())
+        printed.append(urls(other, plan["ports"], {}))
+    return {
+        name: value
+        for name, value in user.items()
+        if name not in STORE_URLS or value not in {ours[name] for ours in printed}
+    }
 
 
 def urls(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
-    """Give the URL of every store and service; a store of the user's own comes first."""
+    """Return the URL of every store and service; a store of the user's own comes first."""
     postgres = f"postgresql://postgres@{HOST}:{ports['POSTGRES_PORT']}"
     ours = {
         "POSTGRES_URL": f"{postgres}/ecommerce",
@@ -36,7 +51,7 @@ def urls(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[
 
 
 def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment of one of our processes: the user's own, with what this stack decides."""
+    """Return the environment of one of our processes: the user's own, with what this stack decides."""
     env = {
         "APP_ENV": "dev",
         "AUTH_MODE": "mock",
@@ -47,10 +62,12 @@ def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str
         "LISTEN_HOST": HOST,
         "PYTHONUNBUFFERED": "1",
     }
-    if part.uses_cluster:
-        env |= {"KUBECONFIG": user.get("KUBECONFIG") or str(home.operator_kubeconfig), "NAMESPACE": NAMESPACE}
-    else:
+    if not part.uses_cluster:
         del env["KUBECONFIG"]  # it has no business there
+    elif user.get("KUBECONFIG"):  # the user's own cluster, whose context names the namespace
+        env["NAMESPACE"] = user.get("NAMESPACE") or NAMESPACE
+    else:
+        env |= {"KUBECONFIG": str(home.operator_kubeconfig), "NAMESPACE": NAMESPACE}
     if part.folder != ".":
         env["PYTHONPATH"] = str(ROOT / part.folder)
     for variable, _ in part.ports:
@@ -59,8 +76,8 @@ def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str
 
 
 def exports(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:
-    """Give what `make env` prints: the URLs, and what makes a bare `psql` speak to our database."""
-    shown = urls(home, ports, user)
+    """Return what `make env` prints: the URLs, and what makes a bare `psql` speak to our database."""
+    shown = urls(home, ports, user) | {PRINTED_BY: str(home.path)}
     if "POSTGRES_URL" not in user:
         shown |= {
             "PGHOST": HOST,

@@ -11,7 +11,7 @@ OLDEST = (3, 14)
 
 
 def find(env: Mapping[str, str], say: fetch.Say) -> Path:
-    """Give the helm of PATH where it is new enough, or ours, built where it is missing; CannotFetch otherwise."""
+    """Return the helm of PATH where it is new enough, or ours, built where it is missing; CannotFetch otherwise."""
     if found := fetch.on_path("helm", env):
         command = [str(found), "version", "--short"]
         shown = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False).stdout

@@ -14,21 +14,24 @@ from devstack.stores import CannotStart, Start
 FIRST_PAUSE, MOST_PAUSE = 0.3, 5.0  # seconds before a part that died is started again
 STEADY_SECONDS = 10.0  # a part that ran so long starts without a pause again
 STOP_SECONDS = 25.0
+EXIT_USAGE = 2
+"""The exit code of a process of ours that refuses its settings: it would refuse them again."""
+LAST_LINES = 8
 
 
 @dataclass
 class Watched:
-    """A part's process and how it is."""
+    """A part's process and its state."""
 
     name: str
     start: Callable[[], Start]
     is_ready: Callable[[], Awaitable[bool]]
     log: Path
     on_start: Callable[[], None]
-    farewell: int = signal.SIGTERM
-    """What asks it to end."""
+    stop_signal: int = signal.SIGTERM
+    """The signal that asks it to end."""
     prepare: Callable[[], Awaitable[None]] | None = None
-    """What it needs, once it serves, before it is ready; CannotStart where that fails."""
+    """What is done once it serves and before it is ready; CannotStart where that fails."""
     state: str = "waiting"
     pid: int = 0
     restarts: int = 0
@@ -47,12 +50,12 @@ class Watched:
             self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """End it: its farewell, and SIGKILL for what does not end in time."""
+        """End it by its stop signal, and by SIGKILL where it does not end in time."""
         self._wanted = False
         process = self._process
         if process is not None and process.returncode is None:
             self.state = "stopping"
-            self.signal(self.farewell)
+            self.signal(self.stop_signal)
             try:
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
             except TimeoutError:
@@ -105,6 +108,9 @@ class Watched:
             self.pid = 0
             if not self._wanted:
                 return
+            if self._process.returncode == EXIT_USAGE and self.state != "ready" and not self.restarts:
+                self.state, self.error = "failed", f"{self.name} refuses its settings:\n{last_lines(self.log)}"
+                return
             self.failures = 0 if self.state == "ready" else self.failures + 1
             self.state = "restarting"
             self.restarts += 1
@@ -126,8 +132,14 @@ class Watched:
             await asyncio.sleep(0.1)
 
 
+def last_lines(log: Path) -> str:
+    """Return the last lines of a log, of which the last one mostly says what went wrong."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join(lines[-LAST_LINES:])
+
+
 async def listens(host: str, port: int) -> bool:
-    """Whether something answers there."""
+    """Return whether something answers there."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
     except (OSError, TimeoutError):
@@ -137,7 +149,7 @@ async def listens(host: str, port: int) -> bool:
 
 
 async def serves(host: str, port: int, path: str = "/ready") -> bool:
-    """Whether a process says there that it is ready."""
+    """Return whether a process says there that it is ready."""
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
         writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())

@@ -1,4 +1,4 @@
-"""How each store is found, prepared and started."""
+"""Finds, prepares and starts each store."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How to start a store: as whom, in what environment, and the programs it brings for people."""
+    """How to start a process: its command, the user it runs as, and its environment."""
 
     command: list[str]
     user: str | None = None
@@ -67,7 +67,7 @@ def find(names: set[str], env: Mapping[str, str], say: fetch.Say) -> Programs:
 
 
 def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -> Start:
-    """Prepare the data of a store where that is needed, and say how to start it."""
+    """Prepare the data of a store where that is needed, and return how to start it."""
     data = data_folder(name, home)
     data.mkdir(parents=True, exist_ok=True)
     if name == "postgres":
@@ -86,8 +86,8 @@ def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -
     return _start_kafka(programs, data, ports)
 
 
-def farewell(name: str) -> int:
-    """Give the signal that asks a store to end; PostgreSQL would wait at SIGTERM until its last client has left."""
+def stop_signal(name: str) -> int:
+    """Return the signal that asks a store to end; PostgreSQL would wait at SIGTERM until its last client has left."""
     return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
@@ -181,7 +181,7 @@ def _check_version(programs: Path, cluster: Path) -> None:
 
 
 def data_folder(name: str, home: Home) -> Path:
-    """Give the folder of a store's data.
+    """Return the folder of a store's data.
 
     It is in the home, but for PostgreSQL run by root in a home that the unprivileged user cannot enter.
     """
@@ -201,7 +201,7 @@ def _check_reachable(path: Path, owner: pwd.struct_passwd) -> None:
 
 
 def _closed(path: Path) -> Path | None:
-    """Give the first folder on the way to `path` that others cannot enter."""
+    """Return the first folder on the way to `path` that others cannot enter."""
     there = [folder for folder in [*reversed(path.resolve().parents), path.resolve()] if folder.exists()]
     return next((folder for folder in there if not folder.stat().st_mode & 0o001), None)
 

@@ -1,4 +1,4 @@
-"""The daemon behind `make up`: starts the parts in order, watches them, and takes orders on a socket.
+"""The daemon behind `make up`: starts the parts in order, watches them, and answers requests on a socket.
 
 Run as `python -m devstack.supervisor <plan>`, where the plan is a JSON file that `devstack.client` writes.
 """
@@ -19,7 +19,7 @@ from devstack import apiserver, environment, stores
 from devstack.cluster import Cluster, ClusterError
 from devstack.home import ROOT, Home
 from devstack.ports import HOST, hold
-from devstack.process import Watched, listens, serves
+from devstack.process import EXIT_USAGE, Watched, last_lines, listens, serves
 from devstack.table import PARTS, Part, part
 
 MIGRATION_TRIES = 5
@@ -39,14 +39,15 @@ class Supervisor:
         self.error = ""
         self.ended = asyncio.Event()
         self.while_pid: int = plan["while_pid"]
+        self.own_cluster: dict[str, str] | None = plan["own_cluster"]
 
     async def run(self) -> None:
-        """Serve until told to end, then stop everything."""
+        """Serve until a signal or a request ends it, then stop everything."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ended.set)
         self.home.socket.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._order, str(self.home.socket))
+        server = await asyncio.start_unix_server(self._serve, str(self.home.socket))
         self.home.socket.chmod(0o600)
         held = hold(self.ports[variable] for one in self.parts for variable, _ in one.ports)
         tasks = [asyncio.create_task(self._start_all()), asyncio.create_task(self._keep_state())]
@@ -71,7 +72,7 @@ class Supervisor:
                 lambda: self._is_ready(one.name, port),
                 log,
                 self._write_state,
-                stores.farewell(one.name),
+                stores.stop_signal(one.name),
                 self._prepare_cluster if one.name == "apiserver" else None,
             )
         return Watched(one.name, lambda: self._our_process(one), lambda: serves(HOST, port), log, self._write_state)
@@ -131,14 +132,15 @@ class Supervisor:
                     *how.command, stdout=output, stderr=output, env=how.env, start_new_session=True
                 )
             try:
-                if await process.wait() == 0:
+                if (code := await process.wait()) == 0:
                     return
             finally:
                 if process.returncode is None:
                     process.kill()
+            if code == EXIT_USAGE:
+                raise stores.CannotStart(f"{one.name} refuses its settings:\n{last_lines(log)}")
             await asyncio.sleep(0.5 * (attempt + 1))
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-        raise stores.CannotStart(f"the migration of {one.name} fails; see {log}\n{last}")
+        raise stores.CannotStart(f"the migration of {one.name} fails; see {log}\n{last_lines(log)}")
 
     async def _stop_all(self) -> None:
         ours = [watched for name, watched in self.watched.items() if not PARTS[name].is_store]
@@ -148,7 +150,7 @@ class Supervisor:
             await asyncio.gather(*(watched.stop() for watched in group))
 
     async def _keep_state(self) -> None:
-        """Keep the state file, and end with the process that we are for."""
+        """Keep the state file up to date, and end when the process that started this stack for itself has ended."""
         while True:
             self._write_state()
             if self.while_pid and not psutil.pid_exists(self.while_pid):
@@ -156,17 +158,16 @@ class Supervisor:
             await asyncio.sleep(0.5)
 
     def _write_state(self) -> None:
-        """Write down who runs, so that a later `up` or `down` can end orphans."""
-        written = {"supervisor": _identity(os.getpid())}
+        """Write down which processes run, so that a later `up` or `down` can end orphans."""
+        written: dict[str, Any] = {"home": str(self.home.path), "supervisor": _identity(os.getpid())}
         written |= {name: _identity(watched.pid) for name, watched in self.watched.items() if watched.pid}
         scratch = self.home.state.with_suffix(".new")
         scratch.write_text(json.dumps(written))
         scratch.replace(self.home.state)
 
-    async def _order(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            order = json.loads(await reader.readline())
-            answer = await self._obey(order)
+            answer = await self._answer(json.loads(await reader.readline()))
         except (KeyError, ValueError, OSError) as error:
             answer = {"error": str(error)}
         with contextlib.suppress(OSError):
@@ -174,22 +175,28 @@ class Supervisor:
             await writer.drain()
         writer.close()
 
-    async def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        verb = order["verb"]
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        verb = request["verb"]
         if verb == "status":
             failed = "\n".join(watched.error for watched in self.watched.values() if watched.error)
-            return {"error": self.error or failed, "ports": self.ports, "env": self.env, "parts": self._rows()}
+            return {
+                "error": self.error or failed,
+                "ports": self.ports,
+                "env": self.env,
+                "own_cluster": self.own_cluster,
+                "parts": self._rows(),
+            }
         if verb == "down":
             self.ended.set()
             return {"error": ""}
-        watched = self.watched.get(part(order["part"]).name)
+        watched = self.watched.get(part(request["part"]).name)
         if watched is None:
-            raise ValueError(f"{order['part']} is not part of this stack")
+            raise ValueError(f"{request['part']} is not part of this stack")
         if verb in {"stop", "restart"}:
             await watched.stop()
         if verb in {"start", "restart"}:
-            if order.get("env") is not None:
-                self.overrides[watched.name] = order["env"]
+            if request.get("env") is not None:
+                self.overrides[watched.name] = request["env"]
             watched.run()
         return {"error": ""}
 
@@ -209,7 +216,7 @@ class Supervisor:
 
 
 def _identity(pid: int) -> list[float]:
-    """Name a process so that its number alone, which may be given anew, is not trusted."""
+    """Return the number of a process and when it began: the number alone may be given to another process later."""
     try:
         return [pid, psutil.Process(pid).create_time()]
     except psutil.NoSuchProcess:
@@ -220,13 +227,7 @@ def main() -> None:
     """Run the supervisor of the plan that the command line names."""
     plan = json.loads(Path(sys.argv[1]).read_text())
     os.chdir(ROOT)
-    asyncio.run(Supervisor(replace_env(plan)).run())
-
-
-def replace_env(plan: dict[str, Any]) -> dict[str, Any]:
-    """Give the plan, without variables that would lead our processes astray."""
-    env = {name: value for name, value in plan["env"].items() if name not in {"GRPC_PORT", "HTTP_PORT", "PYTHONPATH"}}
-    return plan | {"env": env}
+    asyncio.run(Supervisor(plan).run())
 
 
 if __name__ == "__main__":

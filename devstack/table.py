@@ -1,4 +1,4 @@
-"""The parts of the platform: what each is called, what starts it, where it listens, and what it waits for."""
+"""The parts of the platform: the name, module, ports and dependencies of each."""
 
 from dataclasses import dataclass
 
@@ -21,17 +21,17 @@ class Part:
     needs: tuple[str, ...] = ()
     migrates: bool = False
     after: str = ""
-    """The part whose migration makes what this one needs."""
+    """The part whose migration must have run before this one starts."""
     folder: str = "."
     """Where the module's package stands, below the root."""
     uses_cluster: bool = False
-    """Whether it speaks to the API server, and is told how."""
+    """Whether it uses the API server, and so gets a kubeconfig."""
     urls: tuple[str, ...] = ()
     """The variables that name stores of the user's own."""
 
     @property
     def is_store(self) -> bool:
-        """Whether it is a store, not a process of ours."""
+        """Return whether it is a store, not a process of ours."""
         return not self.module
 
 
@@ -81,7 +81,7 @@ STORES = tuple(part.name for part in _ALL if part.is_store)
 
 
 def part(name: str) -> Part:
-    """Give the part of this name; UnknownPart says which there are."""
+    """Return the part of this name; UnknownPart says which there are."""
     try:
         return PARTS[name]
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""What the end-to-end tests talk to: a shopper, and a whole platform, wherever it runs."""
+"""What the end-to-end tests use: a shopper, and a whole platform, wherever it runs."""
 
 import asyncio
 import itertools
@@ -23,12 +23,12 @@ _USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
 
 
 def next_user() -> int:
-    """Give a user whom nobody has been before."""
+    """Return a user that no test has used before."""
     return next(_USERS)
 
 
 class Shopper:
-    """A user with a cart, who speaks REST."""
+    """A user with a cart, who uses REST."""
 
     def __init__(self, url: str, user_id: int) -> None:
         self.url = url
@@ -40,13 +40,13 @@ class Shopper:
         return requests.request(verb, self.url + path, json=body, headers=headers, timeout=15, **more)
 
     def add(self, product_id: int = 2, quantity: int = 1) -> dict[str, Any]:
-        """Put something into the cart."""
+        """Add a product to the cart."""
         response = self.ask("POST", "/api/v1/cart/items", {"product_id": product_id, "quantity": quantity})
         assert response.status_code == 200, response.text
         return response.json()
 
     def cart(self) -> dict[str, Any]:
-        """Give the cart."""
+        """Return the cart."""
         response = self.ask("GET", "/api/v1/cart")
         assert response.status_code == 200, response.text
         return response.json()
@@ -56,27 +56,27 @@ class Shopper:
         return self.ask("POST", "/api/v1/checkout", {"idempotency_key": key})
 
     def checkout(self, checkout_id: str) -> dict[str, Any]:
-        """Give a checkout."""
+        """Return a checkout."""
         return self.ask("GET", f"/api/v1/checkout/{checkout_id}").json()
 
     def orders(self) -> list[dict[str, Any]]:
-        """Give the orders."""
+        """Return the orders."""
         response = self.ask("GET", "/api/v1/orders?limit=100")
         assert response.status_code == 200, response.text
         return response.json()["orders"]
 
 
 class Platform:
-    """A running platform, seen from outside and, where a test must judge it, from its databases."""
+    """A running platform: its URLs and, for checks, its databases and metrics."""
 
     urls: Mapping[str, str]
 
     def shopper(self) -> Shopper:
-        """Give a user whom nobody has been before."""
+        """Return a user that no test has used before."""
         return Shopper(self.urls["CARTWRIGHT_URL"], next_user())
 
     def sql(self, query: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
-        """Ask the database itself."""
+        """Return the rows of a query of the database."""
 
         async def ask() -> list[dict[str, Any]]:
             connection = await asyncpg.connect(self.urls["BANK_POSTGRES_URL" if bank else "POSTGRES_URL"])
@@ -88,7 +88,7 @@ class Platform:
         return asyncio.run(ask())
 
     def bank(self, behaviour: str, user_id: int = 0, times: int = 0) -> None:
-        """Tell the bank how to behave, with a user or with everybody."""
+        """Set the behaviour of the bank, for one user or for everybody."""
         command = [sys.executable, "-m", "services.bank.admin", behaviour, "--times", str(times)]
         if user_id:
             command += ["--user", str(user_id)]
@@ -97,15 +97,15 @@ class Platform:
             subprocess.run(command, check=True, cwd=ROOT, env=env, capture_output=True)
 
     def bank_address(self) -> AbstractContextManager[str]:
-        """Give where the bank takes orders."""
+        """Return the address of the bank."""
         raise NotImplementedError
 
     def kube(self) -> Kube:
-        """Give the API server that Checkouts are applied to."""
+        """Return the API server that Checkouts are applied to."""
         raise NotImplementedError
 
     def metric(self, part: str, name: str) -> float:
-        """Give the sum of a metric's samples in a part."""
+        """Return the sum of a metric's samples in a part."""
         raise NotImplementedError
 
 
@@ -117,21 +117,21 @@ class OnThisMachine(Platform):
         self.urls = stack.env()
 
     def bank_address(self) -> AbstractContextManager[str]:
-        """Give where the bank takes orders."""
+        """Return the address of the bank."""
         return nullcontext(self.urls["BANK_ADDR"])
 
     def kube(self) -> Kube:
-        """Give devstack's API server."""
+        """Return devstack's API server."""
         return Kube(self.stack.home.kubeconfig, program=kubectl(user_environment(), print))
 
     def metric(self, part: str, name: str) -> float:
-        """Give the sum of a metric's samples in a part."""
+        """Return the sum of a metric's samples in a part."""
         port = self.stack.row(part)["ports"][-1]
         return total(requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text, name)
 
 
 def total(page: str, name: str) -> float:
-    """Give the sum of a metric's samples on a page of them."""
+    """Return the sum of a metric's samples on a page of them."""
     lines = page.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
 

@@ -1,4 +1,7 @@
-"""Sets how the simulated bank behaves: `python -m services.bank.admin decline --user 1 --times 2`."""
+"""Sets the behaviour of the simulated bank: `python -m services.bank.admin decline --user 1 --times 2`.
+
+BANK_ADDR is its address. `make bank-decline` and the others use that of their folder's platform.
+"""
 
 import argparse
 import sys
@@ -19,16 +22,21 @@ BEHAVIOURS = {
 
 
 def main() -> int:
-    """Set one behaviour, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="bank", description="Sets how the simulated bank behaves.")
+    """Send one instruction, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="bank", description="Sets the behaviour of the simulated bank.")
     parser.add_argument("behaviour", choices=BEHAVIOURS)
     whom = parser.add_mutually_exclusive_group()
-    whom.add_argument("--user", type=int, help="this user's charges; without it and --checkout: everybody's")
-    whom.add_argument("--checkout", help="this checkout's charge")
-    parser.add_argument("--times", type=int, default=0, help="for how many charges; 0: until it is reset")
+    whom.add_argument(
+        "--user", type=int, help="the charges of this user; without it and --checkout, those of everybody"
+    )
+    whom.add_argument("--checkout", help="the charge of this checkout")
+    parser.add_argument("--times", type=int, default=0, help="for how many charges; 0 means until the next instruction")
     given = parser.parse_args()
     if given.times < 0 or (given.user is not None and given.user < 1):
-        parser.error("--user is positive, --times is not negative")
+        parser.error("--user must be positive, --times must not be negative")
+    address = process_environment().get("BANK_ADDR")
+    if not address:
+        parser.error("BANK_ADDR is not set: say where the bank listens, as BANK_ADDR=127.0.0.1:50058")
     request = pb.SetBehaviourRequest(behaviour=BEHAVIOURS[given.behaviour], times=given.times)
     if given.user:
         request.user_id = given.user
@@ -36,13 +44,12 @@ def main() -> int:
         request.checkout_id = given.checkout
     else:
         request.everyone = True
-    address = process_environment().get("BANK_ADDR") or "127.0.0.1:50058"
     try:
         with grpc.insecure_channel(address) as channel:
             bank_pb2_grpc.BankAdminStub(channel).SetBehaviour(request, timeout=5)
     except grpc.RpcError as error:
         details = error.details() if isinstance(error, grpc.Call) else error
-        sys.stderr.write(f"the bank at {address} refused: {details}\n")
+        sys.stderr.write(f"the bank at {address} did not accept it: {details}\n")
         return 1
     sys.stdout.write(f"the bank will {given.behaviour}\n")
     return 0
