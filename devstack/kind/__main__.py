@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -12,13 +11,14 @@ from rich.console import Console
 
 from devstack.home import user_environment
 from devstack.kind import images
-from devstack.kind.cluster import NAMESPACE, Cluster
+from devstack.kind.cluster import NAMESPACE, Cluster, of
 from devstack.kind.helm import PLATFORM, STORES, install_platform, install_stores
-from devstack.kind.programs import KindError, Programs
+from devstack.kind.programs import KindError
+from devstack.messages import EXAMPLE, JSON
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 T = TypeVar("T")
 INTERRUPTED = 130
@@ -41,56 +41,74 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Delete the cluster with all that is in it."""
-    cluster = _cluster(user_environment())
+    cluster = of(user_environment())
     try:
         cluster.programs.check()
         there = cluster.exists()
+        if there and cluster.answers():
+            cluster.check_folder()
         if there:
             cluster.delete()
     except KindError as error:
         _fail(error)
-    console.print("deleted" if there else f"there was no cluster {cluster.name!r}")
-
-
-def _cluster(env: Mapping[str, str]) -> Cluster:
-    return Cluster(Programs(env), env.get("KIND_CLUSTER") or "cartwright")
+    console.print(f"deleted the cluster {cluster.name!r}" if there else f"there was no cluster {cluster.name!r}")
+    if there and not cluster.current_context():
+        console.print("kubectl has no current context now; kubectl config use-context NAME chooses one")
 
 
 def _up(env: Mapping[str, str]) -> None:
-    cluster = _cluster(env)
+    cluster = of(env)
     programs = cluster.programs
     programs.check()
     port = env.get("GATEWAY_PORT") or DEFAULT_PORT
-    if not port.isdigit():
-        raise KindError(f"GATEWAY_PORT={port}: must be a port number")
+    if not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004 - the highest port
+        raise KindError(f"GATEWAY_PORT={port}: must be a port number from 1 to 65535")
     if cluster.exists():
         cluster.check()
         console.print(f"  the cluster {cluster.name!r} is there already")
     else:
         _step("making the cluster", lambda: cluster.make(env.get("KIND_NODE_IMAGE", ""), int(port)))
     tag = env.get("IMAGE_TAG") or _step("building the images", lambda: images.build(programs))
-    for image in images.to_load(cluster, tag):
-        _step(f"putting {image} into the cluster", partial(cluster.load, image))
+    if missing := images.to_load(cluster, tag):
+        short = ", ".join(image.rpartition("/")[2] for image in missing)
+        _step(f"putting {len(missing)} images into the cluster ({short})", lambda: cluster.load(missing))
     _step("preparing the namespace", cluster.prepare)
     _install(cluster, STORES, install_stores(cluster))
     _install(cluster, PLATFORM, install_platform(cluster, tag))
     url = f"http://localhost:{cluster.port()}"
-    json = "-H 'Content-Type: application/json'"
-    console.print(
-        f"""
+    console.print(_what_to_try(cluster, url))
+    if programs.env.get("KUBECONFIG") != env.get("KUBECONFIG"):
+        console.print(
+            "In this shell KUBECONFIG names the API server of make up; to reach this cluster: unset KUBECONFIG"
+        )
+
+
+def _what_to_try(cluster: Cluster, url: str) -> str:
+    """Return the URL and commands for a first order, and how the cluster becomes the one that kubectl uses."""
+    current = cluster.current_context()
+    context = f'The current context of kubectl is "{current}".'
+    if current != cluster.context:
+        context = (
+            f'The current context of kubectl is still "{current}". To change it, and to go back:\n'
+            f"  kubectl config use-context {cluster.context}\n"
+            f"  kubectl config use-context {current}"
+        )
+    return f"""
 Cartwright is up on {cluster.context}: {url}   (its documentation: {url}/docs)
 
-A first order:
-  curl -s {url}/api/v1/cart/items {json} -d '{{"product_id": 1, "quantity": 2}}'
-  curl -s {url}/api/v1/checkout {json} -d '{{"idempotency_key": "first"}}'
+A first order, which appears in the list within a second:
+  curl -s {url}/api/v1/cart/items {JSON} -d '{{"product_id": 1, "quantity": 2}}'
+  curl -s {url}/api/v1/checkout {JSON} -d '{{"idempotency_key": "first"}}'
+  sleep 1; curl -s {url}/api/v1/orders
 
 The same as a resource:
-  kubectl --context {cluster.context} apply -f manifests/examples/checkout.yaml
-  kubectl --context {cluster.context} get checkouts -w
+  kubectl --context {cluster.context} apply -f {EXAMPLE}
+  kubectl --context {cluster.context} wait --for=condition=Finished checkout/first
+  kubectl --context {cluster.context} get checkouts
+The operator watches the namespace "{NAMESPACE}". A Checkout in another namespace stays without a status.
+{context}
 
-make kind-test tests it, make kind-down deletes it.""",
-        soft_wrap=True,
-    )
+make kind-test tests it, make kind-down deletes it."""
 
 
 def _step(what: str, do: Callable[[], T]) -> T:
@@ -133,7 +151,8 @@ def _trouble(cluster: Cluster) -> str:
 
 
 def _fail(error: Exception) -> NoReturn:
-    errors.print(f"[red]error:[/] {error}", soft_wrap=True)
+    errors.print("error: ", style="red", end="")
+    errors.print(str(error))
     raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""How the charts are put on a cluster: one command for `make kind-up` and for its tests."""
+"""Installs the charts on a cluster: the same commands for `make kind-up` and for its tests."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ INSTALL_SECONDS = 600
 
 
 def helm(cluster: Cluster, *words: str) -> list[str]:
-    """Give the command that runs helm in the platform's namespace."""
+    """Return the command that runs helm in the platform's namespace."""
     return ["helm", "--kube-context", cluster.context, "-n", NAMESPACE, *words]
 
 
 def install_stores(cluster: Cluster) -> list[str]:
-    """Give the command that installs or upgrades the stores."""
+    """Return the command that installs or upgrades the stores."""
     return _install(cluster, STORES, CHARTS / STORES)
 
 
 def install_platform(cluster: Cluster, tag: str, chart: Path = CHARTS / PLATFORM) -> list[str]:
-    """Give the command that installs or upgrades the platform: for trials, with our images of a tag."""
+    """Return the command that installs or upgrades the platform: for trials, with our images of a tag."""
     port = f"gateway.service.type=NodePort,gateway.service.nodePort={NODE_PORT}"
     values = ("-f", str(chart / "values-dev.yaml"), "--set", f"image.tag={tag},{port}")
     return _install(cluster, PLATFORM, chart, *values)

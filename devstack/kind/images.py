@@ -1,4 +1,4 @@
-"""The images of a cluster: ours, built here, and the stores', where this machine has them."""
+"""The images of a cluster: ours, which are built here, and those of the stores, where this machine has them."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ STORES = ("postgres:17", "mongo:8", "redis:8", "apache/kafka:4.1.0")
 
 
 def build(programs: Programs) -> str:
-    """Build our images and give their tag, which changes with what is in them: new content makes new pods."""
+    """Build our images and return their tag, which changes with their content, so that new content makes new pods."""
     found = [programs.run("docker", "build", "-q", "--target", target, ".").split()[-1] for target in TARGETS]
     tag = f"dev-{hashlib.sha256(''.join(found).encode()).hexdigest()[:12]}"
     for target, image in zip(TARGETS, found, strict=True):
@@ -20,12 +20,12 @@ def build(programs: Programs) -> str:
 
 
 def name(target: str, tag: str) -> str:
-    """Give the full name of one of our images."""
+    """Return the full name of one of our images."""
     return f"{REPOSITORY}/{target}:{tag}"
 
 
 def to_load(cluster: Cluster, tag: str) -> list[str]:
-    """Give what the node lacks of our images and the stores', and this machine has; it pulls the others itself."""
+    """Return the images that this machine has and the node lacks. The node pulls the others itself."""
     every = (*(name(target, tag) for target in TARGETS), *STORES)
     here = [image for image in every if not cluster.programs.code("docker", "image", "inspect", image)]
     return [image for image in here if not cluster.has(image)]

@@ -17,7 +17,7 @@ LAST_LINES = 15
 
 
 class KindError(Exception):
-    """A step could not be done; `str()` says which, why, and what to do."""
+    """A step failed; `str()` says which, why, and what to do."""
 
 
 class Programs:
@@ -27,7 +27,7 @@ class Programs:
         self.env = dict(env)
 
     def check(self) -> None:
-        """Do nothing where all of them are there and Docker answers; KindError otherwise."""
+        """Raise KindError where one of them is missing or Docker does not answer."""
         path = self.env.get("PATH")
         if missing := [name for name in WHERE if not shutil.which(name, path=path)]:
             raise KindError("\n".join(f"{name} is missing: {WHERE[name]}" for name in missing))
@@ -35,15 +35,19 @@ class Programs:
             raise KindError("Docker does not answer: is it running, and may you use it? (docker info says more)")
 
     def run(self, *command: str, given: str = "") -> str:
-        """Run a command to its end and give what it printed; KindError with its last lines where it fails."""
+        """Run a command to its end and return what it printed; KindError with its last lines where it fails."""
         done = subprocess.run(command, cwd=ROOT, env=self.env, input=given, capture_output=True, text=True, check=False)
         if done.returncode:
             last = "\n".join((done.stderr + done.stdout).strip().splitlines()[-LAST_LINES:])
             raise KindError(f"this failed: {' '.join(command)}\n{last}")
         return done.stdout
 
+    def text(self, *command: str) -> str:
+        """Run a command and return what it printed, empty where it fails."""
+        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=False).stdout
+
     def code(self, *command: str) -> int:
-        """Run a command and give its exit code; what it prints is not shown."""
+        """Run a command and return its exit code; what it prints is not shown."""
         return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, check=False).returncode
 
     def start(self, log: Path, *command: str) -> "subprocess.Popen[bytes]":

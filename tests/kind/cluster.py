@@ -1,4 +1,4 @@
-"""The platform on the cluster of `make kind-up`, as the end-to-end tests know it from devstack."""
+"""The platform on the cluster of `make kind-up`, with the interface that the end-to-end tests use on devstack."""
 
 import base64
 import json
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from devstack.home import ROOT, user_environment
-from devstack.kind.cluster import NAMESPACE, Cluster
+from devstack.kind.cluster import NAMESPACE, Cluster, of
 from devstack.kind.helm import PLATFORM, STORES, helm, install_platform
 from devstack.kind.images import TARGETS, name
-from devstack.kind.programs import KindError, Programs
+from devstack.kind.programs import KindError
 from devstack.table import part
 from tests.kind.forward import Forward
 from tests.kube import Kube
@@ -26,32 +26,32 @@ STORE_NAMES = {"postgres": "postgresql", "redis": "redis", "mongodb": "mongodb",
 
 
 class Pods:
-    """What devstack's parts are on a cluster: deployments of one pod, which can be stopped, started and killed."""
+    """The parts of the platform on a cluster: deployments of one pod, which can be stopped, started and killed."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
     def kubectl(self, *words: str, given: str = "") -> str:
-        """Run kubectl in the platform's namespace, and give what it prints; KindError where it fails."""
+        """Run kubectl in the platform's namespace, and return what it prints; KindError where it fails."""
         return self.cluster.kubectl("-n", NAMESPACE, *words, given=given)
 
     def get(self, *words: str) -> dict[str, Any]:
-        """Give what `kubectl get` finds."""
+        """Return what `kubectl get` finds."""
         return json.loads(self.kubectl("get", *words, "-o", "json"))
 
     def of(self, name: str) -> list[dict[str, Any]]:
-        """Give the pods of a part that are not on their way out."""
+        """Return the pods of a part that are not on their way out."""
         found = self.get("pods", "-l", _selector(name))["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def all(self, release: str) -> list[dict[str, Any]]:
-        """Give the pods of a release that are there to stay."""
+        """Return the pods of a release that are there to stay."""
         jobs = "migrations,test"
         selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component notin ({jobs})"
         return self.get("pods", "-l", selector)["items"]
 
     def pid(self, name: str) -> str | int:
-        """Give the id of the container that a part runs in; 0 where none is ready."""
+        """Return the id of the container that a part runs in; 0 where none is ready."""
         for pod in self.of(name):
             status = pod["status"]
             for one in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
@@ -60,7 +60,7 @@ class Pods:
         return 0
 
     def kill(self, name: str) -> str | int:
-        """Kill a part's process without a farewell, and give the id of its container; the kubelet starts it again."""
+        """Kill a part's process by SIGKILL, and return the id of its container; the kubelet starts it again."""
         before = self.pid(name)
         self.cluster.programs.run("docker", "exec", self.cluster.node, *KILL, str(before))
         return before
@@ -80,7 +80,7 @@ class Pods:
 
 
 class OnKind(Platform):
-    """The platform, with a way in for each thing that a test must see from inside."""
+    """The platform on kind, with access to the databases, the bank and the metrics for tests."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -106,7 +106,7 @@ class OnKind(Platform):
         }
 
     def helm(self, *words: str) -> str:
-        """Run helm in the platform's namespace, and give what it prints."""
+        """Run helm in the platform's namespace, and return what it prints."""
         return self.cluster.programs.run(*helm(self.cluster, *words))
 
     def install(self) -> None:
@@ -122,11 +122,11 @@ class OnKind(Platform):
         self.cluster.programs.run(*install_platform(self.cluster, BEFORE, chart))
 
     def kube(self) -> Kube:
-        """Give the cluster's API server."""
+        """Return the cluster's API server."""
         return Kube(self._kubeconfig, NAMESPACE, Path("kubectl"))
 
     def metric(self, part_name: str, name: str) -> float:
-        """Give the sum of a metric's samples in the pod of a part."""
+        """Return the sum of a metric's samples in the pod of a part."""
         pod = self.stack.of(part_name)[0]["metadata"]["name"]
         port = part(part_name).ports[-1][1]
         page = self.stack.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy/metrics")
@@ -134,22 +134,23 @@ class OnKind(Platform):
 
     @contextmanager
     def bank_address(self) -> Iterator[str]:
-        """Give where the bank takes orders, for as long as it lasts."""
+        """Return the address of the bank, which is reachable inside the `with` block."""
         with Forward(self.cluster, _selector("bank"), 50058) as forward:
             yield forward.address()
 
     def close(self) -> None:
-        """End what leads into the cluster."""
+        """Close the connections into the cluster."""
         self._postgres.close()
 
 
 def on_kind() -> Iterator[OnKind]:
-    """Give the running platform of `make kind-up`; its bank approves while the tests run."""
-    env = user_environment()
-    cluster = Cluster(Programs(env), env.get("KIND_CLUSTER") or "cartwright")
+    """Return the running platform of `make kind-up`; its bank approves while the tests run."""
+    cluster = of(user_environment())
     try:
         cluster.programs.check()
         there = cluster.exists()
+        if there:
+            cluster.check()
     except KindError as error:
         pytest.exit(str(error), returncode=1)
     if not there:
@@ -174,10 +175,10 @@ def _workload(name: str) -> str:
 
 
 def _container(name: str) -> str:
-    """Give the container of a part: a worker's is called after its role, `consumer`."""
+    """Return the container of a part: a worker's is called after its role, `consumer`."""
     return STORE_NAMES.get(name) or name.rpartition("-")[2]
 
 
 def _service(name: str) -> str:
-    """Give the service that a part runs in: workers are sidecars, `orders-consumer` of `orders`."""
+    """Return the service that a part runs in: workers are sidecars, `orders-consumer` of `orders`."""
     return name.split("-", maxsplit=1)[0]

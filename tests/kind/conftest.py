@@ -1,4 +1,4 @@
-"""What the tests of a cluster share: its figures, which are shown at the end, and buyers."""
+"""What the tests of a cluster share: the figures that are shown at the end, and load."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 @pytest.fixture
 def figure(request) -> Callable[[str], None]:
-    """Give what notes a figure for the end of the run."""
+    """Return what notes a figure for the end of the run."""
     return request.config.stash.setdefault(FIGURES, []).append
 
 
@@ -28,13 +28,13 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
 
 @pytest.fixture
 def helm(platform):
-    """Run helm on the platform's namespace, and give what it prints."""
+    """Run helm on the platform's namespace, and return what it prints."""
     return platform.helm
 
 
 @pytest.fixture
 def under_load(platform, figure):
-    """Do something while buyers buy: none may fail, none may be lost, and the books must agree."""
+    """Do something under load: no purchase may fail or be lost, and the books must agree."""
 
     def under_load(what: str, do: Callable[[], None]) -> None:
         with load_on(platform) as load:

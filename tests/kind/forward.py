@@ -28,7 +28,7 @@ class Forward:
         self.close()
 
     def address(self) -> str:
-        """Give `127.0.0.1:port`; AssertionError where there is no pod to lead to."""
+        """Return `127.0.0.1:port`; AssertionError where there is no pod to lead to."""
         pod = self._pod()
         if self._process is None or self._process.poll() is not None or pod["uid"] != self._uid:
             self.close()

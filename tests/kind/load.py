@@ -1,6 +1,6 @@
-"""Buyers that notice everything: what is not answered well counts as failed.
+"""Buyers that count every failure.
 
-Only a 503 is asked again, as the contract says, with the same key; how often that was so is counted.
+Only a 503 is retried, as the contract says, with the same key; the retries are counted.
 """
 
 import itertools
@@ -23,14 +23,14 @@ LATE_SECONDS = 60.0
 
 @dataclass
 class Load:
-    """What buyers were answered. They are threads: lists are added to, and every count is made from those."""
+    """The answers that buyers got. Buyers are threads: they append to lists, and every count is made from those."""
 
     url: str
     kube: Callable[[], Kube]
     stop: threading.Event = field(default_factory=threading.Event)
     users: list[int] = field(default_factory=list)
     bought: list[tuple[bool, float]] = field(default_factory=list)
-    """Whether each purchase was answered late, after a 202, and how many seconds it took."""
+    """Return whether each purchase was answered late, after a 202, and how many seconds it took."""
     failed: list[str] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     """The user of each request that was sent again after a 503."""
@@ -99,7 +99,7 @@ class Load:
 
 @contextmanager
 def load_on(platform: Platform) -> Iterator[Load]:
-    """Have buyers buy for as long as it lasts; at its end all that they began has ended."""
+    """Run buyers inside the `with` block; at its end every purchase that they began has ended."""
     load = Load(platform.urls["CARTWRIGHT_URL"], platform.kube)
     kinds = itertools.chain([load.by_rest] * BY_REST, [load.by_resource] * BY_RESOURCE)
     buyers = [threading.Thread(target=kind, daemon=True) for kind in kinds]

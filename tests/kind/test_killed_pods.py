@@ -1,4 +1,4 @@
-"""Pods that are gone without a farewell: whichever it is, one purchase out of one intention."""
+"""Pods are killed without a grace period: one purchase for one request, whichever pod it is."""
 
 import threading
 
@@ -14,7 +14,7 @@ BUYERS = 8
 
 @pytest.fixture
 def buyers(platform):
-    """Buyers that insist until each purchase has ended."""
+    """Buyers that retry until each purchase has ended."""
     load = Load(platform.urls["CARTWRIGHT_URL"], platform.kube)
     targets = [load.buy_on, load.apply_on] * (BUYERS // 2)
     threads = [threading.Thread(target=target, daemon=True) for target in targets]
@@ -27,7 +27,7 @@ def buyers(platform):
 
 
 def test_each_pod_is_killed(platform, buyers, eventually, figure) -> None:
-    """Each pod in turn, of stores too, is removed without a farewell while buyers buy: the books agree afterwards."""
+    """Each pod in turn, of stores too, is deleted without a grace period under load: the books agree afterwards."""
     stack = platform.stack
     pods = [
         (instance, pod["metadata"]["labels"]["app.kubernetes.io/component"])

@@ -1,4 +1,4 @@
-"""The release itself: what it takes at rest, its own test, and what it leaves behind."""
+"""The release itself: its memory at rest, its own test, and what stays after it is uninstalled."""
 
 import json
 

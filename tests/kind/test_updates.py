@@ -13,7 +13,7 @@ CHART = "charts/cartwright"
 
 @pytest.fixture
 def previous(tmp_path):
-    """Give the chart as it was: of the last release, or before its last change where there was none."""
+    """Return the chart as it was: of the last release, or before its last change where there was none."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
