@@ -223,6 +223,9 @@ def clean() -> None:
     if stack.is_running():
         _fail("it is running; end it first: make down")
     path: Path = stack.home.path
+    for state in path.glob("*/state.json"):
+        if Stack(home.Home(state.parent)).is_running():
+            _fail(f"tests are running in {state.parent}; wait until they have ended")
     for folder in (stores.data_folder("postgres", stack.home), path):
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():

@@ -51,7 +51,9 @@ def main() -> int:
         details = error.details() if isinstance(error, grpc.Call) else error
         sys.stderr.write(f"the bank at {address} did not accept it: {details}\n")
         return 1
-    sys.stdout.write(f"the bank will {given.behaviour}\n")
+    whose = f"user {given.user}" if given.user else f"checkout {given.checkout}" if given.checkout else "everybody"
+    times = f", {given.times} times" if given.times else ""
+    sys.stdout.write(f"the bank's behaviour for {whose}: {given.behaviour}{times}\n")
     return 0
 
 

@@ -124,6 +124,15 @@ def test_up_on_a_running_stack(home, terminal):
 
 
 @pytest.mark.real
+def test_clean_beside_running_tests(home, refused):
+    """`make clean` deletes nothing of a test run that is under way in the same folder."""
+    stack = Stack.up(home.path / "tests", only={"redis"})
+    assert f"tests are running in {home.path}/tests" in refused("clean")
+    assert stack.row("redis")["state"] == "ready"
+    stack.down()
+
+
+@pytest.mark.real
 def test_logs(home, terminal):
     """Without a part the logs are those of our own processes; a store's is shown by its name, and an old one is called so."""
     logs = home.path / "logs"
