@@ -1,4 +1,8 @@
-"""Reads a values.yaml with its comments: `# -- …` says what a value is, `# @schema …` what it may be."""
+"""Reads a values.yaml with its comments.
+
+`# -- …` says what a value is, `# @schema …` what it may be, and `# @also` that every component may have one of its own;
+`# @also services operator` restricts that to the components under these names.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +11,7 @@ from typing import Any
 
 import yaml
 
+LARGEST = 2**31 - 1  # Kubernetes' own numbers are 32 bits wide
 SHAPES: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("shapes.yaml").read_text())
 
 
@@ -16,7 +21,11 @@ class Undescribed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value, or a group of them; `like` is the path of the one whose description it shares."""
+    """A value, or a group of them.
+
+    `like` is the path of the one whose description it shares. `also` names the groups whose components may have this value
+    as their own: `()` for none of them, `("",)` for all.
+    """
 
     path: tuple[str, ...]
     default: Any
@@ -24,6 +33,7 @@ class Value:
     shape: Mapping[str, Any] | None = None
     like: tuple[str, ...] | None = None
     children: tuple["Value", ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -35,6 +45,15 @@ class Value:
         return [leaf for child in self.children for leaf in child.leaves()] if self.children else [self]
 
 
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What stands above a key."""
+
+    says: str = ""
+    shape: str = ""
+    also: tuple[str, ...] = ()
+
+
 def read(text: str) -> Value:
     """Give the values of a file; Undescribed where one has no comment, nor a namesake before it that has."""
     lines = text.splitlines()
@@ -44,19 +63,19 @@ def read(text: str) -> Value:
         children = []
         for key, below in node.value:
             name = str(key.value)
-            children.append(value((*path, name), defaults[name], below, *_comment(lines, key.start_mark)))
+            children.append(value((*path, name), defaults[name], below, _comment(lines, key.start_mark)))
         return Value(path, defaults, children=tuple(children))
 
-    def value(path: tuple[str, ...], default: Any, node: yaml.Node, says: str, annotated: str) -> Value:
+    def value(path: tuple[str, ...], default: Any, node: yaml.Node, comment: Comment) -> Value:
         name = path[-1]
         known = described.get(name)
-        if not says and known and type(default) is type(known.default):
+        if not comment.says and known and type(default) is type(known.default):
             return Value(path, default, known.says, known.shape, like=known.path)
-        if isinstance(node, yaml.MappingNode) and default and not annotated:
+        if isinstance(node, yaml.MappingNode) and default and not comment.shape:
             return group(path, default, node)
-        if not says:
+        if not comment.says:
             raise Undescribed(f"{'.'.join(path)}: say what it is, in a comment above it: # -- …")
-        described[name] = Value(path, default, says, _shape(path, default, annotated))
+        described[name] = Value(path, default, comment.says, _shape(path, default, comment.shape), also=comment.also)
         return described[name]
 
     root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -65,22 +84,25 @@ def read(text: str) -> Value:
     return group((), yaml.safe_load(text), root)
 
 
-def _comment(lines: list[str], mark: yaml.Mark) -> tuple[str, str]:
-    """Give what the comment right above a key says, and its annotation; a key within a line has none."""
+def _comment(lines: list[str], mark: yaml.Mark) -> Comment:
+    """Give the comment right above a key; a key within a line has none."""
     if lines[mark.line][: mark.column].strip():
-        return "", ""
+        return Comment()
     first = mark.line
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
-    says, annotated = "", ""
+    says, shape = "", ""
+    also: tuple[str, ...] = ()
     for line in (line.strip() for line in lines[first : mark.line]):
         if line.startswith("# -- "):
             says = line.removeprefix("# -- ")
         elif line.startswith("# @schema "):
-            annotated = line.removeprefix("# @schema ")
+            shape = line.removeprefix("# @schema ")
+        elif line.startswith("# @also"):
+            also = tuple(line.removeprefix("# @also").split()) or ("",)
         elif says:
             says += f" {line.removeprefix('#').strip()}"
-    return says, annotated
+    return Comment(says, shape, also)
 
 
 def _shape(path: tuple[str, ...], default: Any, annotated: str) -> Mapping[str, Any]:
@@ -99,7 +121,7 @@ def _typed(path: tuple[str, ...], default: Any) -> Mapping[str, Any]:
         case bool():
             return {"type": "boolean"}
         case int():
-            return {"type": "integer", "minimum": 0}
+            return {"type": "integer", "minimum": 0, "maximum": LARGEST}
         case float():
             return {"type": "number", "minimum": 0}
         case str():

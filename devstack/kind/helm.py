@@ -23,7 +23,7 @@ def install_stores(cluster: Cluster) -> list[str]:
 def install_platform(cluster: Cluster, tag: str, chart: Path = CHARTS / PLATFORM) -> list[str]:
     """Return the command that installs or upgrades the platform: for trials, with our images of a tag."""
     port = f"gateway.service.type=NodePort,gateway.service.nodePort={NODE_PORT}"
-    values = ("-f", str(chart / "values-dev.yaml"), "--set", f"image.tag={tag},{port}")
+    values = ("-f", str(chart / "values-dev.yaml"), "--set-string", f"image.tag={tag}", "--set", port)
     return _install(cluster, PLATFORM, chart, *values)
 
 

@@ -96,6 +96,63 @@ def _with(*trees: Mapping[str, Any]) -> Case:
     return Case(values)
 
 
+# What a component may have of its own, with one value of each for the gateway, a worker, the operator and the migrations.
+OWN = {
+    "annotations": {"example.com/own": "1"},
+    "labels": {"example.com/team": "own"},
+    "nodeSelector": {"pool": "own"},
+    "tolerations": [{"key": "own", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "priorityClassName": "system-node-critical",
+    "securityContext": {"runAsUser": 12345, "fsGroup": 12345},
+    "serviceAccountAnnotations": {"example.com/role": "own"},
+    "extraEnv": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+    "envFrom": [{"secretRef": {"name": "own", "optional": True}, "prefix": "OWN_"}],
+    "extraVolumes": [{"name": "own", "emptyDir": {"sizeLimit": "1Mi"}}],
+    "extraVolumeMounts": [{"name": "own", "mountPath": "/own"}],
+}
+RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+THEIRS = {"image": "busybox:1", "securityContext": RESTRICTED, "volumeMounts": OWN["extraVolumeMounts"]}
+DEPLOYED = {
+    "deploymentLabels": {"example.com/team": "own"},
+    "deploymentAnnotations": {"example.com/reload": "true"},
+    "extraContainers": [{"name": "proxy", **THEIRS}],
+}
+SERVED = {
+    "minReadySeconds": 7,
+    "topologySpreadConstraints": [
+        {"maxSkew": 2, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    ],
+    "podDisruptionBudget": {"minAvailable": "50%"},
+}
+FIRST = {"initContainers": [{"name": "first", **THEIRS}]}
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "services.gateway": OWN | FIRST | DEPLOYED | SERVED,
+    "services.checkout": OWN | FIRST | DEPLOYED | SERVED,
+    "services.checkout.workers.recovery": OWN | FIRST | DEPLOYED | SERVED | {"replicas": 2},
+    "operator": OWN | FIRST | DEPLOYED,
+    "migrations": OWN | FIRST,
+}
+ROUTES = {
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"cert-manager.io/cluster-issuer": "public"},
+        "labels": {"team": "edge"},
+        "hosts": ["shop.example", "www.shop.example"],
+        "tls": [{"secretName": "shop-tls", "hosts": ["shop.example", "www.shop.example"]}],
+    },
+    "httpRoute": {
+        "enabled": True,
+        "annotations": {"example.com/a": "b"},
+        "labels": {"team": "edge"},
+        "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["shop.example"],
+        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-user-id"]}}],
+    },
+}
+BEHAVIOR = {"scaleDown": {"stabilizationWindowSeconds": 600}}
+MEMORY = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}}}
 KAFKA_USER = {"username": "shop", "existingSecret": "kafka-user"}
 CASES: dict[str, Case] = {
     "production": _with(),
@@ -117,7 +174,7 @@ CASES: dict[str, Case] = {
         }.items()
     },
     "urls": _with(BANK, {"stores": {store: {"url": url, "existingSecret": ""} for store, url in URLS.items()}}),
-    "redis-tls": _store("redis", existingSecret="password", host="db.example", tls=True, username="shop", database=3),
+    "redis-tls": _store("redis", existingSecret="password", host="db.example", tls=True, username="shop", database="3"),
     "kafka-ssl": _kafka("SSL", caSecret="authority"),
     "kafka-sasl": _kafka("SASL_PLAINTEXT", saslMechanism="PLAIN", **KAFKA_USER),
     "kafka-sasl-ssl": _kafka("SASL_SSL", caSecret="authority", topic="shop.checkouts", **KAFKA_USER),
@@ -142,7 +199,7 @@ CASES: dict[str, Case] = {
     "no-migrations": _with({"migrations": {"enabled": False}}),
     "test-items": _with({"test": {"items": [{"productId": 2, "quantity": 3}], "userId": 2**40}}),
     "digests": _with({"image": {"digests": {"services": f"sha256:{'0' * 64}", "operator": f"sha256:{'f' * 64}"}}}),
-    "pulled": _with({"image": {"registry": "r.example/x", "tag": 12, "pullPolicy": "Always", "pullSecrets": ["r"]}}),
+    "pulled": _with({"image": {"registry": "r.example/x", "tag": "12", "pullPolicy": "Always", "pullSecrets": ["r"]}}),
     "labels": _with({"commonLabels": {"team": "shop"}}),
     "placed": _with({"pods": PLACED}),
     "exposed": _with({"gateway": {"service": {"type": "NodePort", "nodePort": 30081, "annotations": {"a": "b"}}}}),
@@ -160,6 +217,28 @@ CASES: dict[str, Case] = {
     ),
     "mirrors": _with({"operator": {"mirror": {"mode": "None", "maxWritesPerSecond": 5, "maxObjects": 100_000}}}),
     "slow-drain": _with({"drain": {"delaySeconds": 30, "timeoutSeconds": 120}}),
+    "routes": _with({"gateway": ROUTES}),
+    "any-host": _with({"gateway": {"ingress": {"enabled": True}, "service": {"port": 80}}}),
+    "renamed": _with(BANK, {"fullnameOverride": "store", "nameOverride": "checkout-platform"}),
+    "chart-renamed": _with(BANK, {"nameOverride": "tills"}),
+    "umbrella-images": _with(
+        {"global": {"imageRegistry": "r.example:5000", "imagePullSecrets": ["a", {"name": "b"}]}},
+        {"image": {"pullSecrets": ["c", "a"]}},
+    ),
+    "open-shift": _with({"pods": {"securityContext": {"runAsUser": None, "runAsGroup": None}}}),
+    "budgets": _with(
+        {"pods": {"podDisruptionBudget": {"maxUnavailable": "25%", "unhealthyPodEvictionPolicy": "IfHealthyBudget"}}},
+        {"services": {"cart": {"podDisruptionBudget": {"minAvailable": 1}}}},
+        {"services": {"orders": {"podDisruptionBudget": {"enabled": False}}}},
+    ),
+    "scaling-told": _with(
+        {"services": {"cart": {"autoscaling": {"enabled": True, "behavior": BEHAVIOR, "metrics": [MEMORY]}}}}
+    ),
+    "roles": _with({"rbac": {"aggregateClusterRoles": True}}),
+    "no-hook": _with(BANK, {"migrations": {"hook": False}}, {"stores": {"postgresql": {"caSecret": "authority"}}}),
+    "no-hook-deployments": _with(BANK, {"migrations": {"hook": False}, "workers": {"mode": "deployment"}}),
+    "failed-job-kept": _with({"migrations": {"keepFailed": True, "deadlineSeconds": 900, "backoffLimit": 6}}),
+    "release-of-digits": Case(merged(BASE, BANK | {"fullnameOverride": "shop"}), release="20261125"),
     "other-release": Case(merged(BASE, BANK), release="eu"),
     "longest-release": Case(merged(merged(BASE, BANK), {"workers": {"mode": "deployment"}}), release=LONGEST),
     **{path.stem: Case(BASE, (path,)) for path in sorted(EXAMPLES.glob("*-values.yaml"))},
@@ -168,4 +247,38 @@ CASES: dict[str, Case] = {
         {name: BASE[name] for name in ("auth", "services")},
         tuple(EXAMPLES / f"{name}-values.yaml" for name in ("cloudnativepg-verified", "mongodb", "redis", "strimzi")),
     ),
+}
+
+
+def _own() -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for path, own in COMPONENTS.items():
+        tree: dict[str, Any] = own
+        for name in reversed(path.split(".")):
+            tree = {name: tree}
+        values = merged(values, tree)
+    return values
+
+
+# What is the user's own, containers and objects of theirs among it: held to what the values say, not to our rules for pods.
+EXTENDED: dict[str, Case] = {
+    "own-sidecars": Case(merged(BASE, _own())),
+    "own-deployments": Case(merged(merged(BASE, _own()), {"workers": {"mode": "deployment"}})),
+    "own-no-hook": Case(merged(merged(BASE, _own()), {"migrations": {"hook": False}})),
+    "own-for-all": Case(merged(BASE, {"pods": OWN | FIRST | DEPLOYED | SERVED})),
+    "own-objects": Case(
+        BASE
+        | {
+            "extraObjects": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "{{ .Release.Name }}-more"},
+                    "data": {"tag": "20261125"},
+                },
+                'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ include "cartwright.name" . }}-text}\n',
+            ]
+        }
+    ),
+    **{path.stem: Case({}, (path,)) for path in sorted((CHART / "ci").glob("*-values.yaml"))},
 }

@@ -1,6 +1,7 @@
 """Every case, rendered once, and an API server to show them to."""
 
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from devstack import helm
 from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
-from tests.charts.cases import CASES, CHART, STORES, Case
+from tests.charts.cases import CASES, CHART, EXTENDED, STORES, Case
 from tests.charts.rendering import Rendering
 from tests.charts.server import Server
 
@@ -31,6 +32,13 @@ def rendered_fixture(render):
         return dict(zip(CASES, pool.map(render, CASES.values()), strict=True))
 
 
+@pytest.fixture(scope="session")
+def extended(render):
+    """Give every case with parts of the user's own, rendered."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(EXTENDED, pool.map(render, EXTENDED.values()), strict=True))
+
+
 @pytest.fixture(params=CASES)
 def rendering(request, rendered):
     """Give each rendering of the platform's chart in turn."""
@@ -41,6 +49,18 @@ def rendering(request, rendered):
 def stores(render):
     """Give the chart of stores, rendered."""
     return render(Case({}, release="cartwright-stores"), STORES)
+
+
+@pytest.fixture(scope="session")
+def helm_on(server):
+    """Run helm on the API server: give what it ended with and what it printed."""
+    env = user_environment() | {"KUBECONFIG": str(server.kube.kubeconfig)}
+    program = str(helm.find(user_environment(), print))
+
+    def run(*words, given=""):
+        return subprocess.run([program, *words], env=env, input=given, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture(scope="session")

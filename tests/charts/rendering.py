@@ -37,13 +37,13 @@ class Pod:
 
     @property
     def sidecars(self) -> list[Object]:
-        """Its workers."""
-        return self.spec.get("initContainers", [])
+        """Its workers: native sidecars."""
+        return [one for one in self.spec.get("initContainers", ()) if one.get("restartPolicy") == "Always"]
 
     @property
     def containers(self) -> list[Object]:
         """All its containers."""
-        return [*self.sidecars, *self.spec["containers"]]
+        return [*self.spec.get("initContainers", ()), *self.spec["containers"]]
 
     @property
     def lasts(self) -> bool:
@@ -94,7 +94,8 @@ class Rendering:
     @cached_property
     def platform(self) -> list[tuple[Pod, Object]]:
         """Every container of the platform's that is to run for ever, with its pod."""
-        return [(pod, container) for pod in self.pods if pod.lasts for container in pod.containers]
+        lasting = [pod for pod in self.pods if pod.lasts]
+        return [(pod, one) for pod in lasting for one in [*pod.sidecars, *pod.spec["containers"]]]
 
 
 def literals(container: Object) -> dict[str, str]:

@@ -22,19 +22,48 @@ ENDPOINT = {
 }
 
 
+REFERENCE = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}, "namespace": {"type": "string"}, "sectionName": {"type": "string"}},
+}
+BACKEND = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}, "port": {"type": "integer", "minimum": 1, "maximum": 65535}},
+}
+PATH = {"type": {"type": "string", "enum": ["Exact", "PathPrefix"]}, "value": {"type": "string"}}
+MATCH = {"type": "object", "properties": {"path": {"type": "object", "required": ["type"], "properties": PATH}}}
+RULE = {
+    "matches": {"type": "array", "items": MATCH},
+    "filters": {"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+    "backendRefs": {"type": "array", "items": BACKEND},
+}
+ROUTE = {
+    "parentRefs": {"type": "array", "items": REFERENCE},
+    "hostnames": {"type": "array", "items": {"type": "string"}},
+    "rules": {"type": "array", "items": {"type": "object", "properties": RULE}},
+}
+
+
 def monitor(kind, endpoints):
     """Give the definition of a resource of Prometheus' operator, with the fields that the chart may use."""
-    plural = f"{kind.lower()}s"
     listed = {"type": "array", "items": {"type": "object", "properties": ENDPOINT, "required": ["port"]}}
     spec = {"type": "object", "required": ["selector"], "properties": {"selector": SELECTOR, endpoints: listed}}
+    return definition(kind, "monitoring.coreos.com", spec)
+
+
+def definition(kind, group, spec, **annotations):
+    """Give the definition of a resource of somebody else's, with the fields that the chart may use."""
+    plural = f"{kind.lower()}s"
     version = {"name": "v1", "served": True, "storage": True}
     version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "metadata": {"name": f"{plural}.{group}", "annotations": annotations},
         "spec": {
-            "group": "monitoring.coreos.com",
+            "group": group,
             "names": {"kind": kind, "plural": plural},
             "scope": "Namespaced",
             "versions": [version],
@@ -54,6 +83,10 @@ class Server:
         self.keep(monitor("PodMonitor", "podMetricsEndpoints"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "ServiceMonitor"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "PodMonitor"))
+        approved = {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"}  # their group asks for it
+        route = definition("HTTPRoute", "gateway.networking.k8s.io", {"type": "object", "properties": ROUTE}, **approved)
+        self.keep(route)
+        eventually(lambda: self.path("gateway.networking.k8s.io/v1", "HTTPRoute"))
 
     def path(self, version, kind):
         """Give where objects of a kind are, as the server itself says."""

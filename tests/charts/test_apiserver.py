@@ -28,16 +28,16 @@ def refused(server, objects):
         return [f"{', '.join(those)}: {json.loads(text)['kind']}: {said}" for (text, those), said in told if said]
 
 
-def test_objects_are_as_kubernetes_wants_them(server, rendered, stores):
+def test_objects_are_as_kubernetes_wants_them(server, rendered, extended, stores):
     """The API server takes every object of every case, with each of its fields, and warns of none."""
-    objects = [(case, one) for case, rendering in rendered.items() for one in rendering.objects]
+    objects = [(case, one) for case, rendering in (rendered | extended).items() for one in rendering.objects]
     told = refused(server, [*objects, *(("stores", one) for one in stores.objects)])
     assert not told, "\n".join(told)
 
 
-def test_pods_are_let_in_where_the_strictest_rules_hold(server, rendered, stores):
+def test_pods_are_let_in_where_the_strictest_rules_hold(server, rendered, extended, stores):
     """The API server lets every pod of every case into a namespace that is held to the restricted standard."""
-    pods = [(case, pod(one)) for case, rendering in rendered.items() for one in rendering.pods]
+    pods = [(case, pod(one)) for case, rendering in (rendered | extended).items() for one in rendering.pods]
     told = refused(server, [*pods, *(("stores", pod(one)) for one in stores.pods)])
     assert not told, "\n".join(told)
 

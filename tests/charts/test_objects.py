@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from devstack.home import ROOT
-from tests.charts.cases import BANK, BASE, CASES, LONGEST, Case, merged
+from tests.charts.cases import BANK, BASE, BEHAVIOR, CASES, LONGEST, Case, merged
 from tests.charts.rendering import COMPONENT
 
 STATELESS = {"gateway", "product", "cart", "inventory", "payment", "orders", "checkout", "bank"}
@@ -33,8 +33,27 @@ def test_budgets_are_for_several(rendering):
         for one in rendering.of("Deployment")
         if least.get(component(one), one["spec"].get("replicas", 0)) > 1
     }
-    budgets = {component(one): one["spec"]["maxUnavailable"] for one in rendering.of("PodDisruptionBudget")}
-    assert budgets == dict.fromkeys(several, 1)
+    budgets = {component(one) for one in rendering.of("PodDisruptionBudget")}
+    refused = {
+        name
+        for name, own in rendering.case.values.get("services", {}).items()
+        if not own.get("podDisruptionBudget", {}).get("enabled", True)
+    }
+    assert budgets == several - refused
+
+
+def test_budgets_are_as_told(rendered):
+    """A budget lets one pod go at a time, or is what the values say, for all components or for one."""
+
+    def budgets(case):
+        found = {component(one): dict(one["spec"]) for one in rendered[case].of("PodDisruptionBudget")}
+        return {name: {key: spec[key] for key in spec if key != "selector"} for name, spec in found.items()}
+
+    usual = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    assert budgets("production") == dict.fromkeys(STATELESS - {"bank"}, usual)
+    told = {"unhealthyPodEvictionPolicy": "IfHealthyBudget"}
+    wanted = dict.fromkeys(STATELESS - {"bank", "orders"}, told | {"maxUnavailable": "25%"})
+    assert budgets("budgets") == wanted | {"cart": told | {"minAvailable": 1}}
 
 
 def test_scaling_is_for_what_keeps_nothing(rendering):
@@ -76,6 +95,9 @@ def test_autoscalers_are_as_told(rendered):
             "target": {"type": "Utilization", "averageUtilization": 200},
         }
     assert rendered["production"].of("HorizontalPodAutoscaler") == []
+    (told,) = rendered["scaling-told"].of("HorizontalPodAutoscaler")
+    assert told["spec"]["behavior"] == BEHAVIOR
+    assert [one["resource"]["name"] for one in told["spec"]["metrics"]] == ["cpu", "memory"]
 
 
 def test_the_definition_is_the_one_source(rendering):

@@ -12,11 +12,12 @@ TOKENS = {"operator", "test"}  # who may speak to the API server
 
 
 def test_pods_run_as_nobody(rendering):
-    """Every pod runs as a fixed user that is not root, under the runtime's own seccomp profile."""
+    """Every pod runs as a user that is not root, fixed or the cluster's choice, under the runtime's own seccomp profile."""
+    asked = rendering.case.values.get("pods", {}).get("securityContext", {})
+    wanted = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001} | asked
+    wanted = {name: value for name, value in wanted.items() if value is not None}
     for pod in rendering.pods:
-        context = pod.spec["securityContext"]
-        assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 10001, 10001), pod.name
-        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, pod.name
+        assert pod.spec["securityContext"] == wanted | {"seccompProfile": {"type": "RuntimeDefault"}}, pod.name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod.spec), pod.name
 
 
@@ -67,9 +68,10 @@ def test_workers_take_no_service_out(rendering):
 
 
 def test_workers_start_first_and_end_last(rendering):
-    """What stands beside a service is a native sidecar, and nothing else is an init container."""
+    """What stands beside a service is a native sidecar; before all of them come migrations, and nothing else."""
     for pod in rendering.pods:
-        assert all(one["restartPolicy"] == "Always" for one in pod.sidecars), pod.name
+        first = pod.containers[: len(pod.containers) - len(pod.sidecars) - len(pod.spec["containers"])]
+        assert all(one["args"][1:] == ["migrate"] for one in first), pod.name
 
 
 def test_pods_may_drain_in_peace(rendering):

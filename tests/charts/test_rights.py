@@ -21,12 +21,29 @@ def test_rights_are_these_and_no_more(rendering):
     wanted = GOLDEN if any(one.endswith("-operator") for one in name) else {}
     roles = {one["metadata"]["name"].rpartition("-")[2]: one["rules"] for one in rendering.of("Role")}
     assert roles == wanted
-    assert rendering.of("ClusterRole", "ClusterRoleBinding") == []
+    assert rendering.of("ClusterRoleBinding") == []
+    aggregated = rendering.case.values.get("rbac", {}).get("aggregateClusterRoles", False)
+    assert bool(rendering.of("ClusterRole")) is aggregated
     bound = {one["metadata"]["name"]: one for one in rendering.of("RoleBinding")}
     assert {one.rpartition("-")[2] for one in bound} == set(wanted)
     for one, binding in bound.items():
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": one}
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": one, "namespace": "shop"}]
+
+
+def test_the_clusters_own_roles_cover_checkouts(rendered):
+    """Where that is asked for, `view` may look at Checkouts, and `edit` and `admin` may change them; nobody gets their status."""
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    may = {"view": set(), "edit": set(), "admin": set()}
+    for one in rendered["roles"].of("ClusterRole"):
+        (rule,) = one["rules"]
+        assert {name: rule[name] for name in CHECKOUTS} == CHECKOUTS
+        for role in may:
+            may[role] |= set(rule["verbs"]) if one["metadata"]["labels"].get(prefix + role) == "true" else set()
+    look, change = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}
+    assert may == {"view": look, "edit": look | change, "admin": look | change}
+    names = set(rendered["roles"].named("ClusterRole"))
+    assert names == {f"shop-cartwright-checkouts-{role}" for role in ("view", "edit")}  # one release's, in one namespace
 
 
 def test_the_role_is_the_same_beside_a_chart():

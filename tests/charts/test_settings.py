@@ -151,19 +151,6 @@ def test_workers_have_pods_of_their_own_where_asked(rendered):
     assert not [pod.name for pod in rendered["deployments"].pods if pod.sidecars]
 
 
-def test_every_service_is_migrated(rendering):
-    """Whatever keeps something is migrated before it runs, the topics too, unless that is turned off."""
-    jobs = rendering.of("Job")
-    if not rendering.case.values.get("migrations", {}).get("enabled", True):
-        assert jobs == []
-        return
-    hook = jobs[0]["metadata"]["annotations"]["helm.sh/hook"]
-    assert hook == "pre-install,pre-upgrade"
-    migrated = {process(container) for container in rendering.pod("migrations").containers}
-    keeps = {service for service, _ in (process(one) for _, one in rendering.platform)} - {"gateway", "operator"}
-    assert migrated == {(service, "migrate") for service in keeps}
-
-
 def test_no_secret_stands_in_the_open(rendering):
     """Outside of Secrets there is no password: a URL has none, or one that Kubernetes puts in from a secret."""
     for one in rendering.objects:

@@ -1,11 +1,24 @@
+{{- define "stores.chart" -}}
+{{- .Values.nameOverride | default .Chart.Name }}
+{{- end }}
+
+{{/* What the names of all objects begin with. */}}
 {{- define "stores.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- $chart := include "stores.chart" . -}}
+{{- $name := .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $chart) (contains $chart .Release.Name)) | trunc 40 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]" $name) }}{{ fail (printf "fullnameOverride: set it to a name that begins with a letter; the name of a Service cannot begin as %q does" $name) }}{{ end -}}
+{{- $name }}
+{{- end }}
+
+{{/* The labels of all that belongs to the release. */}}
+{{- define "stores.release" -}}
+app.kubernetes.io/name: {{ include "stores.chart" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* The labels that find a store's pod: (dict "root" $ "store" "redis"). */}}
 {{- define "stores.selector" -}}
-app.kubernetes.io/name: {{ .root.Chart.Name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{ include "stores.release" .root }}
 app.kubernetes.io/component: {{ .store }}
 {{- end }}
 
@@ -13,7 +26,7 @@ app.kubernetes.io/component: {{ .store }}
 {{ include "stores.selector" . }}
 app.kubernetes.io/part-of: cartwright
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | quote }}
 {{- end }}
 
 {{/*

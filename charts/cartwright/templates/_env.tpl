@@ -1,18 +1,24 @@
 {{/* The variables of a container: (dict "root" $ "part" part ["secret" name]). */}}
 {{- define "cartwright.env" -}}
-{{- include "cartwright.env.with" (dict "ours" (include "cartwright.env.ours" .) "own" .part.values.env) }}
+{{- include "cartwright.env.with" (dict "ours" (include "cartwright.env.ours" .) "own" .part.values.env "extra" .part.pod.extraEnv) }}
 {{- end }}
 
 {{/* A user's own variable takes the place of ours: of two with one name Kubernetes forgets one at some upgrade. */}}
 {{- define "cartwright.env.with" -}}
-{{- $own := .own | default dict -}}
+{{- $names := list -}}
+{{- range .extra }}{{ $names = append $names .name }}{{ end -}}
+{{- $own := omit (.own | default dict) "" -}}
+{{- range $names }}{{ $_ := unset $own . }}{{ end -}}
 {{- range .ours | fromYamlArray }}
-{{- if not (hasKey $own .name) }}
+{{- if not (or (hasKey $own .name) (has .name $names)) }}
 - {{ toJson . }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := $own }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- range .extra }}
+- {{ toJson . }}
 {{- end }}
 {{- end }}
 
@@ -26,7 +32,7 @@
 {{- if .part.grpc }}
 - {name: GRPC_PORT, value: {{ .part.grpc | quote }}}
 - {name: GRPC_REFLECTION, value: "0"}
-- {name: GRPC_MAX_CONNECTION_AGE, value: {{ $values.connectionAge }}}
+- {name: GRPC_MAX_CONNECTION_AGE, value: {{ $values.connectionAge | quote }}}
 {{- end }}
 {{- if .part.issuer }}
 - {name: HTTP_MAX_CONNECTION_AGE, value: {{ $values.connectionAge }}}

@@ -21,19 +21,25 @@ bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, option
 {{- toYaml $all }}
 {{- end }}
 
-{{/* Every deployment: name → {service, role, http, grpc, stores, calls, sidecars}; `podStores` are those of the sidecars too. */}}
+{{/* Every deployment: name → {service, role, http, grpc, stores, calls, values, pod, sidecars}; `podStores` are those of all its containers. */}}
 {{- define "cartwright.deployments" -}}
 {{- $found := dict -}}
 {{- range $service, $facts := include "cartwright.services" . | fromYaml -}}
-{{- $_ := set $found $service (merge (dict "service" $service "role" "serve" "values" (index $.Values.services $service)) (omit $facts "workers")) -}}
+{{- $own := index $.Values.services $service -}}
+{{- $topics := ternary (list "kafka") list (and $.Values.migrations.enabled (not $.Values.migrations.hook) (default false $facts.topics)) -}}
+{{- $stores := concat ($facts.stores | default list) $topics -}}
+{{- $_ := set $found $service (merge (dict "service" $service "role" "serve" "values" $own "pod" (include "cartwright.settings" (dict "root" $ "own" $own) | fromYaml) "podStores" $stores) (omit $facts "workers")) -}}
 {{- range $worker, $its := ($facts.workers | default dict) -}}
-{{- $part := dict "service" $service "role" $worker "http" $its.http "stores" (concat ($facts.stores | default list) ($its.stores | default list)) "calls" (ternary $its.calls $facts.calls (hasKey $its "calls") | default list) "values" (index $.Values.services $service "workers" $worker) -}}
+{{- $values := index $own "workers" $worker -}}
+{{- $part := dict "service" $service "role" $worker "http" $its.http "stores" (concat ($facts.stores | default list) ($its.stores | default list)) "calls" (ternary $its.calls $facts.calls (hasKey $its "calls") | default list) "values" $values "pod" (include "cartwright.settings" (dict "root" $ "own" $values) | fromYaml) -}}
 {{- if eq $.Values.workers.mode "deployment" -}}
-{{- $_ := set $found (printf "%s-%s" $service $worker) $part -}}
+{{- $_ := set $part "podStores" (uniq (concat $part.stores $topics)) -}}
+{{- $_ := set $found (printf "%s-%s" $service $worker) (merge $part (dict "migrates" $facts.migrates)) -}}
 {{- else -}}
 {{- $of := index $found $service -}}
 {{- $_ := set $of "sidecars" (merge (dict $worker $part) ($of.sidecars | default dict)) -}}
-{{- $_ := set $of "podStores" (uniq (concat ($of.podStores | default $of.stores | default list) $part.stores)) -}}
+{{- $_ := set $of "podStores" (uniq (concat ($of.podStores | default list) $part.stores)) -}}
+{{- $_ := set $of.pod "extraVolumes" (uniq (concat ($of.pod.extraVolumes | default list) ($part.pod.extraVolumes | default list))) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,10 +1,70 @@
-{{/* What every pod is held to: the strictest of the pod security standards. */}}
-{{- define "cartwright.podSecurity" -}}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  seccompProfile: {type: RuntimeDefault}
+{{/*
+What a component's pods are given: `pods` of the values, and over it what stands under the component itself. Maps are merged
+key by key, and a key that is null is left out; anything else takes the place: (dict "root" $ "own" values).
+*/}}
+{{- define "cartwright.settings" -}}
+{{- $made := deepCopy .root.Values.pods -}}
+{{- range $name, $own := .own -}}
+{{- if hasKey $made $name -}}
+{{- $below := index $made $name -}}
+{{- if and (kindIs "map" $own) (kindIs "map" $below) -}}
+{{- range $key, $value := $own }}{{ $_ := set $below $key $value }}{{ end -}}
+{{- else -}}
+{{- $_ := set $made $name $own -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $below := $made -}}
+{{- if kindIs "map" $below -}}
+{{- range $key, $value := $below }}{{ if kindIs "invalid" $value }}{{ $_ := unset $below $key }}{{ end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $made -}}
+{{- end }}
+
+{{/* Labels of a pod: (dict "root" $ "component" "cart" "pod" settings). */}}
+{{- define "cartwright.podLabels" -}}
+{{- merge (include "cartwright.labels" . | fromYaml) (.pod.labels | default dict) | toYaml }}
+{{- end }}
+
+{{/* Who the processes of a pod are, where it runs, and how its images are pulled: (dict "root" $ "pod" settings). */}}
+{{- define "cartwright.placement" -}}
+enableServiceLinks: false
+{{- with .pod.securityContext }}
+securityContext: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- $secrets := .root.Values.image.pullSecrets | default list }}
+{{- range (.root.Values.global).imagePullSecrets }}{{ $secrets = append $secrets (kindIs "map" . | ternary . (dict "name" .)).name }}{{ end }}
+{{- with uniq $secrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- with .pod.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .pod.nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* How the replicas of a component spread: (dict "root" $ "component" "cart" "pod" settings). */}}
+{{- define "cartwright.spread" -}}
+{{- $own := dict "matchLabels" (include "cartwright.selector" . | fromYaml) -}}
+{{- $constraints := .pod.topologySpreadConstraints -}}
+{{- if not $constraints -}}
+{{- range .pod.spreadOver }}{{ $constraints = append ($constraints | default list) (dict "maxSkew" 1 "topologyKey" . "whenUnsatisfiable" "ScheduleAnyway") }}{{ end -}}
+{{- end -}}
+{{- range $constraints }}
+- {{ merge (deepCopy .) (dict "labelSelector" $own) | toYaml | nindent 2 | trim }}
+{{- end }}
 {{- end }}
 
 {{- define "cartwright.containerSecurity" -}}
@@ -14,34 +74,11 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Where pods run, and how they are pulled: (dict "root" $ "component" "cart"). */}}
-{{- define "cartwright.placement" -}}
-{{- with .root.Values.image.pullSecrets }}
-imagePullSecrets:
-{{- range . }}
-- name: {{ . }}
-{{- end }}
-{{- end }}
-{{- with .root.Values.pods.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with .root.Values.pods.nodeSelector }}
-nodeSelector: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.pods.tolerations }}
-tolerations: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.pods.affinity }}
-affinity: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- end }}
-
 {{/* A container of a deployment: (dict "root" $ "part" part "name" name "sidecar" bool). */}}
 {{- define "cartwright.container" -}}
 {{- $part := .part -}}
 - name: {{ .name }}
-  image: {{ include "cartwright.image" (dict "root" .root "image" "services") }}
-  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  {{- include "cartwright.pull" (dict "root" .root "image" "services") | nindent 2 }}
   args: [services.{{ $part.service }}.main{{ if ne $part.role "serve" }}, {{ $part.role }}{{ end }}]
   {{- if .sidecar }}
   restartPolicy: Always
@@ -49,6 +86,9 @@ affinity: {{ toYaml . | nindent 2 }}
   {{- include "cartwright.containerSecurity" . | nindent 2 }}
   env:
   {{- include "cartwright.env" (dict "root" .root "part" $part) | nindent 2 }}
+  {{- with $part.pod.envFrom }}
+  envFrom: {{ toYaml . | nindent 2 }}
+  {{- end }}
   ports:
   {{- if $part.grpc }}
   - {name: grpc, containerPort: {{ $part.grpc }}}
@@ -66,7 +106,34 @@ affinity: {{ toYaml . | nindent 2 }}
   livenessProbe: {httpGet: {path: /health, port: {{ $part.http }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
   {{- end }}
   resources: {{ toYaml $part.values.resources | nindent 4 }}
-  {{- with include "cartwright.mounts" (dict "root" .root "of" (concat ($part.stores | default list) (ternary (list "issuer") list (default false $part.issuer)))) }}
+  {{- with include "cartwright.mounts" (dict "root" .root "pod" $part.pod "of" (concat ($part.stores | default list) (ternary (list "issuer") list (default false $part.issuer)))) }}
+  volumeMounts: {{ . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/*
+A container that makes what a service keeps, or finds it made: (dict "root" $ "service" service "name" name "pod" settings
+["secret" name]). Safe to run twice and beside another.
+*/}}
+{{- define "cartwright.migration" -}}
+{{- $facts := index (include "cartwright.platform" . | fromYaml) .service -}}
+{{- $stores := concat $facts.stores (ternary (list "kafka") list (default false $facts.topics)) -}}
+{{- $part := dict "service" .service "http" 0 "stores" $stores "values" (index .root.Values.services .service) "pod" .pod -}}
+- name: {{ .name }}
+  {{- include "cartwright.pull" (dict "root" .root "image" "services") | nindent 2 }}
+  args: [services.{{ .service }}.main, migrate]
+  {{- include "cartwright.containerSecurity" . | nindent 2 }}
+  env:
+  {{- include "cartwright.env" (dict "root" .root "part" $part "secret" .secret) | nindent 2 }}
+  {{- if $facts.topics }}
+  - {name: TOPIC_PARTITIONS, value: {{ .root.Values.stores.kafka.partitions | quote }}}
+  - {name: TOPIC_REPLICATION, value: {{ .root.Values.stores.kafka.replication | quote }}}
+  {{- end }}
+  {{- with .pod.envFrom }}
+  envFrom: {{ toYaml . | nindent 2 }}
+  {{- end }}
+  resources: {{ toYaml .root.Values.migrations.resources | nindent 4 }}
+  {{- with include "cartwright.mounts" (dict "root" .root "pod" .pod "of" $stores) }}
   volumeMounts: {{ . | nindent 2 }}
   {{- end }}
 {{- end }}

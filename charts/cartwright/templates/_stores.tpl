@@ -29,44 +29,51 @@ user's secret holds only a password, Kubernetes puts it into the URL when the co
 {{- $variable := include "cartwright.store.variable" .store -}}
 {{- if eq .store "kafka" -}}
 - {name: KAFKA_BOOTSTRAP_SERVERS, value: {{ $of.bootstrapServers | quote }}}
-- {name: KAFKA_SECURITY_PROTOCOL, value: {{ $of.securityProtocol }}}
+- {name: KAFKA_SECURITY_PROTOCOL, value: {{ $of.securityProtocol | quote }}}
 {{- if $of.caSecret }}
 - {name: KAFKA_CA_FILE, value: /etc/cartwright/kafka/ca.crt}
 {{- end }}
 {{- if hasPrefix "SASL" $of.securityProtocol }}
-- {name: KAFKA_SASL_MECHANISM, value: {{ $of.saslMechanism }}}
+- {name: KAFKA_SASL_MECHANISM, value: {{ $of.saslMechanism | quote }}}
 - {name: KAFKA_SASL_USERNAME, value: {{ $of.username | quote }}}
-- {name: KAFKA_SASL_PASSWORD, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret }}, key: {{ $of.passwordKey }}}}}
+- {name: KAFKA_SASL_PASSWORD, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret | quote }}, key: {{ $of.passwordKey | quote }}}}}
 {{- end }}
 - {name: CHECKOUT_TOPIC, value: {{ $of.topic | quote }}}
 {{- else if $of.host -}}
 {{- $password := printf "%s_PASSWORD" (trimSuffix "_URL" $variable) -}}
 {{- $scheme := index (dict "postgresql" "postgresql" "bankPostgresql" "postgresql" "mongodb" "mongodb" "redis" (ternary "rediss" "redis" ($of.tls | default false))) .store -}}
-- {name: {{ $password }}, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret }}, key: {{ $of.passwordKey }}}}}
-- {name: {{ $variable }}, value: "{{ $scheme }}://{{ $of.username }}:$({{ $password }})@{{ $of.host }}:{{ $of.port }}/{{ $of.database }}{{ with $of.parameters }}?{{ . }}{{ end }}"}
+- {name: {{ $password }}, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret | quote }}, key: {{ $of.passwordKey | quote }}}}}
+- {name: {{ $variable }}, value: {{ printf "%s://%s:$(%s)@%s:%d/%s%s" $scheme $of.username $password $of.host (int $of.port) $of.database (ternary "" (printf "?%s" $of.parameters) (empty $of.parameters)) | quote }}}
 {{- else if $of.existingSecret -}}
-- {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret }}, key: {{ $of.urlKey }}}}}
+- {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ $of.existingSecret | quote }}, key: {{ $of.urlKey | quote }}}}}
 {{- else -}}
 - {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ .secret | default (include "cartwright.name" .root) }}, key: {{ .store }}}}}
 {{- end }}
 {{- end }}
 
-{{/* The authorities' files that a container needs: (dict "root" $ "of" list of stores, or "issuer"). */}}
+{{/* What a container mounts, the authorities' files and what the values add: (dict "root" $ "pod" settings "of" list of stores, or "issuer"). */}}
 {{- define "cartwright.mounts" -}}
 {{- range .of }}
 {{- if (ternary $.root.Values.auth (index $.root.Values.stores .) (eq . "issuer")).caSecret }}
 - {name: ca-{{ . | lower }}, mountPath: /etc/cartwright/{{ . }}, readOnly: true}
 {{- end }}
 {{- end }}
+{{- with .pod.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
+{{/* The volumes of a pod: (dict "root" $ "extra" list "of" list of stores, or "issuer"). */}}
 {{- define "cartwright.volumes" -}}
 {{- range .of }}
 {{- $of := ternary $.root.Values.auth (index $.root.Values.stores .) (eq . "issuer") }}
 {{- if $of.caSecret }}
 - name: ca-{{ . | lower }}
-  secret: {secretName: {{ $of.caSecret }}, items: [{key: {{ $of.caKey }}, path: ca.crt}]}
+  secret: {secretName: {{ $of.caSecret | quote }}, items: [{key: {{ $of.caKey | quote }}, path: ca.crt}]}
 {{- end }}
+{{- end }}
+{{- with .extra }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
