@@ -152,7 +152,10 @@ ROUTES = {
     },
 }
 BEHAVIOR = {"scaleDown": {"stabilizationWindowSeconds": 600}}
-MEMORY = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}}}
+MEMORY = {
+    "type": "Resource",
+    "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}},
+}
 KAFKA_USER = {"username": "shop", "existingSecret": "kafka-user"}
 CASES: dict[str, Case] = {
     "production": _with(),

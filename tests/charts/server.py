@@ -83,8 +83,12 @@ class Server:
         self.keep(monitor("PodMonitor", "podMetricsEndpoints"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "ServiceMonitor"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "PodMonitor"))
-        approved = {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"}  # their group asks for it
-        route = definition("HTTPRoute", "gateway.networking.k8s.io", {"type": "object", "properties": ROUTE}, **approved)
+        approved = {
+            "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"
+        }  # their group asks for it
+        route = definition(
+            "HTTPRoute", "gateway.networking.k8s.io", {"type": "object", "properties": ROUTE}, **approved
+        )
         self.keep(route)
         eventually(lambda: self.path("gateway.networking.k8s.io/v1", "HTTPRoute"))
 

@@ -140,7 +140,10 @@ def test_maps_are_merged_and_lists_replaced(render):
 
 def test_a_variable_is_there_once(render):
     """A variable of `extraEnv` takes the place of ours and of one of `env`."""
-    own = {"env": {"LOG_LEVEL": "debug"}, "extraEnv": [{"name": name, "value": "x"} for name in ("LOG_LEVEL", "HTTP_PORT")]}
+    own = {
+        "env": {"LOG_LEVEL": "debug"},
+        "extraEnv": [{"name": name, "value": "x"} for name in ("LOG_LEVEL", "HTTP_PORT")],
+    }
     container = main(render(Case(merged(BASE, {"services": {"cart": own}}))).pod("cart"))
     names = [one["name"] for one in container["env"]]
     assert sorted(set(names)) == sorted(names)
@@ -184,4 +187,6 @@ def test_every_setting_was_tried():
     """Every setting under `pods` is among the cases, as a component's own."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     tried = set(itertools.chain.from_iterable(COMPONENTS.values()))
-    assert set(schema["properties"]["pods"]["properties"]) - tried == {"spreadOver"}  # topologySpreadConstraints replaces it
+    assert set(schema["properties"]["pods"]["properties"]) - tried == {
+        "spreadOver"
+    }  # topologySpreadConstraints replaces it

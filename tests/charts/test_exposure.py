@@ -91,7 +91,12 @@ def test_a_route_without_a_gateway(render):
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("paths", []), ("paths", [{"path": "api", "type": "Prefix"}]), ("ingress", {"hosts": ["Shop"]}), ("ingress", {"host": "a"})],
+    [
+        ("paths", []),
+        ("paths", [{"path": "api", "type": "Prefix"}]),
+        ("ingress", {"hosts": ["Shop"]}),
+        ("ingress", {"host": "a"}),
+    ],
 )
 def test_wrong_routes(render, path, value):
     """Wrong paths and hosts are refused by their name."""

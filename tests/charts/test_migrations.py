@@ -66,7 +66,9 @@ def test_the_job_ends_before_helm_gives_up(rendered):
     (job,) = rendered["production"].of("Job")
     assert job["spec"]["activeDeadlineSeconds"] < HELM_WAITS
     assert job["spec"]["ttlSecondsAfterFinished"] <= 3600
-    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # the pods of each try, with their logs, stay as long
+    assert (
+        job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    )  # the pods of each try, with their logs, stay as long
     tries = [10 * 2**number for number in range(job["spec"]["backoffLimit"])]
     assert sum(tries) < job["spec"]["activeDeadlineSeconds"]
 
@@ -136,7 +138,11 @@ def test_helm_says_why(server, release, eventually):
     try:
         eventually(lambda: server.kube.session.get(url, timeout=10).ok, 60)
         at = "2026-01-01T00:00:00Z"
-        failed = {"status": "True", "reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"}
+        failed = {
+            "status": "True",
+            "reason": "DeadlineExceeded",
+            "message": "Job was active longer than specified deadline",
+        }
         conditions = [{"type": kind, "lastTransitionTime": at, **failed} for kind in ("FailureTarget", "Failed")]
         status = {"status": {"startTime": at, "failed": 1, "conditions": conditions}}
         headers = {"Content-Type": "application/merge-patch+json"}

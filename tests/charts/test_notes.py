@@ -54,6 +54,8 @@ def test_what_to_try(notes):
         ("mock-users", ["auth.mode is mock"]),
         ("dev", ["auth.mode is mock", "the payment provider is simulated"]),
         ("urls", ["the payment provider is simulated", "URLs of stores stand in the values"]),
+        ("routes", []),
+        ("any-host", ["gateway.ingress.tls is empty"]),
         ("open-network", ["networkPolicy.enabled is off"]),
     ],
 )

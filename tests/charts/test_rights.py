@@ -43,7 +43,9 @@ def test_the_clusters_own_roles_cover_checkouts(rendered):
     look, change = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}
     assert may == {"view": look, "edit": look | change, "admin": look | change}
     names = set(rendered["roles"].named("ClusterRole"))
-    assert names == {f"shop-cartwright-checkouts-{role}" for role in ("view", "edit")}  # one release's, in one namespace
+    assert names == {
+        f"shop-cartwright-checkouts-{role}" for role in ("view", "edit")
+    }  # one release's, in one namespace
 
 
 def test_the_role_is_the_same_beside_a_chart():

@@ -44,7 +44,9 @@ def test_text_is_text(render, chart, value):
 
 def test_what_takes_both_text_and_numbers():
     """Only ids, quantities and shares may be written either way; each comes out alike."""
-    both = [leaf for chart in LEAVES for leaf in LEAVES[chart] if {"string"} < leaf.types & {"string", "integer", "number"}]
+    both = [
+        leaf for chart in LEAVES for leaf in LEAVES[chart] if {"string"} < leaf.types & {"string", "integer", "number"}
+    ]
     assert {str(leaf.path[-1]) for leaf in both} <= BOTH
     assert {str(leaf.path[-2]) for leaf in both if leaf.path[-1] == "key"} == {"requests", "limits"}
 
