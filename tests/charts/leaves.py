@@ -12,7 +12,7 @@ Path_ = tuple[str | int, ...]
 KEYS = ("key", "KEY")  # of maps: what most take, and what names of variables are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # known by what it is, in a dict
 class Leaf:
     """A text or a number: where it stands, a list's first member by 0, and what it may be."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from devstack import helm
 from devstack.home import user_environment
-from tests.charts.cases import BANK, BASE, CHART, ROUTES, SCALED, SERVICES, STORES, Case, merged
+from tests.charts.cases import BANK, BASE, CHART, KAFKA_USER, ROUTES, SCALED, SERVICES, STORES, Case, merged
 from tests.charts.leaves import leaves, plant
 from tests.charts.rendering import strings
 
@@ -60,7 +60,7 @@ def test_numbers_are_bounded():
 FULL = merged(
     merged(BASE, BANK),
     {
-        "stores": {"kafka": {"securityProtocol": "SASL_SSL"}},
+        "stores": {"kafka": {"securityProtocol": "SASL_SSL", **KAFKA_USER}},
         "gateway": ROUTES,
         "serviceMonitor": {"enabled": True},
         "rbac": {"aggregateClusterRoles": True},
@@ -76,9 +76,10 @@ def own(leaf):
 
 VARIANTS = {
     # what is set beside the leaves, and which leaves are left out since others take their place
-    "hosts": ({}, lambda leaf: leaf.path[:2] == ("stores", "x")),
+    "hosts": ({"services": dict.fromkeys((*SERVICES, "bank"), SCALED)}, lambda _: False),
+    "deployments": ({"workers": {"mode": "deployment"}}, lambda _: False),
     "urls": (
-        {"workers": {"mode": "deployment"}, "bank": {"enabled": False}},
+        {"workers": {"mode": "deployment"}},
         lambda leaf: leaf.path[-1] == "host" or "topologySpreadConstraints" in leaf.path,
     ),
     "pods": ({}, own),
@@ -98,10 +99,19 @@ def scalars(tree):
         yield tree
 
 
+OTHERWISE = {
+    "extraObjects",
+    "test",
+    "bankAddress",
+}  # templates, ids that come out as numbers, and an address that has a port
+
+
 def planted(leaf, number):
     """Give a text that a leaf takes, of digits alone where it takes that; None where it has a form of its own."""
     if "enum" in leaf.schema:
         return leaf.schema["enum"][0] if 0 in leaf.path else None
+    if "properties" in leaf.schema:  # it may be an object too, which is then what is tried
+        return None
     return next((text for text in (f"{number}", f"n{number}", f"/{number}") if leaf.fits(text)), None)
 
 
@@ -110,9 +120,14 @@ def renderings_fixture(render):
     """Give the text that each leaf was given, and each variant's rendering with all of them."""
     given = {}
     for number, leaf in enumerate(LEAVES[CHART], 70_000_000):
-        ours = {"extraObjects", "test"}  # text that is a template, and ids, which come out as numbers
-        if leaf.types & {"string"} and leaf.path[0] not in ours and (text := planted(leaf, number)):
-            given[leaf] = text
+        text = "string" in leaf.types or "enum" in leaf.schema
+        if (
+            text
+            and leaf.path[0] not in OTHERWISE
+            and leaf.path[-1] not in OTHERWISE
+            and (said := planted(leaf, number))
+        ):
+            given[leaf] = said
         elif "integer" in leaf.types and 0 in leaf.path and leaf.path[-1] == "maxSkew":
             given[leaf] = 1
     found = []
@@ -122,7 +137,7 @@ def renderings_fixture(render):
         for leaf, text in given.items():
             if not left_out(leaf):
                 plant(tree, leaf.path, text)
-        found.append(render(Case(merged(tree, values) | {"stores": merged(values["stores"], tree["stores"])})))
+        found.append(render(Case(merged(values, tree))))
     return given, found
 
 
@@ -141,7 +156,7 @@ def test_every_text_comes_out(renderings):
     given, found = renderings
     everything = "\n".join(text for rendering in found for each in rendering.objects for text in strings(each))
     missing = [leaf.pointer for leaf, text in given.items() if str(text) not in everything]
-    assert missing == []
+    assert missing == [], missing
 
 
 def test_every_number_comes_out(render):
@@ -155,11 +170,12 @@ def test_every_number_comes_out(render):
     for more, left_out in [
         ({}, lambda leaf: leaf.path[-1] == "minAvailable"),
         (scaled | {"workers": {"mode": "deployment"}}, lambda leaf: leaf.path[-1] == "maxUnavailable"),
+        ({"workers": {"mode": "deployment"}}, lambda leaf: leaf.path[-1] == "minAvailable"),
         ({"gateway": {"service": {"type": "NodePort"}}}, own),
         ({}, lambda leaf: own(leaf) or leaf.path[-1] == "minAvailable"),
     ]:
         values = merged(FULL, more)
-        tree = {"pods": {"topologySpreadConstraints": [{"topologyKey": "k", "whenUnsatisfiable": "ScheduleAnyway"}]}}
+        tree = {"gateway": {"httpRoute": {"parentRefs": [{"name": "public"}]}}}
         for leaf, number in given.items():
             if not left_out(leaf):
                 plant(tree, leaf.path, number)
@@ -173,7 +189,7 @@ def test_every_number_comes_out(render):
             assert not isinstance(one, float), one
             words |= set(re.findall(r"\d+", str(one)))
     missing = [leaf.pointer for leaf, number in given.items() if str(number) not in words]
-    assert missing == []
+    assert missing == [], missing
 
 
 @pytest.mark.parametrize(

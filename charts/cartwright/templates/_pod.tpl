@@ -24,7 +24,7 @@ key by key, and a key that is null is left out; anything else takes the place: (
 
 {{/* Labels of a pod: (dict "root" $ "component" "cart" "pod" settings). */}}
 {{- define "cartwright.podLabels" -}}
-{{- merge (include "cartwright.labels" . | fromYaml) (.pod.labels | default dict) | toYaml }}
+{{- merge (deepCopy (.pod.labels | default dict)) (include "cartwright.labels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{/* Who the processes of a pod are, where it runs, and how its images are pulled: (dict "root" $ "pod" settings). */}}
