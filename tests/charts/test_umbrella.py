@@ -79,7 +79,7 @@ def test_one_command_installs_it(server, helm_on, chart):
     try:
         done = helm_on("install", "shop", str(chart), *words)
         assert done.returncode == 0, done.stderr
-        assert "Cartwright" in done.stdout
+        assert "STATUS: deployed" in done.stdout
     finally:
         helm_on("uninstall", "shop", "-n", "umbrella")
 
