@@ -38,7 +38,7 @@ def test_a_comment_becomes_a_schema():
     assert color["additionalProperties"] is False
     assert color["properties"] == {
         "name": {"description": "Which it is, in words.", "type": "string", "enum": ["red", "blue"]},
-        "depth": {"description": "How deep.", "type": "integer", "minimum": 0},
+        "depth": {"description": "How deep.", "type": "integer", "minimum": 0, "maximum": 2**31 - 1},
     }
     assert made_schema["additionalProperties"] is False
 
@@ -91,3 +91,28 @@ def test_every_object_of_a_schema_is_closed():
             if "description" not in one and "properties" in one:
                 assert one["additionalProperties"] is False
                 waiting += one["properties"].values()
+
+
+SHARED = """\
+all:
+  # -- Which pool.
+  # @schema {type: string}
+  # @also parts
+  pool: ""
+parts:
+  one:
+    # -- What it asks for.
+    # @schema {type: object}
+    resources: {}
+other:
+  resources: {}
+"""
+
+
+def test_a_component_may_have_its_own():
+    """A value that is marked so is let in for every component of the named groups, and for no other."""
+    properties = schema("c", read(SHARED))["properties"]
+    assert properties["parts"]["properties"]["one"]["properties"]["pool"] == {
+        "$ref": "#/properties/all/properties/pool"
+    }
+    assert "pool" not in properties["other"]["properties"]
