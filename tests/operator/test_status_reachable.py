@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from checkout_operator.status import FIELDS, SagaView, StepView, differs, patch, project
 from services.checkout.domain import Origin, Reason, Session, Status, Step
-from services.checkout.saga import TRANSITIONS, Move, accepted_records, first_records, shown_step, take
+from services.checkout.saga import TRANSITIONS, Move, accepted_records, apply, first_records, shown_step
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = {  # the phase, and the steps done at least
@@ -54,7 +54,7 @@ def ways(here):
     for to in sorted(TRANSITIONS[here.step]):
         leaves = to in {Step.RELEASING, Step.CANCELLING} or (here.step, to) == (Step.ACCEPTED, Step.FAILED)
         for reason in (Reason.CANCELLED, Reason.PAYMENT_DECLINED) if leaves else (None,):
-            there = replace(take(here, Move(to, reason), AT), version=here.version + 1)
+            there = replace(apply(here, Move(to, reason), AT), version=here.version + 1)
             if there.status is not Status.PROCESSING:
                 there = replace(there, finished_at=AT)
             for way in ways(there):
