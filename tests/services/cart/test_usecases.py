@@ -151,7 +151,7 @@ def test_a_purchase_never_adds():
 
 
 @pytest.mark.parametrize("error", [InternalError(), ZeroDivisionError()])
-async def test_a_write_that_fails_unexpectedly_keeps_readers_off(book, late, seen, monkeypatch, error):
+async def test_a_write_that_fails_unexpectedly_keeps_readers_off(service, late, seen, monkeypatch, error):
     """Nobody knows whether such a write is there, so its token is left to run out, and readers go to the document."""
 
     async def fail(before, after):
@@ -159,7 +159,7 @@ async def test_a_write_that_fails_unexpectedly_keeps_readers_off(book, late, see
 
     monkeypatch.setattr(late, "replace", fail)
     with pytest.raises(type(error)):
-        await book.add(1, 1, 1)
+        await service.add(1, 1, 1)
     assert seen.writing == ["token"]
 
 

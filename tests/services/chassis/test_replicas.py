@@ -250,7 +250,7 @@ async def page(unused_tcp_port):
                 return aiohttp_web.Response(text=str(request.transport.get_extra_info("peername")[1]))
 
             app.add_routes([aiohttp_web.post("/", port)])
-            runner = await web.start(app, "127.0.0.1", unused_tcp_port, drain=1)
+            runner = await web.start(app, "127.0.0.1", unused_tcp_port, Metrics(), drain=1)
             stack.push_async_callback(runner.cleanup)
             url = f"http://127.0.0.1:{unused_tcp_port}"
             session = await stack.enter_async_context(aiohttp.ClientSession(url))

@@ -123,9 +123,9 @@ def test_every_end_says_why(capfdbinary, error, code, lines, logged):
 
 async def test_a_port_that_is_taken_is_said_in_a_line(unused_tcp_port):
     """Who cannot listen says where, as an expected failure to start."""
-    first = await web.start(aiohttp_web.Application(), "127.0.0.1", unused_tcp_port, drain=0)
+    first = await web.start(aiohttp_web.Application(), "127.0.0.1", unused_tcp_port, Metrics(), drain=0)
     with pytest.raises(web.CannotListen, match=f"127.0.0.1:{unused_tcp_port}"):
-        await web.start(aiohttp_web.Application(), "127.0.0.1", unused_tcp_port, drain=0)
+        await web.start(aiohttp_web.Application(), "127.0.0.1", unused_tcp_port, Metrics(), drain=0)
     server = rpc.Server(structlog.get_logger(), Metrics(), reflect=False)
     with pytest.raises(web.CannotListen, match=f"127.0.0.1:{unused_tcp_port}"):
         await server.start(f"127.0.0.1:{unused_tcp_port}", {})

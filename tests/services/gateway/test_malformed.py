@@ -111,17 +111,15 @@ async def test_the_health_pages_of_every_process_do_so_too(unused_tcp_port_facto
     """A process that serves its health pages alone answers malformed requests in JSON, and failures without internals."""
     metrics, port = Metrics(), unused_tcp_port_factory()
     app = aiohttp_web.Application()
-    readiness = web.Readiness()
 
-    async def broken():
+    async def broken(_):
         raise RuntimeError(SECRET)
 
-    readiness.checks["store"] = broken
-    app.add_routes(web.health_routes(readiness, metrics))
+    app.add_routes([*web.health_routes(web.Readiness(), metrics), aiohttp_web.get("/broken", broken)])
     runner = await web.start(app, "127.0.0.1", port, metrics, drain=1)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            for path, status, error in (("/health", 200, None), ("/ready", 500, "internal error")):
+            for path, status, error in (("/health", 200, None), ("/broken", 500, "internal error")):
                 async with client.get(path) as response:
                     assert (response.status, response.headers["Server"]) == (status, "cartwright")
                     assert (await response.json()).get("error") == error
