@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick
+.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -94,3 +94,9 @@ kind-down: $(VENV)/.stamp ## Delete that cluster
 
 torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
 	@PYTHONPATH=. $(PY) tests/torture/quick.py
+
+bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
+	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"
+
+bench-compare: $(VENV)/.stamp ## Compare two results of it: make bench-compare A=before.json B=after.json
+	@PYTHONPATH=. $(PY) -m tests.bench.compare $(A) $(B)

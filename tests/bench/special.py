@@ -1,0 +1,103 @@
+"""The loads that are no closed loop of requests: overload, resources, starts and memory."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.bench.cpu import cpu_seconds, memory_mib
+from tests.bench.generator import Order
+from tests.bench.loads import CLOSED
+from tests.bench.measure import OURS, Scales, new_users
+from tests.bench.results import Results
+
+RESOURCES = 1500
+RESOURCE_SECONDS = 300.0
+OVERLOAD_SECONDS, AFTER_SECONDS = 15.0, 30.0
+OVERLOAD_CONNECTIONS = 512
+TIMES = 3
+BACK_SHARE = 0.9
+
+
+def overload(scales: Scales, results: Results, number: int) -> None:
+    """Send three times what 64 buyers reach, whatever comes back, and then half of what they reach.
+
+    Capacity is measured in the same round. Noted is the goodput under overload as a share of it, and how many seconds
+    after the overload nine in ten of what is asked succeed again.
+    """
+    measured = [run.rate for run in results.runs if (run.load, run.target, run.round) == ("buyers64", OURS, number)]
+    capacity = measured[0] if measured else scales.run(CLOSED["buyers64"], OURS, number).rate
+    port = scales.port()
+    order = Order(
+        port, "buyers", OVERLOAD_CONNECTIONS, 1, new_users(), OVERLOAD_SECONDS, rate=max(1.0, capacity * TIMES)
+    )
+    run, words = scales.open_loop("overload", number, order)
+    results.runs.append(run)
+    results.note("overload", "capacity (64 buyers)", "checkouts/s", capacity)
+    results.note("overload", "goodput of capacity", "share", run.rate / capacity if capacity else 0.0)
+    results.note("overload", "not sent: every connection waits", "checkouts", float(words["not_sent"]))
+    after = Order(port, "buyers", OVERLOAD_CONNECTIONS, 1, new_users(), AFTER_SECONDS, rate=max(1.0, capacity / 2))
+    _, words = scales.open_loop("overload", number, after)
+    results.note(
+        "overload", "back to 90 % good after", "s", back_after(words["good_by_second"], after.rate, AFTER_SECONDS)
+    )
+
+
+def back_after(good_by_second: dict[str, int], rate: float, seconds: float) -> float:
+    """Give after how many seconds nine in ten of what is asked stay good; all seconds where they do not.
+
+    Seconds are looked at in pairs, since what begins in one may end in the next, and the last is left out.
+    """
+    last = int(seconds) - 1
+    good = [good_by_second.get(str(second), 0) for second in range(last)]
+    bad = [at for at in range(last - 1) if good[at] + good[at + 1] < 2 * BACK_SHARE * rate]
+    if not bad:
+        return 0.0
+    return seconds if bad[-1] == last - 2 else bad[-1] + 1.0
+
+
+def resources(scales: Scales, results: Results) -> None:
+    """Apply 1,500 Checkout resources as fast as the API server takes them, and wait until each is finished."""
+    kube = scales.platform.kube()
+    user = new_users()
+    writes, before, began = kube.writes(), cpu_seconds(scales.pids()), time.monotonic()
+
+    def apply(number: int) -> str:
+        items = [{"productId": number % 5 + 1, "quantity": 1}]
+        return str(kube.apply(userId=user + number, items=items, ttlSecondsAfterFinished=3600))
+
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(apply, range(RESOURCES)))
+    created = time.monotonic() - began
+    finished: set[str] = set()
+    while len(finished) < RESOURCES and time.monotonic() - began < RESOURCE_SECONDS:
+        time.sleep(0.5)
+        finished = {name for name, phase in kube.phases().items() if name in names and phase in {"Completed", "Failed"}}
+    took = time.monotonic() - began
+    after = cpu_seconds(scales.pids())
+    results.note("resources", "finished", "resources", float(len(finished)))
+    results.note("resources", "created", "resources/s", RESOURCES / created)
+    results.note("resources", "to the end", "resources/s", len(finished) / took)
+    results.note("resources", "API writes, ours included", "a resource", (kube.writes() - writes) / RESOURCES)
+    for part in ("operator", "apiserver", "etcd", "checkout", "postgres"):
+        results.note("resources", f"cpu {part}", "ms a resource", (after[part] - before[part]) * 1000 / RESOURCES)
+    for name in names:
+        kube.delete(name)
+    scales.quiet()
+
+
+def memory(scales: Scales, results: Results, when: str) -> None:
+    """Note the memory of every part, and of all."""
+    found = memory_mib(scales.pids())
+    results.note("memory", f"{when}: all parts and stores", "MiB", sum(found.values()))
+    for part, mib in sorted(found.items(), key=lambda one: -one[1]):
+        results.note("memory", f"{when}: {part}", "MiB", mib)
+
+
+def starts(scales: Scales, results: Results) -> None:
+    """Note how long it takes until a part that was ended is ready again."""
+    stack = scales.platform.stack
+    for part in ("gateway", "checkout"):
+        stack.stop(part)
+        began = time.monotonic()
+        stack.start(part)
+        stack.wait_ready(part)
+        results.note("start", f"{part}, until it is ready", "s", time.monotonic() - began)
