@@ -1,0 +1,63 @@
+"""The load generator against a server that answers as it likes."""
+
+import json
+from collections.abc import AsyncIterator
+from itertools import count
+
+import pytest
+from aiohttp import web
+
+from tests.bench.generator import Generator, Order, asked, written
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Give the port of a server that refuses every third request, closes after every fourth, and breaks off every fifth."""
+    numbers = count(1)
+
+    async def page(http: web.Request) -> web.Response:
+        number = next(numbers)
+        if number % 5 == 0:
+            assert http.transport
+            http.transport.abort()
+        answer = web.Response(text="x" * number, status=503 if number % 3 == 0 else 200)
+        if number % 4 == 0:
+            answer.force_close()
+        return answer
+
+    app = web.Application()
+    app.add_routes([web.get("/", page)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def test_every_request_ends_as_what_it_was(port) -> None:
+    """Each request is counted once: good, refused, or without an answer; a connection that is gone is made again."""
+    seen = await Generator(Order(port, "page", 4, 15)).run()
+    assert seen["answers"] == {"page 200": 32, "page 503": 16, "page no answer": 12}
+    assert (seen["good"], seen["ended"], seen["times"]["page"]["count"]) == (32, "done", 60)
+
+
+async def test_a_server_that_is_away_is_told_of(unused_tcp_port_factory) -> None:
+    """Where nobody listens every request is without an answer, and the generator ends."""
+    seen = await Generator(Order(unused_tcp_port_factory(), "page", 2, 2)).run()
+    assert seen["answers"] == {"page no answer": 4}
+
+
+async def test_an_open_loop_begins_no_more_than_its_rate(port) -> None:
+    """An open loop begins what its rate and time allow; what no connection is left for is counted as not sent."""
+    seen = await Generator(Order(port, "page", 2, 1, seconds=0.5, rate=100)).run()
+    assert 0 < sum(seen["answers"].values()) + seen["not_sent"] <= 50
+    assert seen["ended"] == "out of time"
+
+
+@pytest.mark.parametrize("wrong", [{"connections": 5000}, {"connections": 0}, {"kind": "flood"}])
+def test_an_order_that_asks_for_too_much_is_refused(wrong) -> None:
+    """An order is read as it was written; one without bounds or of an unknown kind is refused."""
+    order = Order(8080, "page", 10, 10)
+    assert asked(written(order)) == order
+    with pytest.raises(ValueError, match=r"connections|kind"):
+        asked(json.dumps(json.loads(written(order)) | wrong))
