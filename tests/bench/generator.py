@@ -17,7 +17,7 @@ import uvloop
 
 from tests.bench import scripts
 from tests.bench.figures import summary
-from tests.bench.scripts import NOTHING, Pause, Script, Send
+from tests.bench.scripts import NOTHING, Good, Pause, Script, Send
 from tests.bench.wire import Answer, NotHttp, cut, request
 
 HOST = "127.0.0.1"
@@ -175,13 +175,14 @@ class Client:
                 if isinstance(step, Pause):
                     self._loop.call_later(step.seconds, self._go_on, None)
                     return None
-                self._record.times[step.label].append(step.seconds)
                 answer = None
-        except StopIteration as end:
-            self._record.good += end.value
-            ended = time.perf_counter()
-            self._record.times["script"].append(ended - self._began_at)
-            self._record.good_by_second[int(ended)] += end.value
+                if isinstance(step, Good):
+                    self._record.good += 1
+                    self._record.good_by_second[int(time.perf_counter())] += 1
+                else:
+                    self._record.times[step.label].append(step.seconds)
+        except StopIteration:
+            self._record.times["script"].append(time.perf_counter() - self._began_at)
             self._script = None
             self._on_idle(self)
 

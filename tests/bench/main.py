@@ -88,8 +88,8 @@ def main() -> int:
 
 def measure(scales: Scales, results: Results, asked: argparse.Namespace, console: Console) -> None:
     """Warm up, then run every load on every target, round after round."""
-    console.print("warming up …")
     for name in ("products", "cart", "buyers8"):
+        console.print(f"warming up: {name} …")
         scales.run(CLOSED[name], OURS, 0)
     scales.rest()
     if "memory" in asked.loads:

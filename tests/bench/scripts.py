@@ -1,7 +1,7 @@
 """What the users of a load do: each is a script, which sends a request, looks at the answer, and goes on.
 
 A script is a Python generator of steps, and is sent the Answer to each Send; a load generator's process runs many of them
-at once. What it returns is how often it has reached its aim.
+at once. Each time it has reached its aim it says so with a Good.
 """
 
 from collections.abc import Callable, Generator
@@ -35,17 +35,20 @@ class Note(NamedTuple):
     seconds: float
 
 
-Script = Generator[Send | Pause | Note, Answer, int]
+class Good(NamedTuple):
+    """The aim is reached once more: a page was read, a purchase completed."""
+
+
+Script = Generator[Send | Pause | Note | Good, Answer, None]
 Clock = Callable[[], float]
 
 
 def repeat(label: str, wire: bytes, times: int) -> Script:
     """Send one request so many times."""
-    good = 0
     send = Send(label, wire)
     for _ in range(times):
-        good += (yield send).status == OK
-    return good
+        if (yield send).status == OK:
+            yield Good()
 
 
 def buyer(user: int, purchases: int) -> Script:
@@ -53,16 +56,13 @@ def buyer(user: int, purchases: int) -> Script:
 
     What is refused is not sent again.
     """
-    good = 0
     for who in range(user, user + purchases):
-        if (yield _add(who, who)).status == OK:
-            good += _completed((yield _buy(who)))
-    return good
+        if (yield _add(who, who)).status == OK and _completed((yield _buy(who))):
+            yield Good()
 
 
 def shopper(user: int, rounds: int) -> Script:
     """Browse, look at a product, add two things, change one, look at the cart, buy, and look at the orders."""
-    good = 0
     for who in range(user, user + rounds):
         yield Send("products", request("GET", "/api/v1/products", user=who))
         yield Send("product", request("GET", f"/api/v1/products/{who % PRODUCTS + 1}", user=who))
@@ -71,40 +71,36 @@ def shopper(user: int, rounds: int) -> Script:
         line = f"/api/v1/cart/items/{who % PRODUCTS + 1}"
         yield Send("change", request("PUT", line, user=who, body={"quantity": 3}))
         yield Send("cart", request("GET", "/api/v1/cart", user=who))
-        good += _completed((yield _buy(who)))
+        if _completed((yield _buy(who))):
+            yield Good()
         yield Send("orders", request("GET", "/api/v1/orders", user=who))
-    return good
 
 
 def filler(user: int, carts: int) -> Script:
     """Fill carts, and read each once so that the cache knows it."""
-    good = 0
     for who in range(user, user + carts):
-        good += (yield _add(who, who)).status == OK
+        if (yield _add(who, who)).status == OK:
+            yield Good()
         yield Send("cart", request("GET", "/api/v1/cart", user=who))
-    return good
 
 
 def reader(user: int, carts: int, times: int) -> Script:
     """Read carts, one after the other."""
     sends = [Send("cart", request("GET", "/api/v1/cart", user=who)) for who in range(user, user + carts)]
-    good = 0
     for number in range(times):
-        good += (yield sends[number % carts]).status == OK
-    return good
+        if (yield sends[number % carts]).status == OK:
+            yield Good()
 
 
 def writer(user: int, times: int) -> Script:
     """Write to a cart so many times, fifty times each."""
-    good = 0
     for number in range(times):
-        good += (yield _add(user + number // 50, number)).status == OK
-    return good
+        if (yield _add(user + number // 50, number)).status == OK:
+            yield Good()
 
 
 def delivered(user: int, purchases: int, every: float, clock: Clock) -> Script:
     """Buy, then look at cart and orders every so many seconds until the cart is empty and the order there."""
-    good = 0
     for who in range(user, user + purchases):
         yield _add(who, 1)
         if not _completed((yield _buy(who))):
@@ -118,8 +114,7 @@ def delivered(user: int, purchases: int, every: float, clock: Clock) -> Script:
                     yield Note(f"{page} seen", clock() - since)
             yield Pause(every)
         yield Note("visible", clock() - since)
-        good += 1
-    return good
+        yield Good()
 
 
 def _add(user: int, number: int) -> Send:

@@ -54,6 +54,13 @@ async def test_an_open_loop_begins_no_more_than_its_rate(port) -> None:
     assert seen["ended"] == "out of time"
 
 
+async def test_what_was_good_until_the_time_was_over_counts(port) -> None:
+    """A load that is cut off by its time gives every good answer until then, not those of ended scripts alone."""
+    seen = await Generator(Order(port, "page", 2, 10**6, seconds=0.5)).run()
+    assert seen["ended"] == "out of time"
+    assert seen["good"] == seen["answers"]["page 200"] == sum(seen["good_by_second"].values())
+
+
 @pytest.mark.parametrize("wrong", [{"connections": 5000}, {"connections": 0}, {"kind": "flood"}])
 def test_an_order_that_asks_for_too_much_is_refused(wrong) -> None:
     """An order is read as it was written; one without bounds or of an unknown kind is refused."""
