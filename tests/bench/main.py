@@ -22,11 +22,11 @@ from devstack.home import ROOT, Home
 from devstack.stores import data_folder
 from tests.bench import special
 from tests.bench.loads import CLOSED, UnknownLoad, chosen
-from tests.bench.measure import OURS, Failed, Scales, hello
+from tests.bench.measure import Failed, Scales, hello
 from tests.bench.plot import svg
 from tests.bench.report import WIDTH, show
 from tests.bench.report import number as shown
-from tests.bench.results import Results, rows, save
+from tests.bench.results import OURS, Results, rows, save
 from tests.platforms import OnThisMachine
 
 HOME = ROOT / ".cartwright" / "bench"

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tests.bench.figures import Spread
 from tests.bench.loads import CLOSED, SPECIAL
-from tests.bench.results import Results, Row, rows
+from tests.bench.results import OURS, Results, Row, rows
 
 WIDTH = 160
 SMALL = 10
@@ -23,6 +23,10 @@ def show(results: Results, console: Console) -> None:
         console.print(_parts(found))
     if results.figures:
         console.print(_figures(results))
+    shown_loads = {row.load for row in found}
+    for run in results.runs:
+        if run.target == OURS and run.load not in shown_loads:
+            console.print(f"[red]{run.load}, run {run.round}: nothing was good[/]; answers: {_counts(run.answers)}")
     for row in found:
         if row.good_share < 1:
             console.print(f"[yellow]{row.load}[/]: {row.good_share:.1%} good; answers: {_counts(row.answers)}")

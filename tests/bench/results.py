@@ -8,6 +8,7 @@ import msgspec
 
 from tests.bench.figures import Spread, spread
 
+OURS, HELLO, PEER = "cartwright", "hello", "peer"
 MS = 1000
 US = 1_000_000
 
@@ -85,7 +86,7 @@ def rows(results: Results) -> list[Row]:
 
 
 def _row(name: str, runs: Sequence[Run]) -> Row | None:
-    ours = [run for run in runs if run.target == "cartwright" and run.good]
+    ours = [run for run in runs if run.target == OURS and run.good]
     if not ours:
         return None
     parts = sorted({part for run in ours for part in run.cpu})
@@ -97,8 +98,8 @@ def _row(name: str, runs: Sequence[Run]) -> Row | None:
         load=name,
         runs=len(ours),
         rate=spread([run.rate for run in ours]),
-        to_hello=_ratio(ours, [run for run in runs if run.target == "hello"]),
-        to_peer=_ratio(ours, [run for run in runs if run.target == "peer" and run.good]),
+        to_hello=_ratio(ours, [run for run in runs if run.target == HELLO]),
+        to_peer=_ratio(ours, [run for run in runs if run.target == PEER and run.good]),
         p50=spread([_time(run, "p50") for run in ours]),
         p99=spread([_time(run, "p99") for run in ours]),
         cpu=spread([sum(run.cpu.values()) / run.good * US for run in ours]),

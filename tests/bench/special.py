@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.generator import Order
 from tests.bench.loads import CLOSED
-from tests.bench.measure import OURS, Scales, new_users
-from tests.bench.results import Results
+from tests.bench.measure import Scales, new_users
+from tests.bench.results import OURS, Results
 
 RESOURCES = 1500
 RESOURCE_SECONDS = 300.0
