@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-compare
+.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,8 +43,8 @@ restart: $(VENV)/.stamp ## Stop a part and start it again: make restart PART=ord
 clean: $(VENV)/.stamp ## Delete all data of the platform
 	@$(PY) -m devstack clean
 
-test: lint ## Lint, then every test that needs no Docker
-	@$(PY) -m devstack fetch && $(VENV)/bin/pytest $(ARGS)
+test: lint ## Lint, then every test that needs no Docker: make test [ARGS="tests/services/cart -x"]
+	@$(PY) -m devstack fetch && $(if $(ARGS),$(VENV)/bin/pytest $(ARGS),$(PY) -m tests.lanes)
 
 lint: $(VENV)/.stamp ## Style, types and import rules
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && PYTHONPATH=operator $(VENV)/bin/lint-imports
@@ -97,6 +97,9 @@ torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then che
 
 bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"
+
+budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
+	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)
 
 bench-compare: $(VENV)/.stamp ## Compare two results of it: make bench-compare A=before.json B=after.json
 	@PYTHONPATH=. $(PY) -m tests.bench.compare $(A) $(B)

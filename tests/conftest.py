@@ -38,6 +38,9 @@ def eventually_fixture() -> Callable[..., Any]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the end-to-end tests run against the cluster of `make kind-up` too."""
     parser.addoption("--platform", choices=["local", "kind"], default="local", help="where the platform runs")
+    parser.addoption(
+        "--lane", default="all", help="names the platform of this run; runs at the same time need different names"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -48,7 +51,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(scope="session")
 def platform(request) -> Iterator[Platform]:
     """Give the platform: started here, or that of the cluster."""
-    yield from {"local": on_this_machine, "kind": on_kind}[request.config.getoption("--platform")]()
+    if request.config.getoption("--platform") == "kind":
+        yield from on_kind()
+    else:
+        yield from on_this_machine(request.config.getoption("--lane"))
 
 
 @pytest.fixture

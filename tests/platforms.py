@@ -136,9 +136,9 @@ def total(page: str, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
 
 
-def on_this_machine() -> Iterator[OnThisMachine]:
-    """Start the whole platform, on free ports and data of its own."""
-    home = Home(ROOT / ".cartwright" / "tests")
+def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
+    """Start the whole platform, on free ports and with data of its own. Each `lane` has its own folder."""
+    home = Home(ROOT / ".cartwright" / f"tests-{lane}")
     Stack(home).down()
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)

@@ -51,7 +51,7 @@ def test_the_cap_of_mirrors(kube, platform, eventually) -> None:
     """No more checkouts of REST are shown than the cap allows; those left out are counted, and complete."""
     stack = platform.stack
     stack.stop("operator")
-    stack.start("operator", {"MIRROR_MAX_OBJECTS": "2"})
+    stack.start("operator", {"MIRROR_MAX_OBJECTS": "2", "MIRROR_SUCCESS_TTL": "1", "MIRROR_FAILURE_TTL": "1"})
     try:
         stack.wait_ready("operator", timeout=60)
         eventually(lambda: kube.mirrors() <= 2, 60)
