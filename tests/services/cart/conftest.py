@@ -5,6 +5,7 @@ import secrets
 from dataclasses import replace
 
 import pytest
+from redis.asyncio import Redis
 
 from services.cart.cache import RedisCache
 from services.cart.domain import Cart
@@ -110,3 +111,10 @@ async def make_cache(stores):
 def cache(request):
     """Give the cache."""
     return MemoryCache() if request.param == "memory" else request.getfixturevalue("make_cache")()
+
+
+@pytest.fixture
+async def redis(stores):
+    """Redis itself."""
+    async with Redis.from_url(stores["REDIS_URL"], decode_responses=True) as client:
+        yield client
