@@ -131,8 +131,10 @@ class Reconciler:
             return False
         return True
 
-    async def _compare_one(self, resource: Resource, view: SagaView | None) -> None:
-        if view is None and resource.is_mirror:
+    async def _compare_one(self, resource: Resource, view: SagaView | SagaUnavailable | None) -> None:
+        if isinstance(view, SagaUnavailable):
+            self._log.warning("could not compare a resource", name=resource.name, error=str(view)[:300])
+        elif view is None and resource.is_mirror:
             await self._projector.orphan(resource)
         elif view is not None and self._cache.is_confirmed(resource):
             await self._projector.repair(resource, view)

@@ -64,15 +64,15 @@ class SagaClient:
         reply = await self._call(self._stub.CancelCheckouts, pb.CancelCheckoutsRequest(items=[item]))
         return _view(_single(reply).checkout)
 
-    async def get_for(self, resources: Sequence[Resource]) -> list[SagaView | None]:
-        """Return the checkout of each resource in order; None for one that has none."""
+    async def get_for(self, resources: Sequence[Resource]) -> list[SagaView | SagaUnavailable | None]:
+        """Return the checkout of each resource in order: None for one that has none, SagaUnavailable for one that fails alone."""
         items = [
             pb.GetCheckout(user_id=one.spec.user_id, checkout_id=one.spec.mirror_of)
             if one.is_mirror
             else pb.GetCheckout(user_id=one.spec.user_id, origin=pb.RESOURCE, idempotency_key=one.spec.key)
             for one in resources
         ]
-        views: list[SagaView | None] = []
+        views: list[SagaView | SagaUnavailable | None] = []
         for start in range(0, len(items), BATCH):
             request = pb.GetCheckoutsRequest(items=items[start : start + BATCH])
             reply = await self._call(self._stub.GetCheckouts, request)
@@ -131,11 +131,9 @@ def _single(reply: Any) -> Any:
     raise SagaUnavailable(result.refusal.message)
 
 
-def _found(result: Any) -> SagaView | None:
+def _found(result: Any) -> SagaView | SagaUnavailable | None:
     if result.WhichOneof("outcome") == "refusal":
-        if result.refusal.code in NO_CHECKOUT:
-            return None
-        raise SagaUnavailable(result.refusal.message)
+        return None if result.refusal.code in NO_CHECKOUT else SagaUnavailable(result.refusal.message)
     return _view(result.checkout)
 
 

@@ -10,7 +10,7 @@ from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
 from checkout_operator.reconciler import Reconciler
-from checkout_operator.saga_client import SpecRefused
+from checkout_operator.saga_client import SagaUnavailable, SpecRefused
 from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
 
@@ -88,6 +88,17 @@ async def test_one_bad_resource_stops_no_other(reconciler, cache, queue, sagas, 
     assert cluster.statuses["first"]["phase"] == "Paying"
     assert metrics.faults._value.get() == 1
     assert len(queue) >= 1  # the bad one waits for its next try
+
+
+async def test_one_that_cannot_be_looked_up_stops_no_other(reconciler, cache, sagas, projector, cluster, make, view):
+    """A comparison goes on past a resource whose checkout the service fails to look up."""
+    sagas.views["bad"] = SagaUnavailable("internal error")
+    for name in ("bad", "first"):
+        cache.put(make(name))
+        cache.confirm(make(name))
+    await reconciler.compare()
+    await projector.flush()
+    assert (list(cluster.statuses), cluster.statuses["first"]["checkoutId"]) == (["first"], view.id)
 
 
 FORGED = [
