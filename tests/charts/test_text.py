@@ -11,7 +11,7 @@ from devstack import helm
 from devstack.home import user_environment
 from tests.charts.cases import BANK, BASE, CHART, KAFKA_USER, ROUTES, SCALED, SERVICES, STORES, Case, merged
 from tests.charts.leaves import leaves, plant
-from tests.charts.rendering import strings
+from tests.charts.rendering import KUBERNETES, strings
 
 LEAVES = {CHART: leaves(CHART), STORES: leaves(STORES)}
 BOTH = {"productId", "userId", "minAvailable", "maxUnavailable", "cpu", "size", "key"}  # `key`: of a map of quantities
@@ -213,7 +213,7 @@ def test_what_is_no_id(render, user):
 def tagged_fixture():
     """Render the chart with words of the command line over a file; give what Helm ended with and printed."""
     program = str(helm.find(user_environment(), print))
-    name = [program, "template", "cartwright", str(CHART), "-f", "-"]
+    name = [program, "template", "cartwright", str(CHART), "--kube-version", KUBERNETES, "-f", "-"]
 
     def tagged(*words, tag=None):
         text = json.dumps(BASE) if tag is None else f"{json.dumps(BASE)[:-1]}, image: {{tag: {tag}}}}}"
