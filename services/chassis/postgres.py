@@ -3,6 +3,9 @@
 An error on COMMIT means "unknown", never "no". A connection whose statement timed out or was cancelled is closed, not
 returned to the pool, so that nobody reads another's reply. What happens to a connection after its work is decided changes
 nothing about the decision.
+
+A connection goes back to the pool as it is. Its settings are those it was opened with: no statement of ours changes a
+setting, listens, or takes a lock that outlives its transaction, so a reset would be a round trip for nothing.
 """
 
 import asyncio
@@ -89,6 +92,7 @@ class Postgres:
             command_timeout=STATEMENT_SECONDS + 1,
             server_settings=self._settings,
             timeout=2,
+            reset=_keep_session,
         )
         return self
 
@@ -106,7 +110,7 @@ class Postgres:
         try:
             connection = await self._pool.acquire(timeout=_seconds(ACQUIRE_SECONDS))
         except (*_CONNECTION_LOST, asyncpg.PostgresError) as error:  # also a refused login: no statement was sent
-            raise Unavailable("the database is unavailable") from error
+            raise self._refused(self._pool) from error
         healthy = False
         try:
             yield connection
@@ -117,12 +121,17 @@ class Postgres:
         finally:
             await self._release(self._pool, connection, healthy=healthy)
 
+    def _refused(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Unavailable:
+        """Return the fault of a request that got no connection: all of them are in use, or none can be made."""
+        if pool.get_size() >= self._size and pool.get_idle_size() == 0:
+            return Unavailable("the database is busy; try again")
+        return Unavailable("the database is unavailable")
+
     @staticmethod
     async def _release(pool: "asyncpg.Pool[asyncpg.Record]", connection: Connection, *, healthy: bool) -> None:
-        """Return a connection to the pool, which resets it in a round trip of its own.
+        """Return a connection to the pool, or close one that is not healthy; the pool then makes another.
 
-        The work is decided by then, perhaps committed, so a reset that fails must not be taken for a failure of the work.
-        asyncpg closes a connection that it cannot reset, and the pool makes another.
+        The work is decided by then, perhaps committed, so a failure here must not be taken for a failure of the work.
         """
         with suppress(*_CONNECTION_LOST, asyncpg.PostgresError):
             if not healthy:
@@ -169,14 +178,22 @@ class Postgres:
         return "ok"
 
 
+async def _keep_session(_: Any) -> None:
+    """Leave a connection as it is. asyncpg has rolled back by then what a lost task left open."""
+
+
 async def _roll_back(connection: Connection, transaction: Transaction) -> None:
-    """Roll back, by closing the connection where there is no other way; the error that led here stays the one to tell."""
-    if connection.is_closed():
-        return
-    try:
-        await transaction.rollback()
-    except (*_CONNECTION_LOST, asyncpg.PostgresError):
-        connection.terminate()
+    """Roll back, by closing the connection where there is no other way; the error that led here stays the one to tell.
+
+    A connection that the server has closed is back in the pool by itself; every call of it is an InterfaceError then.
+    """
+    with suppress(*_CONNECTION_LOST):
+        if connection.is_closed():
+            return
+        try:
+            await transaction.rollback()
+        except (*_CONNECTION_LOST, asyncpg.PostgresError):
+            connection.terminate()
 
 
 @contextmanager

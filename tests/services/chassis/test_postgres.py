@@ -1,10 +1,12 @@
 """What happens to a connection after its work is decided changes nothing about the decision; no driver's error gets out."""
 
+import asyncio
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from services.chassis import postgres
 from services.chassis.env import process_environment
 from services.chassis.postgres import Postgres
 from services.errors import OutcomeUnknown, Unavailable
@@ -41,36 +43,36 @@ LOST = [
 
 
 @pytest.fixture(params=LOST, ids=lambda error: type(error).__name__)
-def bad_reset(request, monkeypatch):
-    """Have the round trip fail with which asyncpg resets a connection before it goes back to the pool."""
+def bad_release(request, monkeypatch):
+    """Have what asyncpg does with a connection fail before it goes back to the pool."""
 
     async def fail(*_, **__):
         raise request.param
 
-    return lambda: monkeypatch.setattr(asyncpg.Connection, "reset", fail)
+    return lambda: monkeypatch.setattr(asyncpg.Connection, "_reset", fail)
 
 
-async def test_a_statement_that_was_done_stays_done(db, bad_reset):
-    """A connection that cannot be reset after a statement takes nothing from its result, and is replaced."""
-    bad_reset()
+async def test_a_statement_that_was_done_stays_done(db, bad_release):
+    """A connection that cannot be given back after a statement takes nothing from its result, and is replaced."""
+    bad_release()
     for number in range(3):
         rows = await db.fetch("INSERT INTO chassis_tests VALUES ($1) RETURNING n", number)
         assert rows[0]["n"] == number
     assert len(await db.fetch("SELECT * FROM chassis_tests")) == 3
 
 
-async def test_a_transaction_that_was_committed_stays_committed(db, bad_reset):
-    """A connection that cannot be reset after a COMMIT is no reason to say that the transaction failed."""
-    bad_reset()
+async def test_a_transaction_that_was_committed_stays_committed(db, bad_release):
+    """A connection that cannot be given back after a COMMIT is no reason to say that the transaction failed."""
+    bad_release()
     for number in range(3):
         async with db.transaction() as connection:
             await connection.execute("INSERT INTO chassis_tests VALUES ($1)", number)
     assert len(await db.fetch("SELECT * FROM chassis_tests")) == 3
 
 
-async def test_an_error_of_the_work_is_not_hidden_by_that_of_the_reset(db, bad_reset):
-    """Where the work fails and the connection cannot be reset either, the caller hears of the work."""
-    bad_reset()
+async def test_an_error_of_the_work_is_not_hidden_by_that_of_the_release(db, bad_release):
+    """Where the work fails and the connection cannot be given back either, the caller hears of the work."""
+    bad_release()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the work is a block
         async with db.transaction() as connection:
             await connection.execute("INSERT INTO chassis_tests VALUES (1)")
@@ -91,6 +93,49 @@ async def test_an_error_of_the_work_is_not_hidden_by_that_of_the_rollback(db, mo
             monkeypatch.setattr(asyncpg.transaction.Transaction, "rollback", fail)
             raise ZeroDivisionError
     assert await db.fetch("SELECT * FROM chassis_tests") == []
+
+
+async def test_an_error_of_the_work_is_not_hidden_by_a_connection_that_went_away(db, url):
+    """A server that closes the connection inside a transaction hides no error of the work, and takes no connection away."""
+    other = await asyncpg.connect(url)
+    for _ in range(2):  # a second one is made in its place
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the work is a block
+            async with db.transaction() as connection:
+                await connection.execute("INSERT INTO chassis_tests VALUES (1)")
+                await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+                await _closed(connection)
+                raise ZeroDivisionError
+    await other.close()
+    assert await db.fetch("SELECT * FROM chassis_tests") == []
+
+
+async def _closed(connection):
+    """Wait until the pool has noticed that the server has closed a connection, and has taken it back."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                connection.is_closed()
+            except asyncpg.InterfaceError:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_statement_costs_one_round_trip(db):
+    """A connection goes back to the pool as it is: nothing is sent but what was asked for."""
+    async with db.transaction() as connection:
+        asked = []
+        connection.add_query_logger(lambda record: asked.append(record.query))
+    for number in range(3):
+        await db.fetch("SELECT $1::bigint", number)
+    assert asked == ["COMMIT;"] + ["SELECT $1::bigint"] * 3
+
+
+async def test_a_database_that_is_busy_is_not_called_unavailable(db, monkeypatch):
+    """A request that waits too long for a connection, while others use them all, hears that the database is busy."""
+    monkeypatch.setattr(postgres, "ACQUIRE_SECONDS", 0.05)
+    async with db.transaction():
+        with pytest.raises(Unavailable, match="busy"):
+            await db.fetch("SELECT 1")
 
 
 async def test_a_reply_that_makes_no_sense_is_a_lost_one(db, monkeypatch):
