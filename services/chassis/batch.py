@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,9 +19,6 @@ from services.errors import Fault, OutcomeUnknown, Unavailable
 I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - an outcome
 
-SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-WAIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -29,18 +27,6 @@ class Limits:
     batch: int = 64
     waiting: int = 1024
     under_way: int = 1
-
-
-class BatchMetrics:
-    """What all batchers of a process measure."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        labels = ("batch",)
-        self.sizes = metrics.histogram("cartwright_batch_items", "Items sent in one call.", labels, SIZE_BUCKETS)
-        self.waits = metrics.histogram(
-            "cartwright_batch_wait_seconds", "How long items waited to be sent.", labels, WAIT_BUCKETS
-        )
-        self.shed = metrics.counter("cartwright_batch_shed_total", "Items refused: too many waited.", labels)
 
 
 @dataclass(eq=False, slots=True)
@@ -64,7 +50,7 @@ class Batcher(Generic[I, O]):
         self,
         name: str,
         send: Callable[[Sequence[I]], Awaitable[Sequence[O | Fault]]],
-        metrics: BatchMetrics,
+        metrics: Metrics,
         *,
         limits: Limits = Limits(),
         key: Callable[[I], Hashable] | None = None,
@@ -78,9 +64,9 @@ class Batcher(Generic[I, O]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._closed = False
-        self._sizes = metrics.sizes.labels(name)
-        self._waits = metrics.waits.labels(name)
-        self._shed = metrics.shed.labels(name)
+        self._sizes = metrics.batch_items.labels(name)
+        self._waits = metrics.batch_waits.labels(name)
+        self._shed = metrics.batch_shed.labels(name)
 
     async def ask(self, value: I) -> O:
         """Send an item with the next batch, and give its outcome or raise its fault.
@@ -122,7 +108,8 @@ class Batcher(Generic[I, O]):
         """Look at what waits once those that are asked for in this turn of the loop are there too."""
         if not self._scheduled and self._waiting and len(self._tasks) < self._limits.under_way:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
+            # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
+            asyncio.get_running_loop().call_soon(self._start, context=Context())
 
     def _start(self) -> None:
         self._scheduled = False

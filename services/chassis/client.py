@@ -49,7 +49,7 @@ class Endpoint:
             else grpc.aio.insecure_channel(address, options=_OPTIONS)
         )
         self.breaker = CircuitBreaker(name, metrics)
-        self._called = metrics.called
+        self.metrics = metrics
         self._away_since: float | None = None
         self._asked_at = 0.0
 
@@ -89,9 +89,8 @@ class Endpoint:
             return reply
         finally:
             tell_breaker()
-            name = getattr(method, "_method", b"?")
-            label = name.decode().rpartition("/")[2] if isinstance(name, bytes) else str(name)
-            self._called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
+            label = method_name(method)
+            self.metrics.called.labels(self.name, label, outcome).observe(time.perf_counter() - started)
 
     def _answering(self) -> None:
         self.breaker.record(ok=True)
@@ -129,6 +128,12 @@ class Endpoint:
         if state is grpc.ChannelConnectivity.READY:
             return "ok"
         return "unreachable" if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else "connecting"
+
+
+def method_name(method: Any) -> str:
+    """Return the name of a stub's method, such as `GetCarts`."""
+    path = getattr(method, "_method", b"?")
+    return path.decode().rpartition("/")[2] if isinstance(path, bytes) else str(path)
 
 
 def _time_left() -> float:

@@ -7,6 +7,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # From a cached read to the checkout's deadline of 4.8 s.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+WAIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
 class Metrics:
@@ -34,6 +36,14 @@ class Metrics:
         self.breaker_opened = self.counter(
             "cartwright_breaker_opened_total", "How often a circuit breaker opened.", ("dependency",)
         )
+
+        self.batch_items = self.histogram(
+            "cartwright_batch_items", "Items sent in one call.", ("batch",), BATCH_BUCKETS
+        )
+        self.batch_waits = self.histogram(
+            "cartwright_batch_wait_seconds", "How long items waited to be sent.", ("batch",), WAIT_BUCKETS
+        )
+        self.batch_shed = self.counter("cartwright_batch_shed_total", "Items refused: too many waited.", ("batch",))
 
     def counter(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Counter:
         """Make a counter; its name ends in _total."""

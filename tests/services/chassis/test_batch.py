@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis import call
-from services.chassis.batch import Batcher, BatchMetrics, Limits
+from services.chassis.batch import Batcher, Limits
 from services.chassis.telemetry import Metrics
 from services.errors import Fault, Invalid, OutcomeUnknown, Unavailable
 
@@ -57,7 +57,7 @@ class Wire:
 
 def batcher(wire: Wire, limits: Limits = LIMITS) -> Batcher:
     """Give a batcher over a wire, whose items' first member is the key."""
-    return Batcher("test", wire.send, BatchMetrics(Metrics()), limits=limits, key=lambda item: item[0])
+    return Batcher("test", wire.send, Metrics(), limits=limits, key=lambda item: item[0])
 
 
 async def turns(count: int = 5) -> None:
@@ -236,7 +236,7 @@ async def test_a_wrong_number_of_outcomes_is_no_answer(outcomes) -> None:
         return outcomes
 
     with pytest.raises(OutcomeUnknown):
-        await Batcher("test", send, BatchMetrics(Metrics())).ask(0)
+        await Batcher("test", send, Metrics()).ask(0)
 
 
 async def test_a_closed_batcher_answers_what_is_there() -> None:
