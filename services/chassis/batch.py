@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from services.chassis import call
 from services.chassis.telemetry import Metrics
-from services.errors import Fault, OutcomeUnknown, Unavailable
+from services.errors import OutcomeUnknown, Unavailable
 
 I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - an outcome
@@ -42,14 +42,14 @@ class _Item(Generic[I, O]):
 class Batcher(Generic[I, O]):
     """Gathers the items of concurrent callers, and sends them in batches.
 
-    `send` gets items and gives an outcome or a fault for each, in their order; a fault that it raises is every item's. Two
+    `send` gets items and gives an outcome or an error for each, in their order; an error that it raises is every item's. Two
     items of one key are never under way at once, and go out in the order in which they came.
     """
 
     def __init__(
         self,
         name: str,
-        send: Callable[[Sequence[I]], Awaitable[Sequence[O | Fault]]],
+        send: Callable[[Sequence[I]], Awaitable[Sequence[O | Exception]]],
         metrics: Metrics,
         *,
         limits: Limits = Limits(),

@@ -115,7 +115,8 @@ class Claimer:
         try:
             if session.source is Source.CART:
                 ends_at = asyncio.get_running_loop().time() + CLAIM_SECONDS
-                return await self.claim_cart(session.user_id, session.key, store, ends_at)
+                bought = await self._sessions.uncleared_purchases(session.user_id)
+                return await self.claim_cart(session.user_id, session.key, store, bought, ends_at)
             return await self._claim_items(session, store)
         except EmptyCart:
             return Move(Step.FAILED, Reason.EMPTY_CART)
@@ -131,21 +132,27 @@ class Claimer:
                 return there
             raise
 
-    async def claim_cart(self, user_id: int, key: str, store: StoreClaim, ends_at: float) -> Session:
-        """Claim the user's cart; EmptyCart, UnknownProducts, AnotherRunning, or Unavailable after `ends_at`."""
-        bought = {purchase.checkout_id: purchase for purchase in await self._sessions.uncleared_purchases(user_id)}
+    async def claim_cart(
+        self, user_id: int, key: str, store: StoreClaim, bought: Sequence[Purchase], ends_at: float
+    ) -> Session:
+        """Claim the user's cart; EmptyCart, UnknownProducts, AnotherRunning, or Unavailable after `ends_at`.
+
+        `bought` are the purchases of the cart that are not known to be gone from it. One that is missing there conflicts
+        with the claim, and is removed then.
+        """
+        gone = {purchase.checkout_id: purchase for purchase in bought}
         while asyncio.get_running_loop().time() < ends_at:
-            content = await self._carts.content(user_id, list(bought.values()))
+            content = await self._carts.content(user_id, list(gone.values()))
             if not content.lines:
                 raise EmptyCart
             lines, currency = await self._priced(content.lines)
-            session = await store(Claim(user_id, key, lines, currency, content.version, tuple(bought)))
+            session = await store(Claim(user_id, key, lines, currency, content.version, tuple(gone)))
             if session:
                 return session
             for other in await self._sessions.conflicting(user_id, content.version):
                 if other.status is Status.PROCESSING:
                     raise AnotherRunning(other.id)
-                bought[other.id] = Purchase(other.id, tuple((line.line_id, line.quantity) for line in other.lines))
+                gone[other.id] = Purchase(other.id, tuple((line.line_id, line.quantity) for line in other.lines))
         raise Unavailable("the cart is being bought; try again", retry_after=1)
 
     async def _claim_items(self, session: Session, store: StoreClaim) -> Session:

@@ -284,3 +284,13 @@ class Claim:
     def total_minor(self) -> int:
         """The sum of the lines, in minor units."""
         return sum(line.unit_price_minor * line.quantity for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What is known of a REST key before it is claimed."""
+
+    session: Session | None
+    """The key's checkout; None where it has none."""
+    uncleared: tuple[Purchase, ...] = ()
+    """The user's purchases of the cart that are not known to be gone from it."""

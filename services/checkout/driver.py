@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.checkout.domain import CartBusy, LostLease, Payment, Reservation, Session, Status
-from services.checkout.saga import Action, Move, after_payment, after_stock, apply, decide
+from services.checkout.saga import WRITTEN_LATE, Action, Move, after_payment, after_stock, apply, decide
 from services.errors import Fault, InternalError, OutcomeUnknown
 
 Clock = Callable[[], datetime]
@@ -16,7 +16,7 @@ class Stock(Protocol):
     """The inventory service. Every call is idempotent; after a Transient fault it may or may not have been done."""
 
     async def reserve(self, session: Session) -> Reservation:
-        """Reserve the lines."""
+        """Reserve the lines and pin them: PINNED. HELD: the service knows no pin of its own accord."""
 
     async def pin(self, session: Session) -> Reservation:
         """Remove the reservation's expiry."""
@@ -103,12 +103,29 @@ class Driver:
         if decision is Action.CLAIM:
             claimed = await self._claims.claim(session)
             return await self._write(session, claimed) if isinstance(claimed, Move) else claimed
-        move = await self._perform(decision, session)
-        if move is None:
-            raise OutcomeUnknown(f"{decision} is undecided")
-        return await self._write(session, move)
+        after = apply(session, await self._perform(decision, session), self._clock())
+        return await self._write_step(session, await self._go_on(after) if after.step in WRITTEN_LATE else after)
 
-    async def _perform(self, action: Action, session: Session) -> Move | None:
+    async def _go_on(self, session: Session) -> Session:
+        """Return the session after the next step, or `session` itself where that step fails.
+
+        Its row is then written, and `advance` takes the step again from there and reports what stops it.
+        """
+        decision = decide(session.step, session.cancel)
+        try:
+            move = decision if isinstance(decision, Move) else await self._perform(decision, session)
+        except Exception:  # noqa: BLE001 - `advance` meets it again, with the row written
+            return session
+        return apply(session, move, self._clock())
+
+    async def _perform(self, action: Action, session: Session) -> Move:
+        """Return the move that the answer means. OutcomeUnknown: it decides nothing, and the call is to be repeated."""
+        move = await self._answer(action, session)
+        if move is None:
+            raise OutcomeUnknown(f"{action} is undecided")
+        return move
+
+    async def _answer(self, action: Action, session: Session) -> Move | None:
         if action is Action.CHARGE:
             return after_payment(await self._payments.charge(session))
         if action is Action.CANCEL_PAYMENT:
@@ -122,7 +139,9 @@ class Driver:
         return after_stock(action, await calls[action](session))
 
     async def _write(self, before: Session, move: Move) -> Session:
-        after = apply(before, move, self._clock())
+        return await self._write_step(before, apply(before, move, self._clock()))
+
+    async def _write_step(self, before: Session, after: Session) -> Session:
         try:
             return await self._sessions.move(before, after)
         except OutcomeUnknown:

@@ -37,7 +37,7 @@ async def serve(runtime: Runtime) -> None:
     config = Config.from_env(runtime.env)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
-        sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
+        sessions = PostgresSessions(db, runtime.metrics, owner=_owner(), timeout=config.checkout_timeout)
         claimer, driver, checks = await _driver(stack, runtime, config, sessions, attempts=3)
 
         def notify(session: Session, error: Exception) -> None:
@@ -64,7 +64,7 @@ async def recovery(runtime: Runtime) -> None:
     config = RecoveryConfig.from_env(runtime.env)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
-        sessions = PostgresSessions(db, owner=_owner(), timeout=config.checkout_timeout)
+        sessions = PostgresSessions(db, runtime.metrics, owner=_owner(), timeout=config.checkout_timeout)
         _, driver, checks = await _driver(stack, runtime, config, sessions, attempts=1)
         worker = Recovery(sessions, driver.advance, runtime.log, runtime.metrics)
 

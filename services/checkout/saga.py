@@ -3,6 +3,10 @@
 The charge is the pivot. Before PAYING a saga can be compensated. In PAYING the charge is only repeated or cancelled. After
 PAID the saga goes forward only. In RELEASING the release is repeated until it is acknowledged. An undecided answer is not
 a refusal: it gives no move, and the same action is repeated.
+
+A row is written only where a driver that takes over would otherwise do something else
+(docs/decisions/0006-the-rows-of-a-saga.md). A saga that goes straight on is never in RESERVED, since its stock is reserved
+and pinned by one call, and writes PAID only where the confirm does not follow at once.
 """
 
 from collections.abc import Mapping
@@ -14,7 +18,7 @@ from services.checkout.domain import Payment, Reason, Reservation, Session, Stat
 
 TRANSITIONS: Mapping[Step, frozenset[Step]] = {
     Step.ACCEPTED: frozenset({Step.CLAIMED, Step.FAILED}),
-    Step.CLAIMED: frozenset({Step.RESERVED, Step.RELEASING}),
+    Step.CLAIMED: frozenset({Step.RESERVED, Step.PAYING, Step.RELEASING}),
     Step.RESERVED: frozenset({Step.PAYING, Step.RELEASING}),
     Step.PAYING: frozenset({Step.PAID, Step.RELEASING, Step.CANCELLING}),
     Step.CANCELLING: frozenset({Step.PAID, Step.RELEASING}),
@@ -23,6 +27,10 @@ TRANSITIONS: Mapping[Step, frozenset[Step]] = {
     Step.COMPLETED: frozenset(),
     Step.FAILED: frozenset(),
 }
+
+WRITTEN_LATE = frozenset({Step.PAID})
+"""Steps whose row is left out where the next step follows at once: whoever takes over repeats the idempotent charge, and
+gets the same answer."""
 
 # The vocabulary shown to shoppers and operators; a failed checkout shows the step that failed.
 SHOWN: Mapping[Step, str] = {
@@ -38,7 +46,10 @@ SHOWN: Mapping[Step, str] = {
 
 
 class Action(StrEnum):
-    """What the driver does next. Each is a call to another service, idempotent by checkout id; CLAIM is the claim."""
+    """What the driver does next. Each is a call to another service, idempotent by checkout id; CLAIM is the claim.
+
+    RESERVE also pins what it reserves. PIN is for a reservation that is only held, by a driver or a service of before.
+    """
 
     CLAIM = "claim"
     RESERVE = "reserve"
@@ -86,7 +97,7 @@ def decide(step: Step, cancel: Reason | None) -> Action | Move:
 _STOCK_MOVES: Mapping[Action, Mapping[Reservation, Move]] = {
     Action.RESERVE: {
         Reservation.HELD: Move(Step.RESERVED),
-        Reservation.PINNED: Move(Step.RESERVED),
+        Reservation.PINNED: Move(Step.PAYING),
         Reservation.INSUFFICIENT: Move(Step.RELEASING, Reason.OUT_OF_STOCK),
         Reservation.EXPIRED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),
         Reservation.RELEASED: Move(Step.RELEASING, Reason.RESERVATION_EXPIRED),

@@ -11,7 +11,9 @@ from services.checkout.domain import (
     Claim,
     EmptyCart,
     KeyClaimed,
+    Lookup,
     Origin,
+    Purchase,
     ResourceRequest,
     Session,
     Status,
@@ -27,6 +29,9 @@ MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.2  # between looks at a saga that a
 
 class Sessions(Protocol):
     """The rows of checkouts, as starting one needs them."""
+
+    async def lookup(self, user_id: int, key: str) -> Lookup:
+        """Return the checkout of a REST key, and the user's purchases that are not known to be gone from the cart."""
 
     async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
         """Return the checkout of a key; None when the key has none."""
@@ -144,28 +149,25 @@ class Checkouts:
 
     async def _start(self, request: CartRequest) -> Started:
         ends_at = asyncio.get_running_loop().time() + request.wait
-        known = await self._sessions.find(request.user_id, Origin.REST, request.key)
-        if known and known.status is not Status.PROCESSING:
-            return Started(known, replayed=True)
-        session = known or await self._claim_once(request, ends_at)
+        known = await self._sessions.lookup(request.user_id, request.key)
+        if known.session and known.session.status is not Status.PROCESSING:
+            return Started(known.session, replayed=True)
+        session = known.session or await self._claim_once(request, known.uncleared, ends_at)
         return Started(await self._ended(session, ends_at), replayed=False)
 
-    async def _claim_once(self, request: CartRequest, ends_at: float) -> Session:
+    async def _claim_once(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
         """Claim, or join a claim of the same key in this process."""
         key = (request.user_id, request.key)
         task = self._claiming.get(key)
         if task is None:
-            task = asyncio.create_task(self._claim(request, ends_at))
+            task = asyncio.create_task(self._claim(request, bought, ends_at))
             self._claiming[key] = task
             task.add_done_callback(lambda _: self._claiming.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _claim(self, request: CartRequest, ends_at: float) -> Session:
-        known = await self._sessions.find(request.user_id, Origin.REST, request.key)
-        if known:
-            return known
+    async def _claim(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
         try:
-            session = await self._claim_cart(request, ends_at)
+            session = await self._claim_cart(request, bought, ends_at)
         except OutcomeUnknown:
             unknown = Unavailable("the checkout could not be started; repeat it with the same key")
             return await self._claimed_by_rival(request, unknown)
@@ -184,23 +186,21 @@ class Checkouts:
             raise refusal
         return known
 
-    async def _claim_cart(self, request: CartRequest, ends_at: float) -> Session:
+    async def _claim_cart(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
         async def store(claim: Claim) -> Session | None:
             session = await self._sessions.claim(claim)
             if session is None and await self._sessions.find(request.user_id, Origin.REST, request.key):
                 raise KeyClaimed
             return session
 
-        return await self._claimer.claim_cart(request.user_id, request.key, store, ends_at)
+        return await self._claimer.claim_cart(request.user_id, request.key, store, bought, ends_at)
 
     async def _accept(self, request: ResourceRequest) -> Started:
+        session = await self._sessions.accept(request)
+        if session is not None:
+            self._drive(session)
+            return Started(session, replayed=False)
         known = await self._sessions.find_accepted(request)
-        if known is None:
-            session = await self._sessions.accept(request)
-            if session is not None:
-                self._drive(session)
-                return Started(session, replayed=False)
-            known = await self._sessions.find_accepted(request)
         if known is None:
             raise Unavailable("the checkout could not be accepted; repeat it with the same key")
         return Started(known, replayed=known.status is not Status.PROCESSING)

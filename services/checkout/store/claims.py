@@ -1,45 +1,53 @@
 """Claims of carts, under the rule that no unit of a cart is bought twice (docs/decisions/0004-the-claim-rule.md)."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chassis import call
-from services.checkout.domain import Claim, LostLease, Purchase, Session
+from services.chassis.batched_statement import BatchedStatement
+from services.checkout.domain import Claim, LostLease, Origin, Purchase, Session, Source, Status, Step
 from services.checkout.saga import claimed_records, first_records
 from services.checkout.store.rows import (
     CART_FINGERPRINT,
     COLUMNS,
     LEASE_SECONDS,
     Queries,
+    cancelled,
     json_of,
-    lines_of,
+    purchase_of,
     session_of,
 )
 
-# A checkout of the same cart ($1) conflicts with a claim at a version ($2) unless it has failed, or its lines are known
-# to be gone from the cart at that version.
-_CONFLICTING = """user_id = $1 AND source = 'cart' AND step <> 'ACCEPTED' AND status <> 'FAILED'
-    AND (cart_cleared_version IS NULL OR cart_cleared_version > $2)"""
 
-_CLAIM = f"""
-INSERT INTO checkout_sessions (user_id, origin, idempotency_key, fingerprint, source, step, steps, snapshot, cart_version,
-    total_amount, currency, lease_owner, lease_until, request_id, traceparent, cancel_after)
-SELECT $1, 'rest', $3, $4, 'cart', 'CLAIMED', $5, $6, $2, $7, $8, $9,
-    clock_timestamp() + make_interval(secs => $10), $11, $12, clock_timestamp() + make_interval(secs => $13)
-WHERE NOT EXISTS (SELECT 1 FROM checkout_sessions WHERE {_CONFLICTING})
-ON CONFLICT DO NOTHING
-RETURNING {COLUMNS}"""  # noqa: S608 - constants
+@dataclass(frozen=True, slots=True)
+class NewClaim:
+    """The claim of a REST key, and the request that makes it."""
 
-_CLAIM_ACCEPTED = f"""
-UPDATE checkout_sessions SET step = 'CLAIMED', steps = $4, snapshot = $5, cart_version = $2, total_amount = $6,
-    currency = $7, version = version + 1, changed_at = clock_timestamp(), attempts = 0, last_error = NULL
-WHERE id = $3 AND step = 'ACCEPTED' AND status = 'PROCESSING' AND lease_epoch = $8
-    AND ($2::bigint IS NULL OR NOT EXISTS (SELECT 1 FROM checkout_sessions WHERE {_CONFLICTING}))
-RETURNING {COLUMNS}"""  # noqa: S608 - constants
+    claim: Claim
+    asked: call.Call
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedClaim:
+    """The claim of a checkout that was accepted before."""
+
+    claim: Claim
+    session: Session
 
 
 class ClaimQueries(Queries):
     """Writes claims, and reads what conflicts with them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._claims: BatchedStatement[NewClaim, Session | None] = BatchedStatement(
+            "checkout.claim", self._claim_all, self._metrics, key=lambda one: one.claim.user_id
+        )
+        self._accepted_claims: BatchedStatement[AcceptedClaim, Session | None] = BatchedStatement(
+            "checkout.claim_accepted", self._claim_accepted_all, self._metrics, key=lambda one: one.session.id
+        )
 
     async def uncleared_purchases(self, user_id: int) -> list[Purchase]:
         """Return the user's purchases of the cart that are not known to be gone from it."""
@@ -48,83 +56,112 @@ class ClaimQueries(Queries):
             " AND status = 'COMPLETED' AND cart_cleared_version IS NULL",
             user_id,
         )
-        return [
-            Purchase(str(row["id"]), tuple((line.line_id, line.quantity) for line in lines_of(row["snapshot"])))
-            for row in rows
-        ]
+        return [purchase_of(row) for row in rows]
 
     async def conflicting(self, user_id: int, cart_version: int) -> list[Session]:
         """Return the checkouts that conflict with a claim at this version of the cart."""
-        rows = await self._db.fetch(
-            f"SELECT {COLUMNS} FROM checkout_sessions WHERE {_CONFLICTING}",  # noqa: S608 - constants
-            user_id,
-            cart_version,
-        )
+        rows = await self._db.fetch(f"SELECT {COLUMNS} FROM conflicting($1, $2)", user_id, cart_version)  # noqa: S608 - constants
         return [session_of(row) for row in rows]
 
     async def claim(self, claim: Claim) -> Session | None:
-        """Insert the checkout of a REST key under the claim rule; None where something conflicts, or the key exists.
-
-        The lock, the note of what is gone and the insert are statements of their own: each must see what was committed
-        before it began.
-        """
-        now = call.current()
-        async with self._db.transaction() as connection:
-            await _lock_cart(connection, claim)
-            row = await connection.fetchrow(
-                _CLAIM,
-                claim.user_id,
-                claim.cart_version,
-                claim.key,
-                CART_FINGERPRINT,
-                json_of(first_records(datetime.now(UTC))),
-                json_of(claim.lines),
-                claim.total_minor,
-                claim.currency,
-                self._owner,
-                LEASE_SECONDS,
-                now.request_id,
-                now.traceparent,
-                self._timeout,
-            )
-        return session_of(row) if row else None
+        """Insert the checkout of a REST key under the claim rule; None where something conflicts, or the key exists."""
+        return await self._claims(NewClaim(claim, call.current()))
 
     async def claim_accepted(self, session: Session, claim: Claim) -> Session | None:
         """Bring an accepted checkout to CLAIMED; None where something conflicts. LostLease: another process drives it.
 
         The claim rule binds only a claim of the cart: what a resource's own items buy is no unit of it.
         """
-        async with self._db.transaction() as connection:
-            await _lock_cart(connection, claim)
-            row = await connection.fetchrow(
-                _CLAIM_ACCEPTED,
-                claim.user_id,
-                claim.cart_version,
-                session.id,
-                json_of(claimed_records(session.steps, datetime.now(UTC))),
-                json_of(claim.lines),
-                claim.total_minor,
-                claim.currency,
-                session.lease_epoch,
-            )
-        if row is None and not await self._drives(session):
+        claimed = await self._accepted_claims(AcceptedClaim(claim, session))
+        if claimed is None and not await self._drives(session):
             raise LostLease(session.id)
-        return session_of(row) if row else None
+        return claimed
+
+    async def _claim_all(self, new: Sequence[NewClaim]) -> list[Session | None]:
+        """Insert the checkouts of REST keys, each under the claim rule."""
+        steps = first_records(datetime.now(UTC))
+        claims = [
+            _fields(position, one.claim)
+            | {
+                "key": one.claim.key,
+                "fingerprint": CART_FINGERPRINT.hex(),
+                "steps": steps,
+                "request_id": one.asked.request_id,
+                "traceparent": one.asked.traceparent,
+            }
+            for position, one in enumerate(new)
+        ]
+        rows = await self._db.fetch(
+            "SELECT * FROM claim_carts($1, $2, $3, $4)",
+            json_of(claims),
+            self._owner,
+            timedelta(seconds=LEASE_SECONDS),
+            timedelta(seconds=self._timeout),
+        )
+        made: list[Session | None] = [None] * len(new)
+        for row in rows:
+            claim, asked = new[row["ord"]].claim, new[row["ord"]].asked
+            made[row["ord"]] = Session(
+                id=str(row["id"]),
+                user_id=claim.user_id,
+                origin=Origin.REST,
+                key=claim.key,
+                source=Source.CART,
+                status=Status.PROCESSING,
+                step=Step.CLAIMED,
+                lines=claim.lines,
+                total_minor=claim.total_minor,
+                currency=claim.currency,
+                order_id=str(row["order_id"]),
+                lease_epoch=1,
+                version=1,
+                created_at=row["created_at"],
+                steps=steps,
+                cancel=cancelled(requested=False, late=row["late"]),
+                request_id=asked.request_id,
+                traceparent=asked.traceparent,
+            )
+        return made
+
+    async def _claim_accepted_all(self, accepted: Sequence[AcceptedClaim]) -> list[Session | None]:
+        """Bring accepted checkouts to CLAIMED, each under the claim rule where it buys the cart."""
+        now = datetime.now(UTC)
+        records = [claimed_records(one.session.steps, now) for one in accepted]
+        claims = [
+            _fields(position, one.claim)
+            | {"id": one.session.id, "epoch": one.session.lease_epoch, "steps": records[position]}
+            for position, one in enumerate(accepted)
+        ]
+        rows = await self._db.fetch("SELECT * FROM claim_accepted($1)", json_of(claims))
+        made: list[Session | None] = [None] * len(accepted)
+        for row in rows:
+            one = accepted[row["ord"]]
+            made[row["ord"]] = replace(
+                one.session,
+                step=Step.CLAIMED,
+                steps=records[row["ord"]],
+                lines=one.claim.lines,
+                total_minor=one.claim.total_minor,
+                currency=one.claim.currency,
+                version=row["version"],
+                cancel=cancelled(requested=row["requested"], late=row["late"]),
+                attempts=0,
+                last_error="",
+            )
+        return made
 
     async def _drives(self, session: Session) -> bool:
         rows = await self._db.fetch("SELECT step, lease_epoch FROM checkout_sessions WHERE id = $1", session.id)
         return [(row["step"], row["lease_epoch"]) for row in rows] == [(session.step, session.lease_epoch)]
 
 
-async def _lock_cart(connection: Any, claim: Claim) -> None:
-    """Let nobody else claim this user's cart until the transaction ends, and note which purchases are gone from it."""
-    if claim.cart_version is None:
-        return
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", claim.user_id)
-    if claim.bought:
-        await connection.execute(
-            "UPDATE checkout_sessions SET cart_cleared_version = $2"
-            " WHERE id = ANY($1::uuid[]) AND cart_cleared_version IS NULL AND status = 'COMPLETED'",
-            list(claim.bought),
-            claim.cart_version,
-        )
+def _fields(position: int, claim: Claim) -> dict[str, Any]:
+    return {
+        "ord": position,
+        "user_id": claim.user_id,
+        "version": claim.cart_version,
+        "bought": claim.bought,
+        "lines": claim.lines,
+        "total": claim.total_minor,
+        "currency": claim.currency,
+    }

@@ -22,9 +22,11 @@ UPDATE checkout_sessions SET lease_until = clock_timestamp(), attempts = attempt
     next_attempt_at = clock_timestamp() + make_interval(secs => random() * least($6, $5 * power(2, least(attempts, 20))))
 WHERE id = $1 AND lease_epoch = $2 AND status = 'PROCESSING'"""
 
+# A row that is locked is being moved this very moment; waiting for it could make a circle, and its turn comes again.
 _RENEW = """
 UPDATE checkout_sessions SET lease_until = clock_timestamp() + make_interval(secs => $3)
-WHERE id = ANY($1::uuid[]) AND lease_owner = $2 AND status = 'PROCESSING'"""
+WHERE id IN (SELECT id FROM checkout_sessions
+    WHERE id = ANY($1::uuid[]) AND lease_owner = $2 AND status = 'PROCESSING' FOR UPDATE SKIP LOCKED)"""
 
 
 class LeaseQueries(Queries):

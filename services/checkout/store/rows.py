@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 
 from services.chassis.postgres import Postgres, Row
+from services.chassis.telemetry import Metrics
 from services.checkout.domain import (
     Line,
     Origin,
+    Purchase,
     Reason,
     Resource,
     ResourceRequest,
@@ -22,21 +24,31 @@ from services.checkout.domain import (
 LEASE_SECONDS = 10.0
 CART_FINGERPRINT = hashlib.sha256(b"cart").digest()
 
-COLUMNS = """id, user_id, origin, idempotency_key, source, status, step, steps, reason, version, snapshot, order_id,
+CANCEL = """CASE WHEN cancel_requested_at IS NOT NULL THEN 'Cancelled'
+    WHEN cancel_after < clock_timestamp() THEN 'TimedOut' END"""
+"""Why a checkout should stop, or NULL."""
+
+COLUMNS = f"""id, user_id, origin, idempotency_key, source, status, step, steps, reason, version, snapshot, order_id,
     total_amount, currency, lease_epoch, attempts, response_body, request_id, traceparent, created_at, completed_at,
-    origin_ref, last_error,
-    CASE WHEN cancel_requested_at IS NOT NULL THEN 'Cancelled'
-         WHEN cancel_after < clock_timestamp() THEN 'TimedOut' END AS cancel"""
+    origin_ref, last_error, {CANCEL} AS cancel"""
 
 
 class Queries:
-    """The database, and the process that asks it."""
+    """The database, and the process that asks it. What many sagas do at once goes as one statement."""
 
-    def __init__(self, db: Postgres, *, owner: str, timeout: float) -> None:
+    def __init__(self, db: Postgres, metrics: Metrics, *, owner: str, timeout: float) -> None:
         """Take the database, the name of this process as a driver, and the seconds a checkout may stay unfinished."""
         self._db = db
+        self._metrics = metrics
         self._owner = owner
         self._timeout = timeout
+
+
+def cancelled(*, requested: bool, late: bool) -> Reason | None:
+    """Return why a checkout should stop, as COLUMNS says it; None where it should not."""
+    if requested:
+        return Reason.CANCELLED
+    return Reason.TIMED_OUT if late else None
 
 
 def session_of(row: Row) -> Session:
@@ -67,6 +79,11 @@ def session_of(row: Row) -> Session:
         resource=msgspec.json.decode(row["origin_ref"] or "{}", type=Resource),
         last_error=row["last_error"] or "",
     )
+
+
+def purchase_of(row: Row) -> Purchase:
+    """Return the purchase of a row that has `id` and `snapshot`."""
+    return Purchase(str(row["id"]), tuple((line.line_id, line.quantity) for line in lines_of(row["snapshot"])))
 
 
 def lines_of(snapshot: str) -> tuple[Line, ...]:

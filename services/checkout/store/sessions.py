@@ -3,15 +3,46 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from services.checkout.domain import Origin, Session, UnknownCheckout
-from services.checkout.store.rows import COLUMNS, Queries, session_of
+from services.chassis.batched_statement import BatchedStatement
+from services.checkout.domain import Lookup, Origin, Purchase, Session, UnknownCheckout
+from services.checkout.store.rows import COLUMNS, Queries, purchase_of, session_of
+
+_LOOKUP = f"""
+WITH asked AS (SELECT * FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS a (buyer, key, ord))
+SELECT ord, true AS found, {COLUMNS} FROM asked JOIN checkout_sessions
+    ON user_id = buyer AND origin = 'rest' AND idempotency_key = key
+UNION ALL
+SELECT ord, false, {COLUMNS} FROM asked JOIN checkout_sessions
+    ON user_id = buyer AND source = 'cart' AND status = 'COMPLETED' AND cart_cleared_version IS NULL"""  # noqa: S608 - constants
 
 LOOK_BACK = "5 s"  # longer than a statement and its commit can last
 
 
 class SessionQueries(Queries):
     """Reads rows; it changes nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lookups: BatchedStatement[tuple[int, str], Lookup] = BatchedStatement(
+            "checkout.lookup", self._lookup_all, self._metrics
+        )
+
+    async def lookup(self, user_id: int, key: str) -> Lookup:
+        """Return the checkout of a REST key, and the user's purchases that are not known to be gone from the cart."""
+        return await self._lookups((user_id, key))
+
+    async def _lookup_all(self, asked: Sequence[tuple[int, str]]) -> list[Lookup]:
+        rows = await self._db.fetch(_LOOKUP, [user_id for user_id, _ in asked], [key for _, key in asked])
+        sessions: dict[int, Session] = {}
+        uncleared: dict[int, list[Purchase]] = {}
+        for row in rows:
+            if row["found"]:
+                sessions[row["ord"]] = session_of(row)
+            else:
+                uncleared.setdefault(row["ord"], []).append(purchase_of(row))
+        return [Lookup(sessions.get(ord_), tuple(uncleared.get(ord_, ()))) for ord_ in range(1, len(asked) + 1)]
 
     async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
         """Return the checkout of a key."""

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.checkout.domain import LostLease, Origin, Purchase, Reason, Status, UnknownCheckout
+from services.checkout.domain import Lookup, LostLease, Origin, Purchase, Reason, Status, UnknownCheckout
 from services.checkout.saga import tried_again
 from tests.services.checkout.claims import make_session
 
@@ -42,6 +42,9 @@ class MemorySessions:
     async def find(self, user_id, origin, key):
         found = self._where(lambda one, _: (one.user_id, one.origin, one.key) == (user_id, origin, key))
         return found[0] if found else None
+
+    async def lookup(self, user_id, key):
+        return Lookup(await self.find(user_id, Origin.REST, key), tuple(await self.uncleared_purchases(user_id)))
 
     async def get(self, user_id, checkout_ids):
         return self._where(lambda one, _: one.user_id == user_id and one.id in checkout_ids)

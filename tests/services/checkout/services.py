@@ -8,7 +8,7 @@ class MemoryStock:
 
     def __init__(self):
         self.answers = {
-            "reserve": Reservation.HELD,
+            "reserve": Reservation.PINNED,
             "pin": Reservation.PINNED,
             "confirm": Reservation.CONFIRMED,
             "release": Reservation.RELEASED,

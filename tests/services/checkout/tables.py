@@ -2,6 +2,7 @@
 
 import asyncio
 
+from services.chassis.telemetry import Metrics
 from services.checkout.store import PostgresSessions
 from tests.services.checkout.memory import MemorySessions
 
@@ -39,7 +40,7 @@ class PostgresTable:
         self._db = db
 
     def sessions(self, owner="me", timeout=300.0):
-        return PostgresSessions(self._db, owner=owner, timeout=timeout)
+        return PostgresSessions(self._db, Metrics(), owner=owner, timeout=timeout)
 
     async def lapse(self, *checkout_ids, due=1.0):
         await self._db.fetch(

@@ -115,7 +115,7 @@ async def test_events_are_published_once_in_their_order(relay, topic, write):
 
 async def test_a_completed_checkout_is_told_of(db, topic, user, make_claim, bring):
     """What the store writes when a checkout completes is what is published: under its user's key, with its ids."""
-    sessions = PostgresSessions(db, owner="me", timeout=300)
+    sessions = PostgresSessions(db, Metrics(), owner="me", timeout=300)
     ended = await bring(sessions, await sessions.claim(make_claim(user)), Step.COMPLETED)
     told = []
 

@@ -8,6 +8,7 @@ import pytest
 from services.checkout.domain import Line, Origin, Payment, Reason, Reservation, Session, Status, Step
 from services.checkout.saga import (
     TRANSITIONS,
+    WRITTEN_LATE,
     Action,
     Move,
     after_payment,
@@ -89,6 +90,14 @@ def test_every_answer_of_stock_leads_to_a_drawn_transition_or_none() -> None:
         move = after_stock(action, answer)
         assert move is None or move.to in TRANSITIONS[step]
     assert after_stock(Action.CONFIRM, Reservation.REFUSED) is None
+
+
+def test_a_row_is_left_out_only_where_the_next_driver_repeats_the_same() -> None:
+    """Only PAID may stay unwritten: its saga can go nowhere but forward, and PAYING asks for the same charge again."""
+    assert {Step.PAID} == WRITTEN_LATE
+    assert TRANSITIONS[Step.PAID] == {Step.COMPLETED}
+    assert decide(Step.PAYING, None) is Action.CHARGE
+    assert Step.PAYING not in WRITTEN_LATE
 
 
 def test_a_time_out_keeps_its_reason() -> None:

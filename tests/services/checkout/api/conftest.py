@@ -19,7 +19,7 @@ from services.pb import checkout_pb2_grpc
 @pytest.fixture
 def sessions(db):
     """The store."""
-    return PostgresSessions(db, owner="me", timeout=300)
+    return PostgresSessions(db, Metrics(), owner="me", timeout=300)
 
 
 @pytest.fixture
