@@ -99,14 +99,14 @@ class InventoryClient:
         self._retry = Retrier(endpoint.name, metrics, attempts=attempts)
 
     async def reserve(self, session: Session) -> Reservation:
-        """Reserve the lines."""
+        """Reserve the lines and pin them."""
 
         def request() -> inventory_pb2.ReserveRequest:
             lines = [
                 inventory_pb2.ReservationLine(product_id=line.product_id, quantity=line.quantity)
                 for line in session.lines
             ]
-            item = inventory_pb2.Reserve(checkout_id=session.id, lines=lines)
+            item = inventory_pb2.Reserve(checkout_id=session.id, lines=lines, pin=True)
             _stamp(item.call, session)
             return inventory_pb2.ReserveRequest(items=[item])
 

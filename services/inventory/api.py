@@ -28,7 +28,7 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
         results = await batch(
             request.items,
             parse=lambda item: checked_request(
-                item.checkout_id, [(line.product_id, line.quantity) for line in item.lines]
+                item.checkout_id, [(line.product_id, line.quantity) for line in item.lines], pin=item.pin
             ),
             act=lambda requests: self._retry(lambda: self._warehouse.reserve(requests)),
             render=_result,

@@ -38,10 +38,11 @@ class OtherLines(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class ReservationRequest:
-    """Lines of (product id, quantity) to hold for a checkout, ordered by product id."""
+    """Lines of (product id, quantity) to hold for a checkout, ordered by product id; with `pin` without an expiry."""
 
     checkout_id: str
     lines: tuple[tuple[int, int], ...]
+    pin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Stock:
     sold: int
 
 
-def checked_request(checkout_id: str, lines: list[tuple[int, int]]) -> ReservationRequest:
+def checked_request(checkout_id: str, lines: list[tuple[int, int]], *, pin: bool = False) -> ReservationRequest:
     """Return the request; Invalid says what is wrong with it."""
     if not 1 <= len(lines) <= MAX_LINES:
         raise Invalid(f"a reservation has 1 to {MAX_LINES} lines")
@@ -80,7 +81,7 @@ def checked_request(checkout_id: str, lines: list[tuple[int, int]]) -> Reservati
         raise Invalid("a product stands in one line only")
     if any(product_id < 1 or not 1 <= quantity <= MAX_QUANTITY for product_id, quantity in lines):
         raise Invalid(f"product ids are positive, quantities 1 to {MAX_QUANTITY}")
-    return ReservationRequest(checked_id(checkout_id), tuple(sorted(lines)))
+    return ReservationRequest(checked_id(checkout_id), tuple(sorted(lines)), pin)
 
 
 def checked_id(text: str) -> str:

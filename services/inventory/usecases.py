@@ -11,7 +11,7 @@ class Warehouse(Protocol):
     """The store of stock and reservations. Each call is one transaction; an item that is refused fails alone."""
 
     async def reserve(self, requests: Sequence[ReservationRequest]) -> list[Reservation | Fault]:
-        """Hold all lines of each request, or none; a repeat returns the reservation as it is."""
+        """Hold all lines of each request, or none; a repeat returns the reservation as it is, pinned where it asks for that."""
 
     async def pin(self, checkout_ids: Sequence[str]) -> list[Reservation | Fault]:
         """Remove the expiry; NotHeld once the reservation has expired or was released."""

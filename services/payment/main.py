@@ -29,7 +29,7 @@ async def _processor(
     db = Postgres(config.postgres_url, role=role, schema=SCHEMA, size=config.postgres_pool)
     await stack.enter_async_context(db)
     bank = await stack.enter_async_context(Endpoint("bank", config.bank_addr, runtime.metrics, tls=config.bank_tls))
-    payments = PostgresPayments(db, resolve_after=config.resolve_after)
+    payments = PostgresPayments(db, runtime.metrics, resolve_after=config.resolve_after)
 
     def on_undecided(payment: Payment, fault: Fault) -> None:
         runtime.log.warning("undecided", checkout_id=payment.checkout_id, error=str(fault))

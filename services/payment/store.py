@@ -1,61 +1,97 @@
 """Payments in PostgreSQL. Every state is also written to an append-only ledger."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from services.chassis.batched_statement import BatchedStatement
 from services.chassis.postgres import Postgres, Row
+from services.chassis.telemetry import Metrics
 from services.payment.domain import ChargeRequest, Payment, State
 
 _COLUMNS = "checkout_id, user_id, amount_minor, currency, state, provider_ref"
 
-# The payments are read afterwards: an insert of the same checkout may have been committed meanwhile by another process.
-_INSERT = """
+# A conflict is an update, so that the row that another process has committed meanwhile is locked, and returned as it is.
+_INSERT = f"""
 WITH new AS (
     INSERT INTO payments (checkout_id, user_id, amount_minor, currency, state, decided_at, next_attempt_at)
     SELECT DISTINCT ON (1) *, CASE WHEN $5 <> 'INTENT' THEN clock_timestamp() END,
         clock_timestamp() + make_interval(secs => $6)
     FROM (SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), $5::text) AS w
     ORDER BY 1 ON CONFLICT (checkout_id) DO UPDATE SET attempts = payments.attempts + 1
-    RETURNING checkout_id, state, attempts
+    RETURNING {_COLUMNS}, attempts
+), events AS (
+    INSERT INTO payment_events (checkout_id, state) SELECT checkout_id, state FROM new WHERE attempts = 1
 )
-INSERT INTO payment_events (checkout_id, state) SELECT checkout_id, state FROM new WHERE attempts = 1"""
+SELECT {_COLUMNS} FROM new"""  # noqa: S608 - constants
+
+# Rows are locked in the order of their ids, so that two statements cannot wait for each other in a circle.
+_DECIDE = f"""
+WITH locked AS (
+    SELECT checkout_id FROM payments WHERE checkout_id = ANY ($1::text[]) AND state = 'INTENT' ORDER BY 1 FOR UPDATE
+), decided AS (
+    UPDATE payments AS p SET state = w.state, provider_ref = w.ref, decided_at = clock_timestamp()
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS w (id, state, ref) JOIN locked ON checkout_id = id
+    WHERE p.checkout_id = w.id AND p.state = 'INTENT'
+    RETURNING {", ".join(f"p.{name}" for name in _COLUMNS.split(", "))}
+), events AS (
+    INSERT INTO payment_events (checkout_id, state) SELECT checkout_id, state FROM decided
+)
+SELECT * FROM decided"""  # noqa: S608 - constants
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the provider has decided of a payment."""
+
+    checkout_id: str
+    state: State
+    provider_ref: str
 
 
 class PostgresPayments:
     """Fits the port Payments, and the resolver's."""
 
-    def __init__(self, db: Postgres, *, resolve_after: float) -> None:
+    def __init__(self, db: Postgres, metrics: Metrics, *, resolve_after: float) -> None:
         """Take the database, and the seconds without an outcome after which the resolver charges again."""
         self._db = db
         self._resolve_after = resolve_after
+        self._intents: BatchedStatement[ChargeRequest, Payment] = BatchedStatement(
+            "payment.intent", self._insert_all, metrics
+        )
+        self._outcomes: BatchedStatement[_Outcome, Payment] = BatchedStatement(
+            "payment.decide", self._decide_all, metrics, key=lambda outcome: outcome.checkout_id
+        )
 
-    async def insert_intents(self, requests: Sequence[ChargeRequest]) -> list[Payment]:
+    async def insert_intent(self, request: ChargeRequest) -> Payment:
         """Insert an intent where there is no payment; `attempts` counts the repeats."""
-        await self._insert(
+        return await self._intents(request)
+
+    async def _insert_all(self, requests: Sequence[ChargeRequest]) -> list[Payment]:
+        return await self._insert(
             [request.checkout_id for request in requests],
             [request.user_id for request in requests],
             [request.amount_minor for request in requests],
             [request.currency for request in requests],
             State.INTENT,
         )
-        return await self._read([request.checkout_id for request in requests])
 
     async def insert_tombstones(self, checkout_ids: Sequence[str]) -> list[Payment]:
         """Insert a tombstone where there is no payment."""
         count = len(checkout_ids)
-        await self._insert(list(checkout_ids), [0] * count, [0] * count, [""] * count, State.CANCELLED)
-        return await self._read(checkout_ids)
+        return await self._insert(list(checkout_ids), [0] * count, [0] * count, [""] * count, State.CANCELLED)
 
     async def decide(self, checkout_id: str, state: State, provider_ref: str) -> Payment:
         """Move an INTENT to a final state; a payment that is already final stays as it is."""
-        await self._db.fetch(
-            "WITH decided AS (UPDATE payments SET state = $2, provider_ref = $3, decided_at = clock_timestamp()"
-            " WHERE checkout_id = $1 AND state = 'INTENT' RETURNING checkout_id, state)"
-            " INSERT INTO payment_events (checkout_id, state) SELECT * FROM decided",
-            checkout_id,
-            state,
-            provider_ref,
-        )
-        return (await self._read([checkout_id]))[0]
+        return await self._outcomes(_Outcome(checkout_id, state, provider_ref))
+
+    async def _decide_all(self, outcomes: Sequence[_Outcome]) -> list[Payment]:
+        ids = [outcome.checkout_id for outcome in outcomes]
+        states, references = [one.state for one in outcomes], [one.provider_ref for one in outcomes]
+        decided = {row["checkout_id"]: _payment(row) for row in await self._db.fetch(_DECIDE, ids, states, references)}
+        # Whoever decides second reads, by a statement of its own, what the first one committed.
+        if before := [checkout_id for checkout_id in ids if checkout_id not in decided]:
+            decided |= {payment.checkout_id: payment for payment in await self._read(before)}
+        return [decided[checkout_id] for checkout_id in ids]
 
     async def take_undecided(self, limit: int) -> list[Payment]:
         """Return up to `limit` payments that are due for another attempt, and schedule the attempt after it."""
@@ -79,8 +115,10 @@ class PostgresPayments:
 
     async def _insert(
         self, ids: list[str], users: list[int], amounts: list[int], currencies: list[str], state: State
-    ) -> None:
-        await self._db.fetch(_INSERT, ids, users, amounts, currencies, state, self._resolve_after)
+    ) -> list[Payment]:
+        rows = await self._db.fetch(_INSERT, ids, users, amounts, currencies, state, self._resolve_after)
+        there = {row["checkout_id"]: _payment(row) for row in rows}
+        return [there[checkout_id] for checkout_id in ids]
 
     async def _read(self, checkout_ids: Sequence[str]) -> list[Payment]:
         rows = await self._db.fetch(

@@ -15,8 +15,8 @@ from services.payment.domain import ChargeRequest, OtherPayment, Payment, State
 class Payments(Protocol):
     """The store of payments."""
 
-    async def insert_intents(self, requests: Sequence[ChargeRequest]) -> list[Payment]:
-        """Insert an INTENT for each checkout without a payment, and return the payment of each."""
+    async def insert_intent(self, request: ChargeRequest) -> Payment:
+        """Insert an INTENT for a checkout without a payment, and return the payment."""
 
     async def insert_tombstones(self, checkout_ids: Sequence[str]) -> list[Payment]:
         """Insert a CANCELLED payment for each checkout without one, and return the payment of each."""
@@ -50,14 +50,17 @@ class PaymentProcessor:
 
     async def charge(self, requests: Sequence[ChargeRequest]) -> list[Payment | Fault]:
         """Charge each; a repeat returns the stored outcome, INTENT while the provider has not answered."""
-        payments = await self._payments.insert_intents(requests)
 
-        async def one(request: ChargeRequest, payment: Payment) -> Payment | Fault:
+        async def one(request: ChargeRequest) -> Payment | Fault:
+            try:
+                payment = await self._payments.insert_intent(request)
+            except Fault as fault:
+                return fault
             if not payment.is_for(request):
                 return OtherPayment()
             return await self.resolve(payment)
 
-        return list(await asyncio.gather(*(one(*pair) for pair in zip(requests, payments, strict=True))))
+        return list(await asyncio.gather(*map(one, requests)))
 
     async def cancel(self, checkout_ids: Sequence[str]) -> list[Payment | Fault]:
         """Cancel each payment that is not captured; CAPTURED: the cancellation came too late."""

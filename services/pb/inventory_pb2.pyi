@@ -34,14 +34,16 @@ class ReservationLine(_message.Message):
     def __init__(self, product_id: _Optional[int] = ..., quantity: _Optional[int] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("call", "checkout_id", "lines")
+    __slots__ = ("call", "checkout_id", "lines", "pin")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
+    PIN_FIELD_NUMBER: _ClassVar[int]
     call: _call_pb2.Call
     checkout_id: str
     lines: _containers.RepeatedCompositeFieldContainer[ReservationLine]
-    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReservationLine, _Mapping]]] = ...) -> None: ...
+    pin: bool
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReservationLine, _Mapping]]] = ..., pin: _Optional[bool] = ...) -> None: ...
 
 class ReserveRequest(_message.Message):
     __slots__ = ("items",)

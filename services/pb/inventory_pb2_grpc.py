@@ -65,7 +65,7 @@ class InventoryServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Reserve(self, request, context):
-        """Holds all lines or none, until RESERVATION_TTL has passed.
+        """Holds all lines or none, until RESERVATION_TTL has passed; with `pin` for good.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -29,14 +29,21 @@ class MemoryWarehouse:
 
     def _reserve(self, request):
         if there := self.heads.get(request.checkout_id):
-            state, lines, _ = there
-            return Reservation(request.checkout_id, state) if lines in {request.lines, ()} else OtherLines()
+            state, lines, until = there
+            if lines not in {request.lines, ()}:
+                return OtherLines()
+            if request.pin and state is State.HELD:
+                state = State.PINNED if until > time.monotonic() else State.EXPIRED
+                if state is State.PINNED:
+                    self.heads[request.checkout_id] = (state, lines, until)
+            return Reservation(request.checkout_id, state)
         for product_id, quantity in request.lines:
             if self.stock.get(product_id, [0])[0] < quantity:
                 return Reservation(request.checkout_id, State.INSUFFICIENT, product_id)
         self._book(request.lines, 0, 1)
-        self.heads[request.checkout_id] = (State.HELD, request.lines, time.monotonic() + self.ttl)
-        return Reservation(request.checkout_id, State.HELD)
+        state = State.PINNED if request.pin else State.HELD
+        self.heads[request.checkout_id] = (state, request.lines, time.monotonic() + self.ttl)
+        return Reservation(request.checkout_id, state)
 
     def _book(self, lines, came, went):
         for product_id, quantity in lines:

@@ -25,6 +25,38 @@ async def test_a_purchase_takes_its_stock_once(warehouse, stock):
     assert await stock(warehouse, 1) == (7, 0, 3)
 
 
+async def test_a_reserve_that_pins_takes_its_stock_once(warehouse, stock):
+    """Stock that is pinned as it is reserved never expires, is taken once however often it is asked for, and is sold or returned."""
+    requests = [checked_request(name, [(1, 3)], pin=True) for name in ("a", "b", "a")]
+    answers = [*await warehouse.reserve(requests), *await warehouse.reserve(requests[:1]), *await warehouse.pin(["a"])]
+    assert [answer.state for answer in answers] == [State.PINNED] * 5
+    assert await stock(warehouse, 1) == (4, 6, 0)
+    assert await warehouse.expire(10) == 0
+    assert (await warehouse.confirm(["a"]))[0].state is State.CONFIRMED
+    assert (await warehouse.release(["b"]))[0].state is State.RELEASED
+    assert [(await warehouse.reserve([one]))[0].state for one in requests[:2]] == [State.CONFIRMED, State.RELEASED]
+    assert await stock(warehouse, 1) == (7, 0, 3)
+
+
+async def test_a_reserve_that_pins_pins_what_is_held(warehouse, stock):
+    """What was only held before is pinned by a repeat that asks for it, and what fell short stores nothing."""
+    await warehouse.reserve([checked_request("a", [(1, 3)])])
+    again = [checked_request("a", [(1, 3)], pin=True), checked_request("b", [(1, 8)], pin=True)]
+    assert [answer.state for answer in await warehouse.reserve(again)] == [State.PINNED, State.INSUFFICIENT]
+    other = (await warehouse.reserve([checked_request("a", [(1, 1)], pin=True)]))[0]
+    assert isinstance(other, OtherLines)
+    assert (await warehouse.reserve([checked_request("b", [(1, 7)], pin=True)]))[0].state is State.PINNED
+    assert await stock(warehouse, 1) == (0, 10, 0)
+
+
+async def test_what_has_expired_is_not_pinned(short, stock):
+    """A repeat that asks for the pin once the time has passed hears that it expired, and the sweeper returns the stock."""
+    await short.reserve([checked_request("a", [(1, 3)])])
+    assert (await short.reserve([checked_request("a", [(1, 3)], pin=True)]))[0].state is State.EXPIRED
+    assert await short.expire(10) == 1
+    assert await stock(short, 1) == (10, 0, 0)
+
+
 async def test_a_tombstone_bars_a_late_reservation(warehouse, stock):
     """A release that comes first bars the reservation that comes late, and takes nothing."""
     assert (await warehouse.release(["a"]))[0].state is State.RELEASED

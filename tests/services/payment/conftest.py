@@ -9,6 +9,7 @@ import pytest
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
+from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown
 from services.payment.domain import Payment, State
 from services.payment.store import PostgresPayments
@@ -23,14 +24,11 @@ class MemoryPayments:
     def __init__(self):
         self.kept = {}
 
-    async def insert_intents(self, requests):
-        return [
-            self.kept.setdefault(
-                request.checkout_id,
-                Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.INTENT),
-            )
-            for request in requests
-        ]
+    async def insert_intent(self, request):
+        return self.kept.setdefault(
+            request.checkout_id,
+            Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.INTENT),
+        )
 
     async def insert_tombstones(self, checkout_ids):
         return [self.kept.setdefault(name, Payment(name, 0, 0, "", State.CANCELLED)) for name in checkout_ids]
@@ -95,7 +93,7 @@ def payments(request):
 @pytest.fixture
 def real_payments(db):
     """The store in PostgreSQL, whose undecided payments are due at once."""
-    return PostgresPayments(db, resolve_after=0)
+    return PostgresPayments(db, Metrics(), resolve_after=0)
 
 
 @pytest.fixture

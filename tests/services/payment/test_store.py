@@ -46,8 +46,8 @@ async def test_a_payment_that_fails_unexpectedly_does_not_stop_the_resolver(proc
 
 async def test_resolver_waits_until_a_payment_is_due(db, bank):
     """A payment whose charge is still under way is left alone."""
-    payments = PostgresPayments(db, resolve_after=10)
-    await payments.insert_intents([REQUEST])
+    payments = PostgresPayments(db, Metrics(), resolve_after=10)
+    await payments.insert_intent(REQUEST)
     assert await payments.take_undecided(10) == []
     await db.fetch("UPDATE payments SET next_attempt_at = clock_timestamp()")
     taken = await asyncio.gather(*(payments.take_undecided(10) for _ in range(5)))
@@ -66,7 +66,7 @@ async def test_every_state_is_written_down_once(processor, db):
 
 async def test_of_two_outcomes_the_first_stands(real_payments):
     """Whoever writes an outcome second reads the first one."""
-    await real_payments.insert_intents([REQUEST])
+    await real_payments.insert_intent(REQUEST)
     ends = await asyncio.gather(
         *(real_payments.decide("a", state, "") for state in (State.CAPTURED, State.CANCELLED) for _ in range(5))
     )

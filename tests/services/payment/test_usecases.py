@@ -94,4 +94,4 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(processor, payments, ed
     assert (first.user_id, first.amount_minor, again) == (edge, edge, first)
     assert_plain(first)
     assert_plain(await processor.cancel(["a", "never charged"]))
-    assert_plain(await payments.insert_intents([request]))
+    assert_plain(await payments.insert_intent(request))
