@@ -62,6 +62,14 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a charge: its transaction, or None where the bank hangs; and the behaviour that was used up for it."""
+
+    transaction: Transaction | None
+    behaviour: Behaviour | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """The charges that a behaviour applies to; `name` is its key in the store."""
 

@@ -20,7 +20,7 @@ async def serve(runtime: Runtime) -> None:
     config = Config.from_env(runtime.env)
     async with Postgres(config.bank_postgres_url, role=role_of(SCHEMA), schema=SCHEMA) as db:
         bank = Bank(
-            PostgresLedger(db),
+            PostgresLedger(db, runtime.metrics),
             seed=config.bank_seed,
             success_rate=config.bank_success_rate,
             admin=config.bank_admin,

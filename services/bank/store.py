@@ -1,34 +1,50 @@
-"""The bank's ledger in a database of its own."""
+"""The bank's ledger in a database of its own. Charges that come together share a round trip and a commit."""
 
-from services.bank.domain import Behaviour, Charge, OtherCharge, Scope, State, Transaction, scopes_of
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.bank.domain import Behaviour, Charge, Decision, OtherCharge, Scope, State, Transaction
+from services.chassis.batched_statement import BatchedStatement
 from services.chassis.postgres import Postgres, Row
+from services.chassis.telemetry import Metrics
 
 _COLUMNS = "key, state, user_id, amount_minor, currency, reference"
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A charge, the state that it gets where no behaviour is set, and whether a behaviour is followed."""
+
+    charge: Charge
+    drawn: State
+    follow: bool
 
 
 class PostgresLedger:
     """Fits the port Ledger."""
 
-    def __init__(self, db: Postgres) -> None:
+    def __init__(self, db: Postgres, metrics: Metrics) -> None:
         self._db = db
-
-    async def decide(self, charge: Charge, state: State) -> Transaction:
-        """Insert the transaction, or count another request for the one that exists."""
-        rows = await self._db.fetch(
-            "INSERT INTO transactions AS t (key, state, user_id, amount_minor, currency)"  # noqa: S608 - constants
-            " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key) DO UPDATE SET requests = t.requests + 1"
-            f" RETURNING {_COLUMNS}",
-            charge.key,
-            state,
-            charge.user_id,
-            charge.amount_minor,
-            charge.currency,
+        self._charges: BatchedStatement[_Request, Decision] = BatchedStatement(
+            "bank.charge", self._charge_all, metrics, key=lambda request: request.charge.key
         )
-        there = _transaction(rows[0])
-        asked = (charge.user_id, charge.amount_minor, charge.currency)
-        if there.state is not State.CANCELLED and asked != (there.user_id, there.amount_minor, there.currency):
-            raise OtherCharge
-        return there
+
+    async def charge(self, charge: Charge, drawn: State, *, follow: bool) -> Decision:
+        """Decide a charge as its behaviour says, or count another request for the transaction that exists."""
+        return await self._charges(_Request(charge, drawn, follow))
+
+    async def _charge_all(self, requests: Sequence[_Request]) -> list[Decision | Exception]:
+        charges = [request.charge for request in requests]
+        rows = await self._db.fetch(
+            "SELECT * FROM charge($1, $2, $3, $4, $5, $6) ORDER BY ord",
+            [charge.key for charge in charges],
+            [charge.user_id for charge in charges],
+            [charge.amount_minor for charge in charges],
+            [charge.currency for charge in charges],
+            [request.drawn for request in requests],
+            any(request.follow for request in requests),
+        )
+        return [_decision(row, charge) for row, charge in zip(rows, charges, strict=True)]
 
     async def find(self, key: str) -> Transaction | None:
         """Return the transaction of a key; None when no charge has arrived."""
@@ -45,18 +61,6 @@ class PostgresLedger:
         )
         return _transaction(rows[0])
 
-    async def use_behaviour(self, charge: Charge) -> Behaviour | None:
-        """Return the behaviour of the narrowest scope, and count one use of it; None when none is set."""
-        for scope in scopes_of(charge):
-            rows = await self._db.fetch(
-                "UPDATE behaviours SET times = times - 1 WHERE scope = $1 AND (times IS NULL OR times > 0)"
-                " RETURNING behaviour",
-                scope.name,
-            )
-            if rows:
-                return Behaviour(rows[0]["behaviour"])
-        return None
-
     async def set_behaviour(self, scope: Scope, behaviour: Behaviour, times: int | None) -> None:
         """Set the behaviour of a scope for `times` charges; None: until it is reset."""
         await self._db.fetch(
@@ -72,6 +76,18 @@ class PostgresLedger:
         await self._db.fetch("DELETE FROM behaviours WHERE scope = $1", scope.name)
 
 
+def _decision(row: Row, charge: Charge) -> Decision | OtherCharge:
+    behaviour = Behaviour(row["behaviour"]) if row["behaviour"] else None
+    if row["state"] is None:
+        return Decision(None, behaviour)
+    there = _transaction(row)
+    asked = (charge.user_id, charge.amount_minor, charge.currency)
+    if there.state is not State.CANCELLED and asked != (there.user_id, there.amount_minor, there.currency):
+        return OtherCharge()
+    return Decision(there, behaviour)
+
+
 def _transaction(row: Row) -> Transaction:
-    values = dict(row)
-    return Transaction(**values | {"state": State(row["state"]), "reference": str(row["reference"])})
+    return Transaction(
+        row["key"], State(row["state"]), row["user_id"], row["amount_minor"], row["currency"], str(row["reference"])
+    )

@@ -2,7 +2,17 @@
 
 from typing import Protocol
 
-from services.bank.domain import Behaviour, Charge, Scope, State, Transaction, UnknownKey, checked, draw_outcome
+from services.bank.domain import (
+    Behaviour,
+    Charge,
+    Decision,
+    Scope,
+    State,
+    Transaction,
+    UnknownKey,
+    checked,
+    draw_outcome,
+)
 
 
 class NoAnswer(Exception):
@@ -12,17 +22,18 @@ class NoAnswer(Exception):
 class Ledger(Protocol):
     """The store of transactions, which are kept for ever, and of behaviours."""
 
-    async def decide(self, charge: Charge, state: State) -> Transaction:
-        """Return the transaction of this key; without one, insert it as `state`. OtherCharge for other figures."""
+    async def charge(self, charge: Charge, drawn: State, *, follow: bool) -> Decision:
+        """Return the transaction of this key; without one, insert it. OtherCharge for other figures.
+
+        A new one is decided by the behaviour of the narrowest scope, of which one use is counted, and as `drawn` where none
+        is set, or where behaviours are not to be followed. HANG inserts nothing.
+        """
 
     async def find(self, key: str) -> Transaction | None:
         """Return the transaction of a key; None when no charge has arrived."""
 
     async def cancel(self, key: str) -> Transaction:
         """Return the transaction of this key; without one, insert a CANCELLED one, which bars a late charge."""
-
-    async def use_behaviour(self, charge: Charge) -> Behaviour | None:
-        """Return the behaviour of the narrowest scope of this charge, and count one use of it; None when none is set."""
 
     async def set_behaviour(self, scope: Scope, behaviour: Behaviour, times: int | None) -> None:
         """Set the behaviour of a scope for `times` charges; None: until it is reset."""
@@ -43,20 +54,11 @@ class Bank:
     async def charge(self, charge: Charge) -> Transaction:
         """Charge once per key; NoAnswer when the bank is set to give no answer."""
         checked(charge)
-        new = self._admin and await self._ledger.find(charge.key) is None
-        behaviour = await self._ledger.use_behaviour(charge) if new else None
-        if behaviour is Behaviour.HANG:
+        drawn = draw_outcome(self._seed, charge.key, self._success_rate)
+        decision = await self._ledger.charge(charge, drawn, follow=self._admin)
+        if decision.transaction is None or decision.behaviour is Behaviour.CHARGE_AND_DROP:
             raise NoAnswer
-        state = {
-            Behaviour.APPROVE: State.CAPTURED,
-            Behaviour.CHARGE_AND_DROP: State.CAPTURED,
-            Behaviour.DECLINE: State.DECLINED,
-            None: draw_outcome(self._seed, charge.key, self._success_rate),
-        }[behaviour]
-        transaction = await self._ledger.decide(charge, state)
-        if behaviour is Behaviour.CHARGE_AND_DROP:
-            raise NoAnswer
-        return transaction
+        return decision.transaction
 
     async def get(self, key: str) -> Transaction:
         """Return a transaction; UnknownKey: no charge has arrived yet, though one may be on its way."""

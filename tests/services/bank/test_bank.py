@@ -12,7 +12,17 @@ import pytest
 import structlog
 
 from services.bank.api import ADMIN_SERVICE, SERVICE, BankAdminApi, BankApi
-from services.bank.domain import Behaviour, Charge, OtherCharge, Scope, State, Transaction, draw_outcome, scopes_of
+from services.bank.domain import (
+    Behaviour,
+    Charge,
+    Decision,
+    OtherCharge,
+    Scope,
+    State,
+    Transaction,
+    draw_outcome,
+    scopes_of,
+)
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
 from services.chassis.env import process_environment
@@ -39,12 +49,16 @@ class MemoryLedger:
         self.requests[transaction.key] += 1
         return self.kept.setdefault(transaction.key, transaction)
 
-    async def decide(self, charge, state):
+    async def charge(self, charge, drawn, *, follow):
+        behaviour = self._use_behaviour(charge) if follow and charge.key not in self.kept else None
+        if behaviour is Behaviour.HANG:
+            return Decision(None, behaviour)
+        state = State.DECLINED if behaviour is Behaviour.DECLINE else State.CAPTURED if behaviour else drawn
         figures = (charge.user_id, charge.amount_minor, charge.currency)
         there = self._keep(Transaction(charge.key, state, *figures, f"ref-{charge.key}"))
         if there.state is not State.CANCELLED and figures != (there.user_id, there.amount_minor, there.currency):
             raise OtherCharge
-        return there
+        return Decision(there, behaviour)
 
     async def find(self, key):
         return self.kept.get(key)
@@ -52,7 +66,7 @@ class MemoryLedger:
     async def cancel(self, key):
         return self._keep(Transaction(key, State.CANCELLED, 0, 0, "", f"ref-{key}"))
 
-    async def use_behaviour(self, charge):
+    def _use_behaviour(self, charge):
         for scope in scopes_of(charge):
             behaviour, times = self.behaviours.get(scope, (None, 0))
             if times:
@@ -90,7 +104,7 @@ async def db(database):
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.real)])
 def ledger(request):
     """The ledger; PostgreSQL is asked for only where it is needed."""
-    return MemoryLedger() if request.param == "memory" else PostgresLedger(request.getfixturevalue("db"))
+    return MemoryLedger() if request.param == "memory" else PostgresLedger(request.getfixturevalue("db"), Metrics())
 
 
 @pytest.fixture
