@@ -4,11 +4,15 @@ Calls are retried here and nowhere else: at most three attempts in the request p
 has pauses of its own. The time budgets are those of docs/operations.md.
 """
 
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from services.chassis.batch import Batcher
+from services.chassis.batched_call import LIMITS, BatchedCall
 from services.chassis.client import Endpoint, outcomes, stamp
 from services.chassis.resilience import Retrier
+from services.chassis.rpc import MAX_BATCH
 from services.chassis.telemetry import Metrics
 from services.checkout.claims import CartContent, Priced, Unpriced
 from services.checkout.domain import Payment, Purchase, Reservation, Session
@@ -29,35 +33,24 @@ RESERVE_SECONDS, PIN_SECONDS, CONFIRM_SECONDS, RELEASE_SECONDS = 0.8, 0.3, 0.5, 
 CHARGE_SECONDS = 2.0
 
 
-def _one(results: Sequence[Any | Fault]) -> Any:
-    if isinstance(results[0], Fault):
-        raise results[0]
-    return results[0]
-
-
 class CartClient:
     """Fits the port Carts."""
 
     def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
-        self._endpoint = endpoint
-        self._stub = cart_pb2_grpc.CartServiceStub(endpoint.channel)
+        stub = cart_pb2_grpc.CartServiceStub(endpoint.channel)
+        self._carts: BatchedCall[cart_pb2.Cart] = BatchedCall(
+            endpoint, stub.GetCarts, cart_pb2.GetCartsRequest, lambda result: result.cart, within=CART_SECONDS
+        )
         self._retry = Retrier(endpoint.name, metrics)
 
     async def content(self, user_id: int, bought: Sequence[Purchase]) -> CartContent:
         """Remove the purchases from the cart, then read the document past every cache."""
-
-        async def ask() -> CartContent:
-            item = cart_pb2.GetCart(user_id=user_id, for_claim=True, bought=[_purchase(one) for one in bought])
-            stamp(item.call)
-            request = cart_pb2.GetCartsRequest(items=[item])
-            reply = await self._endpoint.send(self._stub.GetCarts, request, within=CART_SECONDS)
-            cart = _one(outcomes(reply.results, lambda result: result.cart, expected=1))
-            lines = (
-                Unpriced(line.line_id, line.product_id, line.quantity, line.product_name or None) for line in cart.lines
-            )
-            return CartContent(cart.version, tuple(lines))
-
-        return await self._retry(ask)
+        item = cart_pb2.GetCart(user_id=user_id, for_claim=True, bought=[_purchase(one) for one in bought])
+        cart = await self._retry(lambda: self._carts(item))
+        lines = (
+            Unpriced(line.line_id, line.product_id, line.quantity, line.product_name or None) for line in cart.lines
+        )
+        return CartContent(cart.version, tuple(lines))
 
 
 def _purchase(purchase: Purchase) -> cart_pb2.Purchase:
@@ -66,24 +59,32 @@ def _purchase(purchase: Purchase) -> cart_pb2.Purchase:
 
 
 class ProductClient:
-    """Fits the port Prices."""
+    """Fits the port Prices. Claims that are made at once ask once for a product that several of them buy."""
 
     def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
         self._endpoint = endpoint
         self._stub = product_pb2_grpc.ProductServiceStub(endpoint.channel)
         self._retry = Retrier(endpoint.name, metrics)
+        self._asked: Batcher[tuple[int, ...], Sequence[Priced | Fault]] = Batcher(
+            f"{endpoint.name}.GetProducts", self._ask, metrics, limits=LIMITS
+        )
 
     async def priced(self, product_ids: Sequence[int]) -> Sequence[Priced | Fault]:
         """Return each product as it is now, or the fault that its request ended with."""
+        return await self._retry(lambda: self._asked.ask(tuple(product_ids)))
 
-        async def ask() -> Sequence[Priced | Fault]:
+    async def _ask(self, asked: Sequence[tuple[int, ...]]) -> list[Sequence[Priced | Fault]]:
+        wanted = list(dict.fromkeys(itertools.chain.from_iterable(asked)))
+        known: dict[int, Priced | Fault] = {}
+        for start in range(0, len(wanted), MAX_BATCH):
+            ids = wanted[start : start + MAX_BATCH]
             request = product_pb2.GetProductsRequest()
-            for product_id in product_ids:
+            for product_id in ids:
                 stamp(request.items.add(product_id=product_id).call)
             reply = await self._endpoint.send(self._stub.GetProducts, request, within=PRODUCT_SECONDS)
-            return outcomes(reply.results, lambda result: _priced(result.product), expected=len(product_ids))
-
-        return await self._retry(ask)
+            found = outcomes(reply.results, lambda result: _priced(result.product), expected=len(ids))
+            known |= dict(zip(ids, found, strict=True))
+        return [[known[product_id] for product_id in ids] for ids in asked]
 
 
 def _priced(product: product_pb2.Product) -> Priced:
@@ -91,61 +92,53 @@ def _priced(product: product_pb2.Product) -> Priced:
 
 
 class InventoryClient:
-    """Fits the port Stock."""
+    """Fits the port Stock. What many sagas ask for at once goes as one call of each kind."""
 
     def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
-        self._endpoint = endpoint
-        self._stub = inventory_pb2_grpc.InventoryServiceStub(endpoint.channel)
+        stub = inventory_pb2_grpc.InventoryServiceStub(endpoint.channel)
+        refs = inventory_pb2.ReservationsRequest
+
+        def batched(method: Any, request: Any, seconds: float) -> BatchedCall[inventory_pb2.Reservation]:
+            return BatchedCall(endpoint, method, request, lambda result: result.reservation, within=seconds)
+
+        self._reserve = batched(stub.Reserve, inventory_pb2.ReserveRequest, RESERVE_SECONDS)
+        self._pin = batched(stub.Pin, refs, PIN_SECONDS)
+        self._confirm = batched(stub.Confirm, refs, CONFIRM_SECONDS)
+        self._release = batched(stub.Release, refs, RELEASE_SECONDS)
         self._retry = Retrier(endpoint.name, metrics, attempts=attempts)
 
     async def reserve(self, session: Session) -> Reservation:
         """Reserve the lines and pin them."""
-
-        def request() -> inventory_pb2.ReserveRequest:
-            lines = [
-                inventory_pb2.ReservationLine(product_id=line.product_id, quantity=line.quantity)
-                for line in session.lines
-            ]
-            item = inventory_pb2.Reserve(checkout_id=session.id, lines=lines, pin=True)
-            _stamp(item.call, session)
-            return inventory_pb2.ReserveRequest(items=[item])
-
-        return await self._ask(self._stub.Reserve, request, RESERVE_SECONDS)
+        lines = [
+            inventory_pb2.ReservationLine(product_id=line.product_id, quantity=line.quantity) for line in session.lines
+        ]
+        return await self._ask(
+            self._reserve, inventory_pb2.Reserve(checkout_id=session.id, lines=lines, pin=True), session
+        )
 
     async def pin(self, session: Session) -> Reservation:
         """Remove the reservation's expiry."""
-        return await self._ask(self._stub.Pin, lambda: _ref(session), PIN_SECONDS)
+        return await self._ask(self._pin, inventory_pb2.ReservationRef(checkout_id=session.id), session)
 
     async def confirm(self, session: Session) -> Reservation:
         """Sell what is held."""
-        return await self._ask(self._stub.Confirm, lambda: _ref(session), CONFIRM_SECONDS)
+        return await self._ask(self._confirm, inventory_pb2.ReservationRef(checkout_id=session.id), session)
 
     async def release(self, session: Session) -> Reservation:
         """Release the reserved stock; without a reservation leave a tombstone, which bars a late one."""
-        return await self._ask(self._stub.Release, lambda: _ref(session), RELEASE_SECONDS)
+        return await self._ask(self._release, inventory_pb2.ReservationRef(checkout_id=session.id), session)
 
-    async def _ask(
-        self, method: Callable[..., Awaitable[Any]], request: Callable[[], Any], seconds: float
-    ) -> Reservation:
-        async def ask() -> Reservation:
-            reply = await self._endpoint.send(method, request(), within=seconds)
-            try:
-                reservation = _one(outcomes(reply.results, lambda result: result.reservation, expected=1))
-            except Conflict:
-                return Reservation.REFUSED
-            return Reservation(inventory_pb2.ReservationState.Name(reservation.state))
-
-        return await self._retry(ask)
-
-
-def _ref(session: Session) -> inventory_pb2.ReservationsRequest:
-    item = inventory_pb2.ReservationRef(checkout_id=session.id)
-    _stamp(item.call, session)
-    return inventory_pb2.ReservationsRequest(items=[item])
+    async def _ask(self, call: BatchedCall[inventory_pb2.Reservation], item: Any, session: Session) -> Reservation:
+        item.call.lease_epoch = session.lease_epoch
+        try:
+            reservation = await self._retry(lambda: call(item))
+        except Conflict:
+            return Reservation.REFUSED
+        return Reservation(inventory_pb2.ReservationState.Name(reservation.state))
 
 
 class PaymentClient:
-    """Fits the port Payments."""
+    """Fits the port Payments. A charge is a call of its own: in a batch all would wait for the slowest one's provider."""
 
     def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
         self._endpoint = endpoint
@@ -180,7 +173,9 @@ class PaymentClient:
     async def _ask(self, method: Callable[..., Awaitable[Any]], request: Callable[[], Any]) -> Payment:
         async def ask() -> Payment:
             reply = await self._endpoint.send(method, request(), within=CHARGE_SECONDS)
-            payment = _one(outcomes(reply.results, lambda result: result.payment, expected=1))
+            payment = outcomes(reply.results, lambda result: result.payment, expected=1)[0]
+            if isinstance(payment, Fault):
+                raise payment
             return Payment(payment_pb2.PaymentState.Name(payment.state))
 
         return await self._retry(ask)
