@@ -31,7 +31,7 @@ BEGIN_SECONDS = 0.4  # a cart has half a second
 BEGIN_PAUSE = 0.01
 FORGET_PAUSE = 0.25
 # Quicker to open than others: carts are served without the cache, but wait for it while it may be there.
-POLICY = BreakerPolicy(window=1.0, min_calls=5)
+POLICY = BreakerPolicy(window=1.0, min_calls=5, silence=0.25)
 
 
 class RedisCache:

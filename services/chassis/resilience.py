@@ -2,6 +2,9 @@
 
 The figures are those of docs/operations.md: a breaker looks at 10 s and opens for 5 s; retries are at most a tenth of the
 calls. Neither ever turns a failure into a refusal: an open breaker raises Unavailable.
+
+Slowness alone opens no breaker. A busy dependency answers some calls and is late with others; refusing it all calls would
+make the breakers of its callers, and of their callers, keep each other open. A dependency that is away answers nothing.
 """
 
 import time
@@ -26,6 +29,8 @@ class BreakerPolicy:
     window: float = 10.0
     min_calls: int = 20
     failure_ratio: float = 0.5
+    silence: float = 2.0
+    """It opens only where nothing has been answered for so long."""
     open_for: float = 5.0
 
 
@@ -40,6 +45,7 @@ class CircuitBreaker:
         self._clock = clock
         self._calls: deque[tuple[float, bool]] = deque()
         self._failures = 0
+        self._answered_at = float("-inf")
         self._opened_at: float | None = None
         self._probing = False
         self._gauge = metrics.breaker_open.labels(name)
@@ -67,6 +73,8 @@ class CircuitBreaker:
     def record(self, *, ok: bool) -> None:
         """Count a call: `ok` where the dependency answered it, whatever the answer; not where it is away."""
         now = self._clock()
+        if ok:
+            self._answered_at = now
         if self._opened_at is not None:
             if not self._probing:
                 return  # it passed before the breaker opened, and says nothing new
@@ -80,9 +88,10 @@ class CircuitBreaker:
         self._failures += not ok
         while self._calls[0][0] <= now - self._policy.window:
             self._failures -= not self._calls.popleft()[1]
-        if len(self._calls) >= self._policy.min_calls and self._failures >= self._policy.failure_ratio * len(
+        failing = len(self._calls) >= self._policy.min_calls and self._failures >= self._policy.failure_ratio * len(
             self._calls
-        ):
+        )
+        if failing and now >= self._answered_at + self._policy.silence:
             self._open(now)
 
     def _open(self, now: float) -> None:

@@ -24,6 +24,10 @@ from services.errors import Fault, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
 
+MOST_RUNNING = 512
+"""Checkouts that this process claims and drives at once: what one process completes within the time that a shopper waits."""
+MOST_RESOURCES = 128
+"""Checkouts of resources that it drives at once. Nobody waits for them, so shoppers need not wait behind them."""
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.2  # between looks at a saga that another process drives
 
 
@@ -90,6 +94,7 @@ class Checkouts:
         self._claimer = claimer
         self._advance = advance
         self._notify = notify
+        self._resources = asyncio.Semaphore(MOST_RESOURCES)
         self._claiming: dict[tuple[int, str], asyncio.Task[Session]] = {}
         self._driven: dict[str, asyncio.Task[Session | None]] = {}
 
@@ -156,10 +161,12 @@ class Checkouts:
         return Started(await self._ended(session, ends_at), replayed=False)
 
     async def _claim_once(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
-        """Claim, or join a claim of the same key in this process."""
+        """Claim, or join a claim of the same key in this process. Unavailable, before anything is done: too many run."""
         key = (request.user_id, request.key)
         task = self._claiming.get(key)
         if task is None:
+            if len(self._claiming) + len(self._driven) >= MOST_RUNNING:
+                raise Unavailable("too many checkouts are running; try again", retry_after=1)
             task = asyncio.create_task(self._claim(request, bought, ends_at))
             self._claiming[key] = task
             task.add_done_callback(lambda _: self._claiming.pop(key, None))
@@ -221,6 +228,9 @@ class Checkouts:
     async def _driving(self, session: Session) -> Session | None:
         """Drive a saga; what stops it is reported to `notify`, and recovery goes on with it."""
         try:
+            if session.origin is Origin.RESOURCE:
+                async with self._resources:
+                    return await self._advance(session)
             return await self._advance(session)
         except Exception as error:  # noqa: BLE001 - `notify` reports it where it is unexpected
             self._notify(session, error)

@@ -26,14 +26,33 @@ def _open(clock: Clock) -> CircuitBreaker:
 
 
 def test_opens_after_half_of_twenty_calls_failed() -> None:
-    """A breaker stays closed below twenty calls, and opens once half of them have failed."""
-    breaker = CircuitBreaker("part", Metrics(), clock=Clock())
+    """A breaker stays closed below twenty calls, and opens once half of them have failed and nothing is answered any more."""
+    clock = Clock()
+    breaker = CircuitBreaker("part", Metrics(), clock=clock)
     for number in range(19):
         breaker.admit()
         breaker.record(ok=number % 2 == 0)
+    clock.now = 2.1
     assert not breaker.is_open
     breaker.admit()
     breaker.record(ok=False)
+    assert breaker.is_open
+
+
+def test_slowness_alone_opens_no_breaker() -> None:
+    """A dependency that answers some calls, however few, is busy and not away: the others are late, and none is refused."""
+    clock = Clock()
+    breaker = CircuitBreaker("part", Metrics(), clock=clock)
+    for number in range(400):
+        breaker.admit()
+        breaker.record(ok=number % 20 == 0)
+        clock.now += 0.05
+    assert not breaker.is_open
+    for _ in range(45):
+        clock.now += 0.05
+        if not breaker.is_open:
+            breaker.admit()
+            breaker.record(ok=False)
     assert breaker.is_open
 
 

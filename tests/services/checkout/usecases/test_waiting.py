@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from services.checkout import usecases
 from services.checkout.domain import LostLease, Status
+from services.checkout.usecases import CartRequest
 from services.errors import InternalError, OutcomeUnknown, Unavailable
-from tests.services.checkout.shop import SHORT
+from tests.services.checkout.shop import SHORT, WAIT
 
 
 async def test_a_shopper_who_will_not_wait_longer_hears_how_it_stands(buy, checkouts, saga, sessions):
@@ -72,3 +74,22 @@ async def test_a_shopper_who_leaves_takes_nobody_along(buy, cart, saga):
     goes_on.set()
     assert (await staying).session.status is Status.COMPLETED
     assert len(saga.driven) == 1
+
+
+async def test_what_is_too_much_is_refused_before_anything_is_claimed(
+    buy, checkouts, saga, cart, find, user, monkeypatch
+):
+    """While as many checkouts run as can, a new one is refused and may be repeated; a running one is still joined."""
+    monkeypatch.setattr(usecases, "MOST_RUNNING", 1)
+    saga.goes.clear()
+    running = await buy(wait=SHORT)
+    reads = cart.reads
+    [refused] = await checkouts.start([CartRequest(user + 10**9, "other", WAIT)])
+    assert isinstance(refused, Unavailable)
+    assert (refused.retry_after, cart.reads, await find("other")) == (1, reads, None)
+    joined = asyncio.create_task(buy())
+    await asyncio.sleep(0)
+    saga.goes.set()
+    assert (await joined).session.id == running.session.id
+    [again] = await checkouts.start([CartRequest(user + 10**9, "other", WAIT)])
+    assert not isinstance(again, Unavailable)
