@@ -142,6 +142,16 @@ class Retrier:
     async def __call__(self, act: Callable[[], Awaitable[T]]) -> T:
         """Call `act` up to the number of attempts; the last fault is raised as it came."""
         self._budget.earn()
+        try:
+            return await act()
+        except Transient as fault:
+            if self._attempts == 1:
+                raise
+            first = fault
+        return await self._repeat(act, first)
+
+    async def _repeat(self, act: Callable[[], Awaitable[T]], first: Transient) -> T:
+        """Repeat `act`, which has just failed with `first`; what repeats it would cost more than most calls that succeed."""
 
         def again(error: Exception) -> bool:
             if not isinstance(error, Transient):
@@ -155,7 +165,8 @@ class Retrier:
             on=again, attempts=self._attempts, timeout=None, wait_initial=0.05, wait_max=1.0, wait_jitter=1.0
         ):
             with attempt:
-                if attempt.num > 1:
-                    self._retried.inc()
+                if attempt.num == 1:
+                    raise first
+                self._retried.inc()
                 return await act()
         raise AssertionError("unreachable")  # the last attempt returns or raises
