@@ -1,6 +1,8 @@
 """Checkouts over gRPC."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -16,7 +18,7 @@ from services.checkout.domain import (
     UnknownProducts,
 )
 from services.checkout.saga import shown_step
-from services.checkout.usecases import CartRequest, Checkouts, Started
+from services.checkout.usecases import Answer, CartRequest, Checkouts, Started
 from services.errors import Fault, Invalid
 from services.idempotency import checked_key
 from services.pb import checkout_pb2 as pb
@@ -50,12 +52,15 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         """Start, join or replay checkouts."""
         conflicts: dict[tuple[int, str], Fault] = {}
 
-        async def act(wanted: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Exception]:
-            outcomes = await self._checkouts.start(wanted)
-            for one, outcome in zip(wanted, outcomes, strict=True):
-                if isinstance(outcome, AnotherRunning | UnknownProducts):
-                    conflicts[one.user_id, one.key] = outcome
-            return outcomes
+        async def one(wanted: Wanted) -> Answer | Exception:
+            with call.within(wanted.asked):
+                [outcome] = await self._checkouts.start([wanted.request])
+            if isinstance(outcome, AnotherRunning | UnknownProducts):
+                conflicts[wanted.request.user_id, wanted.request.key] = outcome
+            return outcome
+
+        async def act(wanted: Sequence[Wanted]) -> Sequence[Answer | Exception]:
+            return await asyncio.gather(*map(one, wanted))
 
         results = await batch(request.items, parse=_start, act=act, render=_started, refused=pb.StartCheckoutResult)
         for item, result in zip(request.items, results, strict=True):
@@ -106,6 +111,14 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
             yield pb.WatchCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request of a batch, and who makes it: the saga that it starts keeps that one's ids and time."""
+
+    request: CartRequest | ResourceRequest
+    asked: call.Call
+
+
 CONFLICT = 9  # FAILED_PRECONDITION
 
 
@@ -121,7 +134,18 @@ def _user(item: pb.StartCheckout | pb.GetCheckout | pb.CancelCheckout) -> int:
     return item.user_id
 
 
-def _start(item: pb.StartCheckout) -> CartRequest | ResourceRequest:
+def _start(item: pb.StartCheckout) -> Wanted:
+    left = [seconds for seconds in (item.call.timeout_ms / 1000, call.current().remaining()) if seconds]
+    outer = call.current()
+    asked = call.incoming(
+        item.call.request_id or outer.request_id,
+        item.call.traceparent or outer.traceparent,
+        seconds=min(left) if left else None,
+    )
+    return Wanted(_request(item), asked)
+
+
+def _request(item: pb.StartCheckout) -> CartRequest | ResourceRequest:
     user_id = _user(item)
     if _origin(item.origin) is Origin.RESOURCE:
         return _resource_request(item, float(item.timeout_seconds) or None)
@@ -130,7 +154,8 @@ def _start(item: pb.StartCheckout) -> CartRequest | ResourceRequest:
     left = call.current().remaining()
     mine = item.call.timeout_ms / 1000 or WAIT_SECONDS
     wait = min(mine, WAIT_SECONDS if left is None else left) - ANSWER_SECONDS
-    return CartRequest(user_id, checked_key(item.idempotency_key), max(0.0, min(WAIT_SECONDS, wait)))
+    patience = item.wait_ms / 1000 or None
+    return CartRequest(user_id, checked_key(item.idempotency_key), max(0.0, min(WAIT_SECONDS, wait)), patience)
 
 
 def _resource_request(item: pb.StartCheckout | pb.CancelCheckout, timeout: float | None) -> ResourceRequest:
@@ -159,7 +184,9 @@ def _get(item: pb.GetCheckout) -> tuple[int, str] | tuple[int, Origin, str]:
     return _user(item), item.checkout_id
 
 
-def _started(started: Started) -> pb.StartCheckoutResult:
+def _started(started: Answer) -> pb.StartCheckoutResult:
+    if not isinstance(started, Started):
+        return pb.StartCheckoutResult(pending=pb.Pending())
     session = started.session
     return pb.StartCheckoutResult(
         answer=pb.Answer(

@@ -4,11 +4,12 @@ Calls are retried here and nowhere else: at most three attempts in the request p
 has pauses of its own. The time budgets are those of docs/operations.md.
 """
 
+import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from services.chassis.batch import Batcher
+from services.chassis.batch import Batcher, Limits
 from services.chassis.batched_call import LIMITS, BatchedCall
 from services.chassis.client import Endpoint, outcomes, stamp
 from services.chassis.resilience import Retrier
@@ -16,7 +17,7 @@ from services.chassis.rpc import MAX_BATCH
 from services.chassis.telemetry import Metrics
 from services.checkout.claims import CartContent, Priced, Unpriced
 from services.checkout.domain import Payment, Purchase, Reservation, Session
-from services.errors import Conflict, Fault
+from services.errors import Conflict, Fault, OutcomeUnknown
 from services.pb import (
     cart_pb2,
     cart_pb2_grpc,
@@ -31,6 +32,10 @@ from services.pb import (
 CART_SECONDS, PRODUCT_SECONDS = 1.5, 1.5
 RESERVE_SECONDS, PIN_SECONDS, CONFIRM_SECONDS, RELEASE_SECONDS = 1.5, 1.5, 1.5, 1.5
 CHARGE_SECONDS = 2.0
+WAIT_MS = 250
+"""How long a charge may hold up those that ride with it."""
+CHARGES = Limits(under_way=8)
+"""More batches of charges than of others are under way, since each may wait for its slowest for WAIT_MS."""
 
 
 class CartClient:
@@ -138,49 +143,50 @@ class InventoryClient:
 
 
 class PaymentClient:
-    """Fits the port Payments. A charge is a call of its own: in a batch all would wait for the slowest one's provider."""
+    """Fits the port Payments.
+
+    Charges ride together, and none waits for a slow one: payment answers that it still asks the provider, and the charge is
+    sent again with those that have come since.
+    """
 
     def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
-        self._endpoint = endpoint
-        self._stub = payment_pb2_grpc.PaymentServiceStub(endpoint.channel)
+        stub = payment_pb2_grpc.PaymentServiceStub(endpoint.channel)
+
+        def batched(method: Any, request: Any, limits: Limits) -> BatchedCall[payment_pb2.Payment]:
+            return BatchedCall(
+                endpoint, method, request, lambda result: result.payment, within=CHARGE_SECONDS, limits=limits
+            )
+
+        self._charge = batched(stub.Charge, payment_pb2.ChargeRequest, CHARGES)
+        self._cancel = batched(stub.Cancel, payment_pb2.CancelRequest, LIMITS)
         self._retry = Retrier(endpoint.name, metrics, attempts=attempts)
 
     async def charge(self, session: Session) -> Payment:
         """Charge the total."""
-
-        def request() -> payment_pb2.ChargeRequest:
-            item = payment_pb2.Charge(
-                checkout_id=session.id,
-                user_id=session.user_id,
-                amount_minor=session.total_minor,
-                currency=session.currency,
-            )
-            _stamp(item.call, session)
-            return payment_pb2.ChargeRequest(items=[item])
-
-        return await self._ask(self._stub.Charge, request)
+        item = payment_pb2.Charge(
+            checkout_id=session.id,
+            user_id=session.user_id,
+            amount_minor=session.total_minor,
+            currency=session.currency,
+            wait_ms=WAIT_MS,
+        )
+        item.call.lease_epoch = session.lease_epoch
+        return await self._retry(lambda: self._charged(item))
 
     async def cancel(self, session: Session) -> Payment:
         """Cancel the payment if it is not captured."""
+        item = payment_pb2.CancelPayment(checkout_id=session.id)
+        item.call.lease_epoch = session.lease_epoch
+        return _state(await self._retry(lambda: self._cancel(item)))
 
-        def request() -> payment_pb2.CancelRequest:
-            item = payment_pb2.CancelPayment(checkout_id=session.id)
-            _stamp(item.call, session)
-            return payment_pb2.CancelRequest(items=[item])
-
-        return await self._ask(self._stub.Cancel, request)
-
-    async def _ask(self, method: Callable[..., Awaitable[Any]], request: Callable[[], Any]) -> Payment:
-        async def ask() -> Payment:
-            reply = await self._endpoint.send(method, request(), within=CHARGE_SECONDS)
-            payment = outcomes(reply.results, lambda result: result.payment, expected=1)[0]
-            if isinstance(payment, Fault):
-                raise payment
-            return Payment(payment_pb2.PaymentState.Name(payment.state))
-
-        return await self._retry(ask)
+    async def _charged(self, item: payment_pb2.Charge) -> Payment:
+        ends_at = asyncio.get_running_loop().time() + CHARGE_SECONDS
+        while asyncio.get_running_loop().time() < ends_at:
+            payment = await self._charge(item)
+            if payment.state != payment_pb2.ASKING:
+                return _state(payment)
+        raise OutcomeUnknown("the payment provider did not answer")
 
 
-def _stamp(message: Any, session: Session) -> None:
-    stamp(message)
-    message.lease_epoch = session.lease_epoch
+def _state(payment: payment_pb2.Payment) -> Payment:
+    return Payment(payment_pb2.PaymentState.Name(payment.state))

@@ -64,19 +64,32 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CartRequest:
-    """A request to buy the user's cart; its answer is due within `wait` seconds."""
+    """A request to buy the user's cart; its answer is due within `wait` seconds.
+
+    `patience`: how many seconds it may hold up those that came with it. None: as long as it waits.
+    """
 
     user_id: int
     key: str
     wait: float
+    patience: float | None = None
+
+
+class Answer:
+    """What a request to start a checkout is answered with, unless it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Started(Answer):
     """A checkout; `replayed` when it had ended before this request came."""
 
     session: Session
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Answer):
+    """A request whose patience was over before it was claimed or refused. The same request joins it."""
 
 
 class Checkouts:
@@ -108,13 +121,14 @@ class Checkouts:
         while self._driven:
             await asyncio.wait(self._driven.values())
 
-    async def start(self, requests: Sequence[CartRequest | ResourceRequest]) -> Sequence[Started | Exception]:
+    async def start(self, requests: Sequence[CartRequest | ResourceRequest]) -> Sequence[Answer | Exception]:
         """Start, join or replay a checkout for each request, each within its own time.
 
-        A request of a resource is accepted at once, and not waited for.
+        A request of a resource is accepted at once, and not waited for. One whose patience is over is answered with the
+        running checkout, or with Pending.
         """
 
-        async def one(request: CartRequest | ResourceRequest) -> Started:
+        async def one(request: CartRequest | ResourceRequest) -> Answer:
             return await (self._start(request) if isinstance(request, CartRequest) else self._accept(request))
 
         return await asyncio.gather(*(self._error_as_value(one(request)) for request in requests))
@@ -152,15 +166,21 @@ class Checkouts:
         except Exception as error:  # noqa: BLE001 - an outcome, which the server reports where it is unexpected
             return error
 
-    async def _start(self, request: CartRequest) -> Started:
-        ends_at = asyncio.get_running_loop().time() + request.wait
+    async def _start(self, request: CartRequest) -> Answer:
+        now = asyncio.get_running_loop().time()
+        ends_at = now + request.wait
+        answer_at = ends_at if request.patience is None else min(ends_at, now + request.patience)
         known = await self._sessions.lookup(request.user_id, request.key)
         if known.session and known.session.status is not Status.PROCESSING:
             return Started(known.session, replayed=True)
-        session = known.session or await self._claim_once(request, known.uncleared, ends_at)
-        return Started(await self._ended(session, ends_at), replayed=False)
+        if known.session:
+            return Started(await self._ended(known.session, answer_at), replayed=False)
+        claiming = self._claim_once(request, known.uncleared, ends_at)
+        patience = None if request.patience is None else max(0.0, answer_at - asyncio.get_running_loop().time())
+        done, _ = await asyncio.wait({claiming}, timeout=patience)
+        return Started(await self._ended(claiming.result(), answer_at), replayed=False) if done else Pending()
 
-    async def _claim_once(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
+    def _claim_once(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> "asyncio.Task[Session]":
         """Claim, or join a claim of the same key in this process. Unavailable, before anything is done: too many run."""
         key = (request.user_id, request.key)
         task = self._claiming.get(key)
@@ -170,7 +190,7 @@ class Checkouts:
             task = asyncio.create_task(self._claim(request, bought, ends_at))
             self._claiming[key] = task
             task.add_done_callback(lambda _: self._claiming.pop(key, None))
-        return await asyncio.shield(task)
+        return task
 
     async def _claim(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
         try:

@@ -21,7 +21,7 @@ class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
         """Charge, once per checkout."""
         results = await batch(
             request.items,
-            parse=lambda item: checked(ChargeRequest(item.checkout_id, item.user_id, item.amount_minor, item.currency)),
+            parse=_request,
             act=self._processor.charge,
             render=_result,
             refused=pb.PaymentResult,
@@ -38,6 +38,11 @@ class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
             refused=pb.PaymentResult,
         )
         return pb.PaymentsResponse(results=results)
+
+
+def _request(item: pb.Charge) -> ChargeRequest:
+    wait = item.wait_ms / 1000 or None
+    return checked(ChargeRequest(item.checkout_id, item.user_id, item.amount_minor, item.currency, wait))
 
 
 def _result(payment: Payment) -> pb.PaymentResult:

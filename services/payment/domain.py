@@ -1,18 +1,22 @@
 """A payment and its states."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.errors import Invalid
 
 
 class State(StrEnum):
-    """INTENT is undecided; the others are final."""
+    """INTENT is undecided; CAPTURED, DECLINED and CANCELLED are final.
+
+    ASKING is an answer only, and never stored: the provider has not answered within the time that the request may wait.
+    """
 
     INTENT = "INTENT"
     CAPTURED = "CAPTURED"
     DECLINED = "DECLINED"
     CANCELLED = "CANCELLED"
+    ASKING = "ASKING"
 
 
 class OtherPayment(Invalid):
@@ -30,6 +34,8 @@ class ChargeRequest:
     user_id: int
     amount_minor: int
     currency: str
+    wait: float | None = field(default=None, compare=False)
+    """How many seconds its answer may take; None: until the provider has answered, or its time is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,20 +47,31 @@ class PaymentProcessor:
         self._payments = payments
         self._provider = provider
         self._on_undecided = on_undecided
+        self._asking: dict[ChargeRequest, asyncio.Task[Payment | Exception]] = {}
 
-    async def charge(self, requests: Sequence[ChargeRequest]) -> list[Payment | Fault]:
-        """Charge each; a repeat returns the stored outcome, INTENT while the provider has not answered."""
+    async def charge(self, requests: Sequence[ChargeRequest]) -> list[Payment | Exception]:
+        """Charge each; a repeat returns the stored outcome, INTENT while the provider has not answered.
 
-        async def one(request: ChargeRequest) -> Payment | Fault:
-            try:
-                payment = await self._payments.insert_intent(request)
-            except Fault as fault:
-                return fault
-            if not payment.is_for(request):
-                return OtherPayment()
-            return await self.resolve(payment)
+        ASKING, for a request that may not wait any longer: the charge goes on, and the same request joins it.
+        """
+        return list(await asyncio.gather(*map(self._within_its_wait, requests)))
 
-        return list(await asyncio.gather(*map(one, requests)))
+    async def _within_its_wait(self, request: ChargeRequest) -> Payment | Exception:
+        asking = self._asking.get(request)
+        if asking is None:
+            asking = self._asking[request] = asyncio.create_task(self._charge(request))
+            asking.add_done_callback(lambda _: self._asking.pop(request, None))
+        done, _ = await asyncio.wait({asking}, timeout=request.wait)
+        if done:
+            return asking.result()
+        return Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.ASKING)
+
+    async def _charge(self, request: ChargeRequest) -> Payment | Exception:
+        try:
+            payment = await self._payments.insert_intent(request)
+            return await self.resolve(payment) if payment.is_for(request) else OtherPayment()
+        except Exception as error:  # noqa: BLE001 - the outcome of this request, which the server reports where it is unexpected
+            return error
 
     async def cancel(self, checkout_ids: Sequence[str]) -> list[Payment | Fault]:
         """Cancel each payment that is not captured; CAPTURED: the cancellation came too late."""

@@ -47,7 +47,7 @@ class ResourceRef(_message.Message):
     def __init__(self, uid: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class StartCheckout(_message.Message):
-    __slots__ = ("call", "user_id", "origin", "idempotency_key", "items", "resource", "timeout_seconds")
+    __slots__ = ("call", "user_id", "origin", "idempotency_key", "items", "resource", "timeout_seconds", "wait_ms")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class StartCheckout(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     call: _call_pb2.Call
     user_id: int
     origin: Origin
@@ -62,7 +63,8 @@ class StartCheckout(_message.Message):
     items: _containers.RepeatedCompositeFieldContainer[WantedItem]
     resource: ResourceRef
     timeout_seconds: int
-    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WantedItem, _Mapping]]] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., timeout_seconds: _Optional[int] = ...) -> None: ...
+    wait_ms: int
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WantedItem, _Mapping]]] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., timeout_seconds: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class StartCheckoutsRequest(_message.Message):
     __slots__ = ("items",)
@@ -71,16 +73,22 @@ class StartCheckoutsRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[StartCheckout, _Mapping]]] = ...) -> None: ...
 
 class StartCheckoutResult(_message.Message):
-    __slots__ = ("answer", "refusal", "running_checkout_id", "unknown_products")
+    __slots__ = ("answer", "refusal", "pending", "running_checkout_id", "unknown_products")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     RUNNING_CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_PRODUCTS_FIELD_NUMBER: _ClassVar[int]
     answer: Answer
     refusal: _call_pb2.Refusal
+    pending: Pending
     running_checkout_id: str
     unknown_products: _containers.RepeatedCompositeFieldContainer[UnknownProduct]
-    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ..., running_checkout_id: _Optional[str] = ..., unknown_products: _Optional[_Iterable[_Union[UnknownProduct, _Mapping]]] = ...) -> None: ...
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ..., running_checkout_id: _Optional[str] = ..., unknown_products: _Optional[_Iterable[_Union[UnknownProduct, _Mapping]]] = ...) -> None: ...
+
+class Pending(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class UnknownProduct(_message.Message):
     __slots__ = ("product_id", "product_name")

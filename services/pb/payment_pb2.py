@@ -25,29 +25,29 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19services/pb/payment.proto\x12\x12\x63\x61rtwright.payment\x1a\x16services/pb/call.proto\"v\n\x06\x43harge\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\":\n\rChargeRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.cartwright.payment.Charge\"D\n\rCancelPayment\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"A\n\rCancelRequest\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32!.cartwright.payment.CancelPayment\"e\n\x07Payment\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cartwright.payment.PaymentState\x12\x14\n\x0cprovider_ref\x18\x03 \x01(\t\"r\n\rPaymentResult\x12.\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.cartwright.payment.PaymentH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"F\n\x10PaymentsResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.cartwright.payment.PaymentResult*d\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06INTENT\x10\x01\x12\x0c\n\x08\x43\x41PTURED\x10\x02\x12\x0c\n\x08\x44\x45\x43LINED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x32\xb6\x01\n\x0ePaymentService\x12Q\n\x06\x43harge\x12!.cartwright.payment.ChargeRequest\x1a$.cartwright.payment.PaymentsResponse\x12Q\n\x06\x43\x61ncel\x12!.cartwright.payment.CancelRequest\x1a$.cartwright.payment.PaymentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19services/pb/payment.proto\x12\x12\x63\x61rtwright.payment\x1a\x16services/pb/call.proto\"\x87\x01\n\x06\x43harge\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x0f\n\x07wait_ms\x18\x06 \x01(\r\":\n\rChargeRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.cartwright.payment.Charge\"D\n\rCancelPayment\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"A\n\rCancelRequest\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32!.cartwright.payment.CancelPayment\"e\n\x07Payment\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cartwright.payment.PaymentState\x12\x14\n\x0cprovider_ref\x18\x03 \x01(\t\"r\n\rPaymentResult\x12.\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.cartwright.payment.PaymentH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"F\n\x10PaymentsResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.cartwright.payment.PaymentResult*p\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06INTENT\x10\x01\x12\x0c\n\x08\x43\x41PTURED\x10\x02\x12\x0c\n\x08\x44\x45\x43LINED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x12\n\n\x06\x41SKING\x10\x05\x32\xb6\x01\n\x0ePaymentService\x12Q\n\x06\x43harge\x12!.cartwright.payment.ChargeRequest\x1a$.cartwright.payment.PaymentsResponse\x12Q\n\x06\x43\x61ncel\x12!.cartwright.payment.CancelRequest\x1a$.cartwright.payment.PaymentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.pb.payment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAYMENTSTATE']._serialized_start=681
-  _globals['_PAYMENTSTATE']._serialized_end=781
-  _globals['_CHARGE']._serialized_start=73
-  _globals['_CHARGE']._serialized_end=191
-  _globals['_CHARGEREQUEST']._serialized_start=193
-  _globals['_CHARGEREQUEST']._serialized_end=251
-  _globals['_CANCELPAYMENT']._serialized_start=253
-  _globals['_CANCELPAYMENT']._serialized_end=321
-  _globals['_CANCELREQUEST']._serialized_start=323
-  _globals['_CANCELREQUEST']._serialized_end=388
-  _globals['_PAYMENT']._serialized_start=390
-  _globals['_PAYMENT']._serialized_end=491
-  _globals['_PAYMENTRESULT']._serialized_start=493
-  _globals['_PAYMENTRESULT']._serialized_end=607
-  _globals['_PAYMENTSRESPONSE']._serialized_start=609
-  _globals['_PAYMENTSRESPONSE']._serialized_end=679
-  _globals['_PAYMENTSERVICE']._serialized_start=784
-  _globals['_PAYMENTSERVICE']._serialized_end=966
+  _globals['_PAYMENTSTATE']._serialized_start=699
+  _globals['_PAYMENTSTATE']._serialized_end=811
+  _globals['_CHARGE']._serialized_start=74
+  _globals['_CHARGE']._serialized_end=209
+  _globals['_CHARGEREQUEST']._serialized_start=211
+  _globals['_CHARGEREQUEST']._serialized_end=269
+  _globals['_CANCELPAYMENT']._serialized_start=271
+  _globals['_CANCELPAYMENT']._serialized_end=339
+  _globals['_CANCELREQUEST']._serialized_start=341
+  _globals['_CANCELREQUEST']._serialized_end=406
+  _globals['_PAYMENT']._serialized_start=408
+  _globals['_PAYMENT']._serialized_end=509
+  _globals['_PAYMENTRESULT']._serialized_start=511
+  _globals['_PAYMENTRESULT']._serialized_end=625
+  _globals['_PAYMENTSRESPONSE']._serialized_start=627
+  _globals['_PAYMENTSRESPONSE']._serialized_end=697
+  _globals['_PAYMENTSERVICE']._serialized_start=814
+  _globals['_PAYMENTSERVICE']._serialized_end=996
 # @@protoc_insertion_point(module_scope)

@@ -15,25 +15,29 @@ class PaymentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CAPTURED: _ClassVar[PaymentState]
     DECLINED: _ClassVar[PaymentState]
     CANCELLED: _ClassVar[PaymentState]
+    ASKING: _ClassVar[PaymentState]
 PAYMENT_STATE_UNSPECIFIED: PaymentState
 INTENT: PaymentState
 CAPTURED: PaymentState
 DECLINED: PaymentState
 CANCELLED: PaymentState
+ASKING: PaymentState
 
 class Charge(_message.Message):
-    __slots__ = ("call", "checkout_id", "user_id", "amount_minor", "currency")
+    __slots__ = ("call", "checkout_id", "user_id", "amount_minor", "currency", "wait_ms")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     call: _call_pb2.Call
     checkout_id: str
     user_id: int
     amount_minor: int
     currency: str
-    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., user_id: _Optional[int] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
+    wait_ms: int
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., user_id: _Optional[int] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ChargeRequest(_message.Message):
     __slots__ = ("items",)

@@ -9,7 +9,7 @@ from services.errors import NotFound, OutcomeUnknown
 
 WAIT = 4.0
 
-SHORT = 0.3  # seconds; what a shopper waits for a saga that a test holds back
+SHORT = 1.0  # seconds; what a shopper waits for a saga that a test holds back
 
 
 class MemoryCart:

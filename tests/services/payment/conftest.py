@@ -42,15 +42,18 @@ class MemoryPayments:
 
 
 class MemoryBank:
-    """Fits the port Provider: decides once per key; `mood` holds what a charge of a key meets first."""
+    """Fits the port Provider: decides once per key; `mood` holds what a charge of a key meets first, and `slow` what it waits for."""
 
     def __init__(self):
         self.ledger = {}
         self.mood = {}
+        self.slow = {}
         self.charges = []
 
     async def charge(self, payment):
         self.charges.append(payment.checkout_id)
+        if answers := self.slow.pop(payment.checkout_id, None):
+            await answers.wait()
         mood = self.mood.pop(payment.checkout_id, None)
         if isinstance(mood, Exception):
             raise mood

@@ -1,6 +1,7 @@
 """The processor on both stores: one charge per checkout, and silence is never a refusal."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -95,3 +96,18 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(processor, payments, ed
     assert_plain(first)
     assert_plain(await processor.cancel(["a", "never charged"]))
     assert_plain(await payments.insert_intent(request))
+
+
+async def test_a_slow_charge_holds_up_its_neighbours_no_longer_than_it_may(processor, bank):
+    """A charge that may not wait for its provider is answered as being asked for; asked again it joins the same charge."""
+    answers = asyncio.Event()
+    bank.slow["a"] = answers
+    asked = [replace(REQUEST, wait=0.05), ChargeRequest("b", 1, 100, "USD", wait=0.05)]
+    async with asyncio.timeout(10):
+        while (states := [payment.state for payment in await processor.charge(asked)])[1] is State.ASKING:
+            pass  # the store takes longer than that on a busy machine
+    assert states == [State.ASKING, State.CAPTURED]
+    assert (await processor.charge(asked[:1]))[0].state is State.ASKING
+    answers.set()
+    assert (await processor.charge([replace(REQUEST, wait=5)]))[0].state is State.CAPTURED
+    assert sorted(bank.charges) == ["a", "b"]

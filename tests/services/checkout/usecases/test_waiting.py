@@ -1,12 +1,13 @@
 """Waiting for the end of a checkout: whoever drives it, and whoever leaves."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from services.checkout import usecases
 from services.checkout.domain import LostLease, Status
-from services.checkout.usecases import CartRequest
+from services.checkout.usecases import CartRequest, Pending
 from services.errors import InternalError, OutcomeUnknown, Unavailable
 from tests.services.checkout.shop import SHORT, WAIT
 
@@ -93,3 +94,28 @@ async def test_what_is_too_much_is_refused_before_anything_is_claimed(
     assert (await joined).session.id == running.session.id
     [again] = await checkouts.start([CartRequest(user + 10**9, "other", WAIT)])
     assert not isinstance(again, Unavailable)
+
+
+async def test_a_slow_saga_holds_up_its_neighbours_no_longer_than_it_may(checkouts, saga, user):
+    """A request whose patience is over is answered with the running checkout; asked again it is answered with its end."""
+    saga.goes.clear()
+    request = CartRequest(user, "k", WAIT, patience=0.05)
+    async with asyncio.timeout(10):
+        while isinstance(running := (await checkouts.start([request]))[0], Pending):
+            pass  # the claim takes longer than that on a busy machine
+    assert (running.session.status, running.replayed) == (Status.PROCESSING, False)
+    saga.goes.set()
+    await checkouts.drain()
+    [ended] = await checkouts.start([request])
+    assert (ended.session.id, ended.session.status) == (running.session.id, Status.COMPLETED)
+
+
+async def test_a_slow_claim_is_pending(checkouts, cart, user, find):
+    """A request whose patience is over before it is claimed is pending; asked again it joins the same claim."""
+    goes = asyncio.Event()
+    cart.before.append(goes.wait)
+    request = CartRequest(user, "k", WAIT, patience=0.05)
+    assert await checkouts.start([request]) == [Pending()]
+    goes.set()
+    [started] = await checkouts.start([replace(request, patience=None)])
+    assert (started.session.id, cart.reads) == ((await find("k")).id, 1)
