@@ -13,18 +13,14 @@ CREATE TRIGGER hold BEFORE UPDATE ON checkout.checkout_sessions FOR EACH ROW
 
 @pytest.fixture
 def hold(platform):
-    """Keep a user's checkouts from taking a step, until they are let go."""
-
-    def let_go():
-        platform.sql("DROP FUNCTION IF EXISTS checkout.hold CASCADE")
+    """Keep a user's checkouts from taking a step until the end of the test."""
 
     def hold(shopper, at, to):
         for statement in HOLD.format(user=shopper.user_id, at=at, to=to).split(";\n"):
             platform.sql(statement)
-        return let_go
 
     yield hold
-    let_go()
+    platform.sql("DROP FUNCTION IF EXISTS checkout.hold CASCADE")
 
 
 @pytest.fixture
@@ -36,28 +32,35 @@ def row(platform, eventually):
 
 def test_cancel_while_it_is_reserved(kube, platform, shopper, hold, row, eventually) -> None:
     """Cancelled between the reservation and the payment it gives the stock back, and the bank never hears of it."""
-    hold(shopper, "RESERVED", "PAYING")
+    hold(shopper, "CLAIMED", "PAYING")
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
-    checkout_id = row(shopper, "step = 'RESERVED'")["id"]
+    checkout_id = row(shopper, "step = 'CLAIMED'")["id"]
+    stock = "SELECT state FROM inventory.reservation WHERE checkout_id::text = $1"
+    eventually(lambda: platform.sql(stock, checkout_id) == [{"state": "PINNED"}], 30)
     kube.change(name, {"spec": {"cancelRequested": True}})
     status = eventually(lambda: kube.finished(name), 60)
-    assert (status["phase"], status["step"], status["progress"]) == ("Failed", "Pay", "2/4")
+    assert (status["phase"], status["step"], status["progress"]) == ("Failed", "Reserve", "1/4")
     assert kube.reason(name) == "Cancelled"
-    assert kube.condition(name, "Compensated")["status"] == "True"
-    held = platform.sql("SELECT state FROM inventory.reservation WHERE checkout_id::text = $1", checkout_id)
-    assert held == [{"state": "RELEASED"}]
+    assert platform.sql(stock, checkout_id) == [{"state": "RELEASED"}]
     assert not platform.sql("SELECT 1 FROM transactions WHERE key = $1", checkout_id, bank=True)
 
 
-def test_cancel_between_the_payment_and_its_confirmation(kube, shopper, hold, row, eventually, bought) -> None:
-    """Cancelled once it is paid it is finished: what is paid stays bought."""
-    let_go = hold(shopper, "PAID", "COMPLETED")
+def test_cancel_between_the_payment_and_its_confirmation(kube, platform, shopper, row, eventually, bought) -> None:
+    """Cancelled once it is paid it is finished: what is paid stays bought, and while it is not confirmed it says so."""
+    platform.bank("hang", shopper.user_id)
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
-    row(shopper, "step = 'PAID'")
-    kube.change(name, {"spec": {"cancelRequested": True}})
-    assert row(shopper, "cancel_requested_at IS NOT NULL")["step"] == "PAID"
-    eventually(lambda: kube.status(name).get("phase") == "Confirming")
-    let_go()
+    eventually(lambda: kube.status(name).get("phase") == "Paying")
+    platform.stack.stop("inventory")
+    try:
+        platform.bank("approve", shopper.user_id)
+        row(shopper, "step = 'PAID'")
+        kube.change(name, {"spec": {"cancelRequested": True}})
+        assert row(shopper, "cancel_requested_at IS NOT NULL")["step"] == "PAID"
+        eventually(lambda: kube.status(name).get("phase") == "Confirming")
+        assert kube.status(name)["progress"] == "3/4"
+    finally:
+        platform.stack.start("inventory")
+        platform.stack.wait_ready("inventory", timeout=60)
     assert eventually(lambda: kube.finished(name), 60)["phase"] == "Completed"
     assert len(eventually(shopper.orders)) == 1
     assert bought(shopper) == 1
