@@ -79,6 +79,10 @@ class ResourceCache:
         named = self._by_name.get(name)
         return named[next(reversed(named))] if named else None
 
+    def find(self, name: str, uid: str) -> Resource | None:
+        """Return the resource of this name and uid."""
+        return self._by_name.get(name, {}).get(uid)
+
     def was_deleted(self, name: str) -> bool:
         """Return whether a resource of this name existed and is gone."""
         return name in self._deleted

@@ -1,16 +1,26 @@
-"""The client of the Kubernetes API server. The only importer of `kubernetes`."""
+"""The client of the Kubernetes API server. The only importer of `kubernetes`.
 
+The library gives the configuration, the credentials and the connections. Its API classes are not used: each call makes
+model objects of what it sends and receives, and the first call imports the models of all of Kubernetes, which takes
+seconds.
+"""
+
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
-from kubernetes.aio.client.exceptions import ApiException
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
 PAGE = 500
+SUCCESS = range(200, 300)
 NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
+_TIMEOUT = ClientTimeout(total=CALL_SECONDS)
+_JSON = "application/json"
+_MERGE_PATCH = "application/merge-patch+json"
 
 
 class NoCluster(Exception):
@@ -30,10 +40,10 @@ class Cluster:
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._api = api
-        self._objects: Any = client.CustomObjectsApi(api)
-        self._core: Any = client.CoreV1Api(api)
-        self._where = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
         self._namespace = namespace
+        host = api.configuration.host
+        self._checkouts = f"{host}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+        self._events = f"{host}/api/v1/namespaces/{namespace}/events"
 
     @classmethod
     async def connect(cls, namespace: str) -> "Cluster":
@@ -54,43 +64,30 @@ class Cluster:
 
     async def patch_status(self, name: str, status: Mapping[str, Any] | None) -> bool:
         """Merge into a status, or clear it with None. Returns False when there is no such resource."""
-        return await self._write(
-            self._objects.patch_namespaced_custom_object_status(
-                name=name, body={"status": status}, **self._where, _request_timeout=CALL_SECONDS
-            )
-        )
+        url = f"{self._url(name)}/status"
+        return await self._send("PATCH", url, {"status": status}, content_type=_MERGE_PATCH) is not None
 
     async def create(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Create a Checkout. Returns it, or None when one of this name exists."""
-        created: Mapping[str, Any] | None = await self._send(
-            self._objects.create_namespaced_custom_object(body=dict(body), **self._where, _request_timeout=CALL_SECONDS)
-        )
-        return created
+        answer = await self._send("POST", self._checkouts, body)
+        return None if answer is None else _object(answer)
 
     async def delete(self, name: str, uid: str) -> bool:
         """Delete the Checkout with this uid. Returns False when it is gone, or another has its name."""
-        options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
-        return await self._write(
-            self._objects.delete_namespaced_custom_object(
-                name=name, body=options, **self._where, _request_timeout=CALL_SECONDS
-            )
-        )
+        return await self._send("DELETE", self._url(name), {"preconditions": {"uid": uid}}) is not None
 
     async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield every Checkout that the API server has, and hold no more than a page of them."""
-        page_token: str | None = None
+        query: dict[str, str | int] = {"limit": PAGE}
         while True:
-            page = await self._send(
-                self._objects.list_namespaced_custom_object(
-                    limit=PAGE, _continue=page_token, **self._where, _request_timeout=CALL_SECONDS
-                )
-            )
-            if page is None:
+            answer = await self._send("GET", f"{self._checkouts}?{urlencode(query)}")
+            if answer is None:
                 raise ClusterUnavailable("the API server does not know Checkouts")
+            page = _object(answer)
             for body in page["items"]:
                 yield body
-            page_token = page["metadata"].get("continue")
-            if not page_token:
+            query["continue"] = page["metadata"].get("continue") or ""
+            if not query["continue"]:
                 return
 
     async def create_event(self, name: str, uid: str, reason: str, message: str, at: str) -> bool:
@@ -112,22 +109,45 @@ class Cluster:
             "lastTimestamp": at,
             "count": 1,
         }
-        await self._write(
-            self._core.create_namespaced_event(namespace=self._namespace, body=body, _request_timeout=CALL_SECONDS)
-        )
+        await self._send("POST", self._events, body)
         return True
 
-    async def _write(self, call: Any) -> bool:
-        return await self._send(call) is not None
+    def _url(self, name: str) -> str:
+        return f"{self._checkouts}/{quote(name, safe='')}"
 
-    async def _send(self, call: Any) -> Any:
+    async def _send(
+        self, verb: str, url: str, body: Mapping[str, Any] | None = None, *, content_type: str = _JSON
+    ) -> bytes | None:
+        """Send a request. Returns the answer's body, or None when the object is gone or there already.
+
+        Raises Refused for what a rule forbids, and ClusterUnavailable for every other failure.
+        """
+        headers = {"Accept": _JSON, "Content-Type": content_type, **self._api.default_headers}
         try:
-            return await call
-        except ApiException as error:
-            if error.status in {NOT_FOUND, CONFLICT}:
-                return None
-            if error.status == INVALID:
-                raise Refused(str(error.body)) from error
-            raise ClusterUnavailable(f"the API server answers {error.status} {error.reason}") from error
+            await self._api.update_params_for_auth(headers, None, ["BearerToken"], url, verb, body)
+            response = await self._api.rest_client.request(
+                verb, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+            )
+            answer: bytes = await response.read()  # to its end: a connection with unread bytes is not used again
+        except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced
+            raise ClusterUnavailable(f"there are no credentials for the API server: {error}") from error
         except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
             raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error
+        if response.status in SUCCESS:
+            return answer
+        if response.status in {NOT_FOUND, CONFLICT}:
+            return None
+        if response.status == INVALID:
+            raise Refused(answer.decode(errors="replace"))
+        raise ClusterUnavailable(f"the API server answers {response.status} {response.reason}")
+
+
+def _object(answer: bytes) -> Mapping[str, Any]:
+    """Return the object of an answer. Raises ClusterUnavailable for an answer that is no JSON object."""
+    try:
+        found = json.loads(answer)
+    except ValueError as error:
+        raise ClusterUnavailable("the API server's answer is not JSON") from error
+    if not isinstance(found, dict):
+        raise ClusterUnavailable("the API server's answer is not a JSON object")
+    return found

@@ -1,7 +1,7 @@
 """Every kopf decorator. kopf is the watch and nothing else: its events go into the work queue, and it writes nothing."""
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import structlog
@@ -23,9 +23,11 @@ def register(cache: ResourceCache, queue: WorkQueue, log: structlog.stdlib.Bound
         return kopf.login_with_service_account(**options) or kopf.login_with_kubeconfig(**options)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def handle(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        body = event["object"]
+        known = cache.find(body["metadata"].get("name", ""), body["metadata"].get("uid", ""))
         try:
-            resource = parse(dict(body))
+            resource = parse(body, known)
         except InvalidSpec as error:
             log.warning("skipped a resource that is not valid", error=str(error))
             return
@@ -33,9 +35,44 @@ def register(cache: ResourceCache, queue: WorkQueue, log: structlog.stdlib.Bound
             cache.remove(resource)
             return
         cache.put(resource)
-        queue.add(resource.name)
+        if known is None or known.generation != resource.generation:  # most events are this operator's own statuses
+            queue.add(resource.name)
 
     return registry
+
+
+class NoDiffs(kopf.DiffBaseStorage):
+    """Keeps no last state of a resource: no handler asks what changed. kopf's own copies the whole resource twice an event."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return that nothing of a resource is compared."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, **_: Any) -> None:
+        """Return that nothing is stored."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Keeps no progress of handlers: the one handler here is called once an event and is never repeated by kopf."""
+
+    def fetch(self, **_: Any) -> None:
+        """Return that nothing is stored."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Remove nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Return what is compared of a resource, which holds no progress."""
+        return essence
 
 
 def settings() -> kopf.OperatorSettings:
@@ -51,6 +88,6 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 15
     chosen.networking.error_backoffs = itertools.repeat(RETRY_SECONDS)  # where they end, kopf ends the operator
     chosen.persistence.finalizer = "cartwright.dev/unused"
-    chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="cartwright.dev")
-    chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="cartwright.dev")
+    chosen.persistence.progress_storage = NoProgress()
+    chosen.persistence.diffbase_storage = NoDiffs()
     return chosen

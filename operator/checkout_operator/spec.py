@@ -48,30 +48,40 @@ class Resource:
         return self.spec.mirror_of is not None
 
 
-def parse(body: Mapping[str, Any]) -> Resource:
-    """Read a resource. Raises InvalidSpec when it does not fit the schema."""
+def parse(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
+    """Read a resource. Raises InvalidSpec when it does not fit the schema.
+
+    `known` is the same resource as it was read before. Its spec is used again where the generation is still the same:
+    the API server raises the generation with each change of a spec.
+    """
     try:
-        metadata, spec = body["metadata"], body["spec"]
+        metadata = body["metadata"]
+        generation = int(metadata.get("generation", 1))
+        same = known is not None and (known.uid, known.generation) == (metadata["uid"], generation)
         return Resource(
             name=metadata["name"],
             namespace=metadata["namespace"],
             uid=metadata["uid"],
-            generation=int(metadata.get("generation", 1)),
+            generation=generation,
             created=metadata["creationTimestamp"],
-            spec=CheckoutSpec(
-                user_id=_int64(spec["userId"]),
-                items=tuple((_int64(item["productId"]), int(item["quantity"])) for item in spec.get("items", ())),
-                key=spec.get("idempotencyKey") or metadata["uid"],
-                timeout_seconds=int(spec.get("timeoutSeconds", 300)),
-                ttl_seconds=int(spec.get("ttlSecondsAfterFinished", 300)),
-                cancel=bool(spec.get("cancelRequested", False)),
-                mirror_of=str(spec["checkoutId"]) if spec.get("managedBy") == MIRROR else None,
-            ),
+            spec=known.spec if known is not None and same else _spec(body["spec"], metadata["uid"]),
             status=dict(body.get("status") or {}),
             deleting=bool(metadata.get("deletionTimestamp")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidSpec(f"not a Checkout: {error!r}") from error
+
+
+def _spec(spec: Mapping[str, Any], uid: str) -> CheckoutSpec:
+    return CheckoutSpec(
+        user_id=_int64(spec["userId"]),
+        items=tuple((_int64(item["productId"]), int(item["quantity"])) for item in spec.get("items", ())),
+        key=spec.get("idempotencyKey") or uid,
+        timeout_seconds=int(spec.get("timeoutSeconds", 300)),
+        ttl_seconds=int(spec.get("ttlSecondsAfterFinished", 300)),
+        cancel=bool(spec.get("cancelRequested", False)),
+        mirror_of=str(spec["checkoutId"]) if spec.get("managedBy") == MIRROR else None,
+    )
 
 
 def _int64(value: Any) -> int:

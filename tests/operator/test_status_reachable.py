@@ -108,7 +108,7 @@ def test_the_end_of_a_way(way):
     here, been = way[-1], {one.step for one in way}
     status = project(seen(here), 1)
     phase, least = ROWS[here.step]
-    reserved, paid = Step.RESERVED in been, Step.PAID in been
+    reserved, paid = bool({Step.RESERVED, Step.PAYING} & been), Step.PAID in been
     claimed = here.origin is Origin.REST or Step.CLAIMED in been
     done = claimed + reserved + paid + (here.step is Step.COMPLETED)
     assert done >= least
