@@ -5,8 +5,8 @@ may come in any order, so the cache holds both until the end of one is reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from checkout_operator.recent import RecentSet
 from checkout_operator.spec import Resource
@@ -44,6 +44,11 @@ class ResourceCache:
         self._by_name.setdefault(resource.name, {})[resource.uid] = resource
         if not resource.is_mirror:
             self._by_key.setdefault(_key(resource), {})[resource.uid] = resource.name
+
+    def set_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Record the status that was written to a resource, so that it is known when the watch reports it."""
+        if known := self.find(resource.name, resource.uid):
+            self._by_name[resource.name][resource.uid] = replace(known, status=status)
 
     def remove(self, resource: Resource) -> None:
         """Remove a resource. Another of the same name stays."""

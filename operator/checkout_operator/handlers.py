@@ -1,6 +1,7 @@
 """Every kopf decorator. kopf is the watch and nothing else: its events go into the work queue, and it writes nothing."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, cast
 
 import kopf
@@ -9,6 +10,7 @@ import structlog
 from checkout_operator.cache import ResourceCache
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.spec import InvalidSpec, parse
+from checkout_operator.status import differs
 from checkout_operator.workqueue import WorkQueue
 
 RETRY_SECONDS = 2.0
@@ -22,7 +24,10 @@ def register(cache: ResourceCache, queue: WorkQueue, log: structlog.stdlib.Bound
     def login(**options: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**options) or kopf.login_with_kubeconfig(**options)
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    def is_news(event: kopf.RawEvent, **_: Any) -> bool:
+        return event["type"] != "MODIFIED" or not _is_known(event["object"], cache)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
         body = event["object"]
         known = cache.find(body["metadata"].get("name", ""), body["metadata"].get("uid", ""))
@@ -35,10 +40,21 @@ def register(cache: ResourceCache, queue: WorkQueue, log: structlog.stdlib.Bound
             cache.remove(resource)
             return
         cache.put(resource)
-        if known is None or known.generation != resource.generation:  # most events are this operator's own statuses
+        if known is None or known.generation != resource.generation:
             queue.add(resource.name)
 
     return registry
+
+
+def _is_known(body: Mapping[str, Any], cache: ResourceCache) -> bool:
+    """Return whether the cache holds this already: most events are statuses that this operator has written."""
+    metadata = body["metadata"]
+    known = cache.find(metadata["name"], metadata["uid"])
+    if known is None or known.generation != metadata.get("generation"):
+        return False
+    if known.deleting is not bool(metadata.get("deletionTimestamp")):
+        return False
+    return not differs(body.get("status") or {}, known.status)
 
 
 class NoDiffs(kopf.DiffBaseStorage):

@@ -59,6 +59,11 @@ class Projector:
         self._metrics = metrics
         self._log = log
         self._pending: dict[str, SagaView] = {}
+        self._fresh: list[str] = []
+        """The names in `_pending` that no write has been started for."""
+        self._writing: dict[str, asyncio.Task[None]] = {}
+        self._settled: dict[str, tuple[Resource, SagaView]] = {}
+        """By uid: a resource that shows this state of its checkout, so that a comparison has nothing to do."""
         self._written: dict[str, Mapping[str, Any]] = {}
         self._reported: set[str] = set()
         """The uids of resources whose failure this process has reported as an event."""
@@ -72,7 +77,10 @@ class Projector:
             self._enqueue(name, view)
 
     async def run(self) -> None:
-        """Write what is pending: every `COALESCE_SECONDS`, and at once when a checkout has ended."""
+        """Write what is pending: every `COALESCE_SECONDS`, and at once when a checkout has ended.
+
+        A write that takes long delays no other resource.
+        """
         while True:
             try:
                 async with asyncio.timeout(COALESCE_SECONDS):
@@ -80,12 +88,13 @@ class Projector:
             except TimeoutError:
                 pass  # nothing has ended meanwhile
             self._ended.clear()
-            await self.flush()
+            self._start_writes()
 
     async def flush(self) -> None:
         """Write all that is pending."""
-        pending, self._pending = self._pending, {}
-        await asyncio.gather(*(self._show_one(name, view) for name, view in pending.items()))
+        await asyncio.gather(*self._writing.values())
+        self._start_writes()
+        await asyncio.gather(*self._writing.values())
 
     async def refuse(self, resource: Resource, reason: str, message: str | None = None) -> None:
         """Show that a resource cannot become a checkout, with `message` instead of the reason's usual one."""
@@ -100,6 +109,9 @@ class Projector:
 
     async def repair(self, resource: Resource, view: SagaView) -> None:
         """Have a resource show its checkout, also where somebody has written another status."""
+        settled = self._settled.get(resource.uid)
+        if settled is not None and settled[0] is resource and settled[1] == view:
+            return
         status = project(view, resource.generation)
         self._expect_changes(resource, status)
         if differs(resource.status, status) and int(resource.status.get("sagaVersion") or 0) > view.version:
@@ -116,10 +128,13 @@ class Projector:
     def retain(self, uids: Collection[str]) -> None:
         """Forget what is known of all other resources: they are gone."""
         self._written = {uid: status for uid, status in self._written.items() if uid in uids}
+        self._settled = {uid: settled for uid, settled in self._settled.items() if uid in uids}
         self._reported &= set(uids)
 
     def _enqueue(self, name: str, view: SagaView) -> None:
         known = self._pending.get(name)
+        if known is None:
+            self._fresh.append(name)
         if known is None or known.version <= view.version:
             self._pending[name] = view
         if view.ended:
@@ -130,10 +145,23 @@ class Projector:
         if differs(resource.status, status):
             self._written.pop(resource.uid, None)
 
-    async def _show_one(self, name: str, view: SagaView) -> None:
-        async with self._writers:
-            with self._faults.isolated(name):
-                await self._show(name, view)
+    def _start_writes(self) -> None:
+        """Start a write for each pending name. A name that is being written waits until that write is over."""
+        fresh, self._fresh = self._fresh, []
+        for name in fresh:
+            if name in self._writing:
+                self._fresh.append(name)
+            else:
+                self._writing[name] = asyncio.create_task(self._show_latest(name))
+
+    async def _show_latest(self, name: str) -> None:
+        try:
+            async with self._writers:
+                view = self._pending.pop(name)  # only now: changes that came meanwhile need no write of their own
+                with self._faults.isolated(name):
+                    await self._show(name, view)
+        finally:
+            del self._writing[name]
 
     async def _show(self, name: str, view: SagaView) -> None:
         resource = self._cache.get(name)
@@ -144,9 +172,19 @@ class Projector:
         status = project(view, resource.generation)
         within_budget = resource.is_mirror and not view.ended  # an end is always shown
         if within_budget and self._needs_write(resource, status) and not self._mirrors.writes.spend():
-            self._pending.setdefault(name, view)
+            self._postpone(name, view)
             return
         await self._write(resource, _Shown(status, view.ended, view.failed, view.finished_ms / 1000))
+        current = self._cache.find(resource.name, resource.uid)
+        reported = resource.is_mirror or not view.failed or resource.uid in self._reported
+        if current and current.generation == resource.generation and reported and not differs(current.status, status):
+            self._settled[resource.uid] = (current, view)
+
+    def _postpone(self, name: str, view: SagaView) -> None:
+        """Leave a state for the next round, unless a later one has come meanwhile."""
+        if name not in self._pending:
+            self._pending[name] = view
+            self._fresh.append(name)
 
     def _needs_write(self, resource: Resource, status: Mapping[str, Any]) -> bool:
         return differs(self._written.get(resource.uid, resource.status), status)
@@ -158,6 +196,7 @@ class Projector:
             if not await self._call("status", self._cluster.patch_status(resource.name, patch(shown.status))):
                 return
             self._written[resource.uid] = shown.status
+            self._cache.set_status(resource, shown.status)
         if shown.ended:
             ttl_from = _ttl_from(resource, shown.finished_at, time.time())
             self._cache.end(resource, Ending(shown.finished_at, ttl_from, shown.failed))
