@@ -5,6 +5,7 @@ The watch may miss a change, a call may fail, somebody may write a status by han
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,14 +14,19 @@ from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS
 from checkout_operator.projector import Projector
 from checkout_operator.reconcile import Action, decide
-from checkout_operator.saga_client import KeyReused, SagaClient, SagaUnavailable, SpecRefused
+from checkout_operator.saga_client import KeyReused, Outcome, SagaClient, SagaUnavailable, SpecRefused
 from checkout_operator.spec import Resource
 from checkout_operator.status import SagaView
 from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
 
-WORKERS = 16
+WORKERS = 4
+"""How many calls to the checkout service may be under way: one that hangs does not stop the others."""
+BATCH = 50
+"""The most resources in one call. Those that wait while calls are under way ride together in the next one."""
 RECONNECT_SECONDS = 1.0
+COMPARE_PAUSE_SECONDS = 2.0
+"""The shortest pause between two comparisons: after one that failed, or when the stream of changes broke."""
 KEY_REUSED = "IdempotencyKeyReused"
 INVALID_SPEC = "InvalidSpec"
 
@@ -48,55 +54,47 @@ class Reconciler:
         self._log = log
         self._done: dict[str, Action] = {}
         """The last action that this process took for a resource, by uid."""
+        self._unanswered: set[str] = set()
+        """The names whose last call had no answer. They are tried again as soon as the service answers anything."""
+        self._compare_soon = asyncio.Event()
 
     async def work(self) -> None:
-        """Reconcile one queued resource after the other, for ever."""
+        """Reconcile queued resources for ever, as many at a time as wait."""
         while True:
-            name = await self._queue.get()
+            names = await self._queue.get(BATCH)
             self._metrics.backlog.set(len(self._queue))
-            reconciled = False
-            with self._faults.isolated(name):
-                reconciled = await self._try(name)
-            if reconciled:
-                self._queue.done(name)
-            else:
-                self._queue.retry(name)
+            failed = set(names)
+            with self._faults.isolated(", ".join(names)):
+                failed = await self.reconcile(names)
+            for name in names:
+                if name in failed:
+                    self._queue.retry(name)
+                else:
+                    self._queue.done(name)
 
-    async def reconcile(self, name: str) -> None:
-        """Do what a resource asks for. SagaUnavailable means that it is not known to be done."""
-        resource = self._cache.get(name)
-        if resource is None:
-            return
-        action = decide(resource, self._done.get(resource.uid))
-        if action is Action.NOTHING:
-            return
-        call = self._sagas.cancel if action is Action.CANCEL else self._sagas.start
-        try:
-            view = await call(resource)
-        except KeyReused:
-            self._metrics.actions.labels(action.value, "key_reused").inc()
-            await self._projector.refuse(resource, KEY_REUSED)
-        except SpecRefused as error:
-            self._metrics.actions.labels(action.value, "invalid").inc()
-            await self._projector.refuse(resource, INVALID_SPEC, f"the checkout service refuses this spec: {error}")
-        except SagaUnavailable:
-            self._metrics.actions.labels(action.value, "unavailable").inc()
-            raise
-        else:
-            self._metrics.actions.labels(action.value, "ok").inc()
-            self._cache.confirm(resource)
-            self._projector.enqueue(view)
-        self._done[resource.uid] = action
+    async def reconcile(self, names: Sequence[str]) -> set[str]:
+        """Do what resources ask for, each on its own account. Returns the names to try again."""
+        wanted: dict[Action, list[Resource]] = {}
+        for name in names:
+            if resource := self._cache.get(name):
+                wanted.setdefault(decide(resource, self._done.get(resource.uid)), []).append(resource)
+        wanted.pop(Action.NOTHING, None)
+        failed: set[str] = set()
+        for action, resources in wanted.items():
+            failed |= await self._act(action, resources)
+        return failed
 
     async def follow(self) -> None:
         """Show every change of a checkout as it comes. Opens the stream again when it breaks."""
         while True:
             try:
                 async for view in self._sagas.follow():
+                    self._retry_unanswered()
                     self._projector.enqueue(view)
             except SagaUnavailable as error:
                 self._log.warning("the stream of changes broke", error=str(error)[:300])
             await asyncio.sleep(RECONNECT_SECONDS)
+            self._compare_soon.set()  # what changed meanwhile may have been missed
 
     async def compare(self) -> None:
         """Compare every resource, and every running checkout of REST, with the checkout service."""
@@ -104,32 +102,91 @@ class Reconciler:
         uids = {one.uid for one in resources}
         self._done = {uid: action for uid, action in self._done.items() if uid in uids}
         self._projector.retain(uids)
-        for resource, view in zip(resources, await self._sagas.get_for(resources), strict=True):
+        views = await self._sagas.get_for(resources)
+        for resource, view in zip(resources, views, strict=True):
             with self._faults.isolated(resource.name):
                 await self._compare_one(resource, view)
         for view in await self._sagas.list_rest(MIRROR_WITHIN_SECONDS):
             self._projector.enqueue(view)
+        self._retry_unanswered()
         mirrors = len(self._cache.mirrors())
         self._metrics.resources.labels("mirror").set(mirrors)
         self._metrics.resources.labels("operator").set(len(resources) - mirrors)
         self._metrics.compared_at.set(time.time())
 
     async def run_compare(self, every: float) -> None:
-        """Compare for ever, with so many seconds between."""
+        """Compare for ever, with so many seconds between; sooner where one failed, or where the stream of changes broke."""
+        pause = min(every, COMPARE_PAUSE_SECONDS)
         while True:
+            self._compare_soon.clear()
             try:
                 await self.compare()
             except SagaUnavailable as error:
                 self._log.warning("could not compare", error=str(error)[:300])
-            await asyncio.sleep(every)
+                self._compare_soon.set()
+            await asyncio.sleep(pause)
+            try:
+                async with asyncio.timeout(every - pause):
+                    await self._compare_soon.wait()
+            except TimeoutError:
+                pass  # it is time anyway
 
-    async def _try(self, name: str) -> bool:
+    async def _act(self, action: Action, resources: Sequence[Resource]) -> set[str]:
+        """Make a call for resources, and record what comes of it. Returns the names to try again."""
         try:
-            await self.reconcile(name)
+            outcomes = await self._call(action, resources)
+        except Exception:
+            if len(resources) > 1:  # one of them may be the cause: each goes alone, and the others succeed
+                return set().union(*[await self._act(action, [one]) for one in resources])
+            with self._faults.isolated(resources[0].name):
+                raise
+            return {resources[0].name}
+        concluded = await asyncio.gather(
+            *(self._conclude(action, *pair) for pair in zip(resources, outcomes, strict=True))
+        )
+        return {one.name for one, done in zip(resources, concluded, strict=True) if not done}
+
+    async def _call(self, action: Action, resources: Sequence[Resource]) -> Sequence[Outcome]:
+        """Make the call for resources. Where it has no answer, that is the outcome of each."""
+        call = self._sagas.cancel if action is Action.CANCEL else self._sagas.start
+        names = {one.name for one in resources}
+        try:
+            outcomes = await call(resources)
         except SagaUnavailable as error:
-            self._log.warning("will be tried again", name=name, error=str(error)[:300])
-            return False
-        return True
+            self._unanswered |= names
+            return [error] * len(resources)
+        self._unanswered -= names
+        self._retry_unanswered()
+        return outcomes
+
+    def _retry_unanswered(self) -> None:
+        """Try at once what had no answer: the service answers again."""
+        if self._unanswered:
+            unanswered, self._unanswered = self._unanswered, set()
+            for name in unanswered:
+                self._queue.add(name)
+
+    async def _conclude(self, action: Action, resource: Resource, outcome: Outcome) -> bool:
+        """Record and show an outcome. Returns whether the resource needs no further try."""
+        with self._faults.isolated(resource.name):
+            if isinstance(outcome, SagaUnavailable):
+                self._metrics.actions.labels(action.value, "unavailable").inc()
+                self._log.warning("will be tried again", name=resource.name, error=str(outcome)[:300])
+                return False
+            if isinstance(outcome, KeyReused):
+                self._metrics.actions.labels(action.value, "key_reused").inc()
+                await self._projector.refuse(resource, KEY_REUSED)
+            elif isinstance(outcome, SpecRefused):
+                self._metrics.actions.labels(action.value, "invalid").inc()
+                message = f"the checkout service refuses this spec: {outcome}"
+                await self._projector.refuse(resource, INVALID_SPEC, message)
+            else:
+                self._metrics.actions.labels(action.value, "ok").inc()
+                self._cache.confirm(resource)
+                self._projector.enqueue(outcome)
+            self._done[resource.uid] = action
+            return True
+        return False
 
     async def _compare_one(self, resource: Resource, view: SagaView | SagaUnavailable | None) -> None:
         if isinstance(view, SagaUnavailable):

@@ -1,6 +1,6 @@
 """The client of the checkout service. The only importer of grpc."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -19,7 +19,13 @@ _LOAD_BALANCING = '{"loadBalancingConfig": [{"round_robin": {}}]}'  # over all r
 _OPTIONS = (
     ("grpc.service_config", _LOAD_BALANCING),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    (
+        "grpc.min_reconnect_backoff_ms",
+        1000,
+    ),  # also how long one connect may take: 20 s by default, for an address that is gone
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.http2.max_pings_without_data", 0),  # the stream of changes sends nothing, and a dead peer must be noticed
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3000),
     ("grpc.enable_http_proxy", 0),
@@ -41,6 +47,10 @@ class SpecRefused(Exception):
     """
 
 
+Outcome = SagaView | KeyReused | SpecRefused | SagaUnavailable
+"""What starting or cancelling gives for one resource."""
+
+
 class SagaClient:
     """Starts, cancels and follows checkouts."""
 
@@ -52,17 +62,23 @@ class SagaClient:
         """Close the connection."""
         await self._channel.close()
 
-    async def start(self, resource: Resource) -> SagaView:
-        """Start the checkout of a resource. Returns the one that its key has already, if any."""
-        item = pb.StartCheckout(timeout_seconds=resource.spec.timeout_seconds, **_request(resource))
-        reply = await self._call(self._stub.StartCheckouts, pb.StartCheckoutsRequest(items=[item]))
-        return _view(_single(reply).answer.checkout)
+    async def start(self, resources: Sequence[Resource]) -> list[Outcome]:
+        """Start the checkouts of resources in one call. Each outcome is the checkout, or the error of this resource alone.
 
-    async def cancel(self, resource: Resource) -> SagaView:
-        """Cancel the checkout of a resource. One that was not started never starts."""
-        item = pb.CancelCheckout(**_request(resource))
-        reply = await self._call(self._stub.CancelCheckouts, pb.CancelCheckoutsRequest(items=[item]))
-        return _view(_single(reply).checkout)
+        A key that has a checkout already gives that one. Raises SagaUnavailable when the call as a whole gave no answer.
+        """
+        items = [pb.StartCheckout(timeout_seconds=one.spec.timeout_seconds, **_request(one)) for one in resources]
+        reply = await self._call(self._stub.StartCheckouts, pb.StartCheckoutsRequest(items=items))
+        return [_outcome(result, lambda one: one.answer.checkout) for result in reply.results]
+
+    async def cancel(self, resources: Sequence[Resource]) -> list[Outcome]:
+        """Cancel the checkouts of resources in one call, with outcomes and errors as `start` has them.
+
+        A checkout that was not started never starts.
+        """
+        items = [pb.CancelCheckout(**_request(one)) for one in resources]
+        reply = await self._call(self._stub.CancelCheckouts, pb.CancelCheckoutsRequest(items=items))
+        return [_outcome(result, lambda one: one.checkout) for result in reply.results]
 
     async def get_for(self, resources: Sequence[Resource]) -> list[SagaView | SagaUnavailable | None]:
         """Return the checkout of each resource in order: None for one that has none, SagaUnavailable for one that fails alone."""
@@ -120,15 +136,14 @@ def _text(error: grpc.RpcError) -> str:
     )
 
 
-def _single(reply: Any) -> Any:
-    result = reply.results[0]
+def _outcome(result: Any, checkout: Callable[[Any], pb.Checkout]) -> Outcome:
     if result.WhichOneof("outcome") != "refusal":
-        return result
+        return _view(checkout(result))
     if result.refusal.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]:
-        raise KeyReused
+        return KeyReused()
     if result.refusal.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
-        raise SpecRefused(result.refusal.message)
-    raise SagaUnavailable(result.refusal.message)
+        return SpecRefused(result.refusal.message)
+    return SagaUnavailable(result.refusal.message)
 
 
 def _found(result: Any) -> SagaView | SagaUnavailable | None:

@@ -1,9 +1,14 @@
 """A work queue of resource names: each name is queued once, and is retried with a growing delay after a failure."""
 
 import asyncio
+from itertools import islice
 
-BASE_DELAY, MAX_DELAY = 0.2, 30.0
-"""Seconds before a retry: the base doubles with each failure, up to the maximum."""
+BASE_DELAY, MAX_DELAY = 0.2, 5.0
+"""Seconds before a retry: the base doubles with each failure, up to the maximum.
+
+The maximum is how long a resource may still wait once the checkout service is back. Retries ride together, so that a
+thousand resources that wait cost it a few calls a second.
+"""
 
 
 class WorkQueue:
@@ -30,15 +35,16 @@ class WorkQueue:
         self._waiting[name] = None
         self._filled.set()
 
-    async def get(self) -> str:
-        """Return the name that has waited longest. The worker must call `done` or `retry` for it."""
+    async def get(self, limit: int) -> list[str]:
+        """Return the names that have waited longest, at least one. The worker must call `done` or `retry` for each."""
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
-        name = next(iter(self._waiting))
-        del self._waiting[name]
-        self._in_progress[name] = False
-        return name
+        names = list(islice(self._waiting, limit))
+        for name in names:
+            del self._waiting[name]
+            self._in_progress[name] = False
+        return names
 
     def done(self, name: str) -> None:
         """Mark a name as handled, and forget its failures."""

@@ -5,29 +5,54 @@ import asyncio
 import pytest
 import structlog
 
+from checkout_operator import reconciler as module
 from checkout_operator.cache import ResourceCache
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
-from checkout_operator.reconciler import Reconciler
-from checkout_operator.saga_client import SagaUnavailable, SpecRefused
+from checkout_operator.reconciler import BATCH, Reconciler
+from checkout_operator.saga_client import KeyReused, SagaUnavailable, SpecRefused
 from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
 
 
 class Sagas:
-    """Stands in for the checkout service: knows checkouts by their resource's name, and fails for `bad` ones."""
+    """Stands in for the checkout service: knows checkouts by their resource's name, with errors for some, or away."""
 
     def __init__(self, views):
-        self.views, self.bad, self.started = views, set(), []
+        self.views, self.errors, self.calls, self.away = views, {}, [], False
+        self.cancelled, self.changes, self.compared = [], [], 0
 
-    async def start(self, resource):
-        self.started.append(resource.name)
-        if resource.name in self.bad:
-            raise ValueError("odd")
-        return self.views[resource.name]
+    @property
+    def started(self):
+        """The names that were to be started, in their order."""
+        return [name for names in self.calls for name in names]
+
+    async def start(self, resources):
+        self.calls.append([one.name for one in resources])
+        return self._answer(resources)
+
+    async def cancel(self, resources):
+        self.cancelled.append([one.name for one in resources])
+        return self._answer(resources)
+
+    def _answer(self, resources):
+        if self.away:
+            raise SagaUnavailable("away")
+        outcomes = [self.errors.get(one.name) or self.views[one.name] for one in resources]
+        for odd in (one for one in outcomes if isinstance(one, ValueError)):
+            raise odd
+        return outcomes
+
+    async def follow(self):
+        while self.changes:
+            yield self.changes.pop()
+        raise SagaUnavailable("the stream broke")
 
     async def get_for(self, resources):
+        self.compared += 1
+        if self.away:
+            raise SagaUnavailable("away")
         return [self.views.get(one.name) for one in resources]
 
     async def list_rest(self, ended_within):
@@ -73,21 +98,124 @@ def reconciler(cache, queue, sagas, projector, metrics):
     return Reconciler(cache, queue, sagas, projector, faults=Faults(metrics, log), metrics=metrics, log=log)
 
 
-async def test_one_bad_resource_stops_no_other(reconciler, cache, queue, sagas, projector, cluster, metrics, make):
-    """An error that nobody foresaw, met by one resource, is counted and tried again later; the next one is started."""
-    sagas.bad.add("bad")
+async def until(check, task):
+    """Let a task run until something is so, and end it."""
+    async with asyncio.timeout(5):
+        while not check():
+            assert not task.done()
+            await asyncio.sleep(0)
+    task.cancel()
+
+
+async def run_worker(reconciler, check):
+    """Let one worker run until something is so."""
+    await until(check, asyncio.create_task(reconciler.work()))
+
+
+@pytest.mark.parametrize("bad_is", [ValueError("odd"), object()], ids=["to send", "to read"])
+async def test_one_bad_resource_stops_no_other(
+    reconciler, cache, queue, sagas, projector, cluster, metrics, make, bad_is
+):
+    """An error that nobody foresaw, met by one resource, is counted and tried again later; the others are started."""
+    sagas.views["bad"] = bad_is
     for name in ("bad", "first"):
         cache.put(make(name))
         queue.add(name)
-    worker = asyncio.create_task(reconciler.work())
-    while "first" not in sagas.started:
-        assert not worker.done()
-        await asyncio.sleep(0)
-    worker.cancel()
+    await run_worker(reconciler, lambda: metrics.faults._value.get() == 1 and len(queue) == 1)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
-    assert metrics.faults._value.get() == 1
-    assert len(queue) >= 1  # the bad one waits for its next try
+
+
+async def test_starts_ride_together(reconciler, cache, queue, sagas, make, view):
+    """All that wait are started in one call; those to be cancelled go in another one."""
+    for number in range(BATCH + 1):
+        sagas.views[f"r{number}"] = view
+        cache.put(make(f"r{number}", cancelRequested=number < 2))
+        queue.add(f"r{number}")
+    await run_worker(reconciler, lambda: not len(queue) and len(sagas.started) == BATCH - 1)
+    assert sagas.cancelled == [["r0", "r1"]]
+    assert [len(names) for names in sagas.calls] == [BATCH - 2, 1]
+
+
+async def test_one_of_a_batch_is_refused_alone(reconciler, cache, sagas, projector, cluster, make, view):
+    """What the service refuses of a batch fails for its own reason, and the others are started."""
+    sagas.errors |= {"reused": KeyReused(), "invalid": SpecRefused("no")}
+    for name in ("reused", "first", "invalid"):
+        cache.put(make(name))
+    assert await reconciler.reconcile(["reused", "first", "invalid"]) == set()
+    await projector.flush()
+    reasons = {name: status["conditions"][0]["reason"] for name, status in cluster.statuses.items()}
+    assert reasons == {"reused": "IdempotencyKeyReused", "invalid": "InvalidSpec", "first": "Paying"}
+
+
+async def test_one_of_a_batch_is_retried_alone(reconciler, cache, queue, sagas, make, view):
+    """What the service cannot start now is tried again with its own delay, and alone."""
+    sagas.errors["busy"] = SagaUnavailable("busy")
+    for name in ("busy", "first"):
+        sagas.views[name] = view
+        cache.put(make(name))
+        queue.add(name)
+    await run_worker(reconciler, lambda: len(queue) == 1 and sagas.calls)
+    sagas.errors.clear()
+    await run_worker(reconciler, lambda: len(sagas.calls) == 2)
+    assert sagas.calls == [["busy", "first"], ["busy"]]
+
+
+async def test_the_same_name_twice(reconciler, cache, queue, sagas, make):
+    """A resource that is reported twice is started once, also where the second report comes while it is being started."""
+    cache.put(make("first"))
+    queue.add("first")
+    queue.add("first")
+    (name,) = await queue.get(BATCH)
+    queue.add("first")
+    assert await reconciler.reconcile([name]) == set()
+    queue.done(name)
+    assert await reconciler.reconcile(await queue.get(BATCH)) == set()
+    assert sagas.calls == [["first"]]
+
+
+@pytest.mark.parametrize("sign", ["a start", "a comparison", "a change"])
+async def test_the_service_is_back(reconciler, cache, queue, sagas, make, view, sign):
+    """All that had no answer is tried again at once when the service answers anything, however long it had been away."""
+    sagas.away = True
+    sagas.views |= {"second": view, "third": view}
+    for name in ("first", "second"):
+        cache.put(make(name))
+        queue.add(name)
+    names = await queue.get(BATCH)
+    for _ in range(10):
+        assert await reconciler.reconcile(names) == {"first", "second"}
+    for name in names:
+        queue.retry(name)
+    sagas.away = False
+    sagas.calls.clear()
+    if sign == "a start":
+        cache.put(make("third"))
+        assert await reconciler.reconcile(["third"]) == set()
+    elif sign == "a comparison":
+        await reconciler.compare()
+    else:
+        sagas.changes = [view]
+        await until(lambda: not sagas.changes, asyncio.create_task(reconciler.follow()))
+    assert sorted(queue._waiting) == ["first", "second"]  # no delay is left
+
+
+async def test_a_comparison_that_failed_comes_again_soon(reconciler, sagas, monkeypatch):
+    """A comparison that failed is made again after a short pause, not after the whole interval."""
+    monkeypatch.setattr(module, "COMPARE_PAUSE_SECONDS", 0.0)
+    sagas.away = True
+    await until(lambda: sagas.compared == 3, asyncio.create_task(reconciler.run_compare(3600)))
+
+
+async def test_a_stream_that_broke_is_made_up_for(reconciler, sagas, monkeypatch):
+    """When the stream of changes has broken, everything is compared soon: changes may have been missed."""
+    monkeypatch.setattr(module, "COMPARE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.0)
+    comparing = asyncio.create_task(reconciler.run_compare(3600))
+    await asyncio.sleep(0)
+    assert sagas.compared == 1
+    await until(lambda: sagas.compared == 2, asyncio.create_task(reconciler.follow()))
+    comparing.cancel()
 
 
 async def test_one_that_cannot_be_looked_up_stops_no_other(reconciler, cache, sagas, projector, cluster, make, view):
@@ -111,9 +239,9 @@ FORGED = [
 async def test_a_status_starts_and_stops_nothing(reconciler, cache, sagas, make, status):
     """A resource is started whatever its status says; one that is started already is not started again."""
     cache.put(make("first", status=status))
-    await reconciler.reconcile("first")
+    await reconciler.reconcile(["first"])
     cache.put(make("first", status=status))
-    await reconciler.reconcile("first")
+    await reconciler.reconcile(["first"])
     assert sagas.started == ["first"]
 
 
@@ -138,16 +266,12 @@ async def test_a_mirror_of_nothing(reconciler, cache, cluster, mirror):
     assert list(cache.endings()) == ["uid-co-c9"]
 
 
-async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, make, monkeypatch):
+async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, make):
     """A spec that the API server accepts and the checkout service refuses is Failed, and its message says why."""
-
-    async def refuse(_resource):
-        raise SpecRefused("idempotency_key must be another")
-
-    monkeypatch.setattr(sagas, "start", refuse)
+    sagas.errors["first"] = SpecRefused("idempotency_key must be another")
     sagas.views.clear()
     cache.put(make("first", idempotencyKey="\u0378"))
-    await reconciler.reconcile("first")
+    await reconciler.reconcile(["first"])
     status = cluster.statuses["first"]
     top = {one["type"]: one for one in status["conditions"]}
     assert (status["phase"], top["Finished"]["status"], top["Succeeded"]["reason"]) == ("Failed", "True", "InvalidSpec")

@@ -13,7 +13,7 @@ class Service(checkout_pb2_grpc.CheckoutServiceServicer):
     """Answers as a test sets it, and records the requests."""
 
     def __init__(self):
-        self.refusals, self.asked = {}, []
+        self.refusals, self.asked, self.calls = {}, [], []
 
     def _answer(self, item, kind, checkout):
         self.asked.append(item)
@@ -22,6 +22,8 @@ class Service(checkout_pb2_grpc.CheckoutServiceServicer):
         return checkout(pb.Checkout(id=item.idempotency_key, origin=pb.RESOURCE))
 
     async def StartCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        self.calls.append("StartCheckouts")
+
         def made(one):
             return pb.StartCheckoutResult(answer=pb.Answer(checkout=one))
 
@@ -30,6 +32,8 @@ class Service(checkout_pb2_grpc.CheckoutServiceServicer):
         )
 
     async def CancelCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        self.calls.append("CancelCheckouts")
+
         def made(one):
             return pb.CancelCheckoutResult(checkout=one)
 
@@ -75,8 +79,8 @@ def resource(key, mirror_of=None):
 
 async def test_what_is_asked_for(client, service):
     """All that a resource asks for goes along, to be started and to be cancelled."""
-    assert (await client.start(resource("k"))).id == "k"
-    assert (await client.cancel(resource("k"))).id == "k"
+    assert [one.id for one in await client.start([resource("k")])] == ["k"]
+    assert [one.id for one in await client.cancel([resource("k")])] == ["k"]
     start, cancel = service.asked
     assert start.timeout_seconds == 30
     for item in (start, cancel):
@@ -95,11 +99,19 @@ async def test_what_is_asked_for(client, service):
     ],
 )
 async def test_refusals(client, service, code, error):
-    """A key of other items is distinguished from what may be tried again."""
+    """A key of other items is distinguished from what may be tried again, and is refused alone."""
     service.refusals["k"] = code
     for call in (client.start, client.cancel):
-        with pytest.raises(error):
-            await call(resource("k"))
+        first, refused, last = await call([resource("a"), resource("k"), resource("b")])
+        assert (first.id, type(refused), last.id) == ("a", error, "b")
+
+
+async def test_many_start_in_one_call(client, service):
+    """However many resources are started or cancelled together, that is one call, and each outcome is at its place."""
+    keys = [f"k{number}" for number in range(50)]
+    for call in (client.start, client.cancel):
+        assert [one.id for one in await call([resource(key) for key in keys])] == keys
+    assert service.calls == ["StartCheckouts", "CancelCheckouts"]
 
 
 async def test_many_are_looked_up(client, service):
@@ -128,4 +140,6 @@ async def test_nobody_there():
     client = SagaClient("127.0.0.1:1")
     with pytest.raises(SagaUnavailable):
         await client.list_rest(30)
+    with pytest.raises(SagaUnavailable):
+        await client.start([resource("k")])
     await client.close()

@@ -46,27 +46,40 @@ async def test_a_name_waits_once():
     for name in ("a", "b", "a", "a"):
         queue.add(name)
     assert len(queue) == 2
-    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    assert [await queue.get(1), await queue.get(1)] == [["a"], ["b"]]
     assert len(queue) == 0
+
+
+async def test_names_ride_together():
+    """A worker gets all that wait, up to its limit and in their turn; a name that another worker holds is not among them."""
+    queue = WorkQueue()
+    for name in ("a", "b", "c", "d"):
+        queue.add(name)
+    assert await queue.get(1) == ["a"]
+    queue.add("a")
+    assert await queue.get(2) == ["b", "c"]
+    assert await queue.get(50) == ["d"]
+    queue.done("a")
+    assert await queue.get(50) == ["a"]
 
 
 async def test_a_worker_waits():
     """A worker that finds nothing waits for the next name; of several that wait, each gets one."""
     queue = WorkQueue()
-    workers = [asyncio.create_task(queue.get()) for _ in range(2)]
+    workers = [asyncio.create_task(queue.get(1)) for _ in range(2)]
     await asyncio.sleep(0)
     queue.add("a")
     queue.add("b")
-    assert sorted(await asyncio.wait_for(asyncio.gather(*workers), 5)) == ["a", "b"]
+    assert sorted(await asyncio.wait_for(asyncio.gather(*workers), 5)) == [["a"], ["b"]]
 
 
 async def test_what_failed_comes_again_by_itself():
     """A name that failed is returned again without being added."""
     queue = WorkQueue()
     queue.add("a")
-    queue.retry(await queue.get())
+    queue.retry(*await queue.get(1))
     assert len(queue) == 1
-    assert await asyncio.wait_for(queue.get(), 5) == "a"
+    assert await asyncio.wait_for(queue.get(1), 5) == ["a"]
 
 
 async def test_delays_grow_and_end(clock):
@@ -75,7 +88,7 @@ async def test_delays_grow_and_end(clock):
     for _ in range(20):
         queue.retry("a")
         clock.fire()
-        await queue.get()
+        await queue.get(1)
     assert clock.delays[0] == BASE_DELAY * 2
     grown = [later / sooner for sooner, later in zip(clock.delays, clock.delays[1:], strict=False)]
     assert all(factor in {2, 1} or later == MAX_DELAY for factor, later in zip(grown, clock.delays[1:], strict=True))
@@ -91,7 +104,7 @@ async def test_an_event_cuts_the_delay_short(clock):
     queue.retry("a")
     queue.add("a")
     assert clock.due == []
-    assert await queue.get() == "a"
+    assert await queue.get(1) == ["a"]
     assert len(queue) == 0
 
 
@@ -112,17 +125,17 @@ async def test_one_worker_holds_a_name(clock, end):
     """A name that a worker holds goes to no other worker, however often it is added; then once more, at once."""
     queue = WorkQueue()
     queue.add("a")
-    assert await queue.get() == "a"
+    assert await queue.get(1) == ["a"]
     queue.add("a")
     queue.add("a")
     queue.add("b")
     assert len(queue) == 2
-    assert await queue.get() == "b"
-    second = asyncio.create_task(queue.get())
+    assert await queue.get(1) == ["b"]
+    second = asyncio.create_task(queue.get(1))
     await asyncio.sleep(0)
     assert not second.done()
     end(queue, "a")
-    assert await asyncio.wait_for(second, 5) == "a"
+    assert await asyncio.wait_for(second, 5) == ["a"]
     assert clock.delays == []
     queue.done("a")
     assert len(queue) == 0
