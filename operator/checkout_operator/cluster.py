@@ -8,9 +8,10 @@ seconds.
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from aiohttp import ClientError, ClientTimeout
+from aiohttp import ClientError, ClientTimeout, DummyCookieJar
 from kubernetes.aio import client, config
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
@@ -56,6 +57,9 @@ class Cluster:
                 await config.load_kube_config(client_configuration=settings)
             except config.ConfigException as error:
                 raise NoCluster(f"no cluster: run it in a pod, or set KUBECONFIG ({error})") from error
+        settings.proxy = settings.proxy or _proxy(settings.host)
+        # Otherwise each request looks for ~/.netrc and for a proxy in the environment, both in a thread.
+        settings.client_session_kwargs = {"trust_env": False, "cookie_jar": DummyCookieJar()}
         return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:
@@ -140,6 +144,14 @@ class Cluster:
         if response.status == INVALID:
             raise Refused(answer.decode(errors="replace"))
         raise ClusterUnavailable(f"the API server answers {response.status} {response.reason}")
+
+
+def _proxy(host: str) -> str | None:
+    """Return the proxy that the environment names for a server, by HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
+    url = urlsplit(host)
+    if proxy_bypass(url.hostname or ""):
+        return None
+    return getproxies().get(url.scheme)
 
 
 def _object(answer: bytes) -> Mapping[str, Any]:

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
+from aiohttp import ClientTimeout
 from kubernetes.aio import client
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
+from checkout_operator import cluster as module
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 
 HEAD = "HTTP/1.1 {} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
@@ -91,3 +95,61 @@ async def test_an_event_that_exists(answering):
     assert await (await answering(reply(409))).create_event(*words)
     with pytest.raises(ClusterUnavailable):
         await (await answering(reply(429))).create_event(*words)
+
+
+async def test_an_answer_that_is_late(monkeypatch):
+    """A server that accepts and says nothing holds a write no longer than its time."""
+    monkeypatch.setattr(module, "_TIMEOUT", ClientTimeout(total=0.01))
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    cluster = Cluster(client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{port}")), "default")
+    with pytest.raises(ClusterUnavailable, match="TimeoutError"):
+        await cluster.patch_status("first", {"phase": "Paying"})
+    await cluster.close()
+    server.close()
+
+
+@pytest.mark.parametrize("answer", ["", "[]", "<html>"])
+async def test_an_answer_that_is_no_object(answering, answer):
+    """Whatever else stands between us and the API server is not taken for it."""
+    cluster = await answering(reply(200, answer))
+    with pytest.raises(ClusterUnavailable):
+        await cluster.create({})
+
+
+async def test_a_token_that_is_replaced(answering, tmp_path):
+    """The pod's token is read again once a minute; a file that is empty at that moment means another try, and no more."""
+    seen = []
+
+    def note(request):
+        seen.extend(line for line in request.decode().splitlines() if line.lower().startswith("authorization"))
+        return reply(200)
+
+    cluster = await answering(note)
+    token, authority = tmp_path / "token", tmp_path / "ca.crt"
+    token.write_text("one")
+    authority.write_text("x")
+    where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
+    loader = InClusterConfigLoader(str(token), str(authority), environ=where)
+    loader._token_refresh_period = timedelta()  # of a minute, so that each call reads it
+    loader.load_and_set(cluster._api.configuration)
+    for content in ("one", "two"):
+        token.write_text(content)
+        assert await cluster.patch_status("first", {})
+    assert [line.partition(": ")[2] for line in seen] == ["bearer one", "bearer two"]
+    token.write_text("")
+    with pytest.raises(ClusterUnavailable, match="credentials"):
+        await cluster.patch_status("first", {})
+
+
+@pytest.mark.parametrize(
+    ("host", "proxy"),
+    [("https://10.0.0.1:6443", "http://proxy:3128"), ("https://127.0.0.1:6443", None), ("http://10.0.0.1", None)],
+)
+def test_a_proxy(monkeypatch, host, proxy):
+    """A proxy that the environment names is used for the servers that it is for."""
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert module._proxy(host) == proxy

@@ -2,10 +2,18 @@
 
 from types import SimpleNamespace
 
+import kopf
+import pytest
 import structlog
 from kopf._cogs.clients import api
+from kopf._cogs.structs.bodies import Body
+from kopf._cogs.structs.patches import Patch
+from kopf._cogs.structs.references import Resource
+from kopf._core.intents.causes import WatchingCause
 
 from checkout_operator import handlers
+from checkout_operator.cache import ResourceCache
+from checkout_operator.workqueue import WorkQueue
 
 FAILURES = 50
 
@@ -44,3 +52,96 @@ async def test_the_api_server_is_away_for_long(monkeypatch):
             logger=structlog.get_logger(),
         )
     assert pauses == [handlers.RETRY_SECONDS] * 2 * (FAILURES - 1)
+
+
+class Watched:
+    """The handlers, as kopf calls them for an event."""
+
+    def __init__(self):
+        self.cache, self.queue = ResourceCache(), WorkQueue()
+        self._registry = handlers.register(self.cache, self.queue, structlog.get_logger())
+
+    async def report(self, kind, body):
+        """Report an event. Returns whether a handler was called for it."""
+        resource = Resource("cartwright.dev", "v1alpha1", "checkouts", kind="Checkout", namespaced=True)
+        event = {"type": kind, "object": body}
+        cause = WatchingCause(
+            logger=structlog.get_logger(),
+            indices={},
+            resource=resource,
+            patch=Patch(),
+            memo=None,
+            body=Body(body),
+            type=kind,
+            event=event,
+        )
+        found = list(self._registry._watching.iter_handlers(cause, set()))
+        for handler in found:
+            await handler.fn(event=event, body=cause.body)
+        return bool(found)
+
+
+@pytest.fixture
+def watched():
+    """The handlers."""
+    return Watched()
+
+
+def body(status=None, generation=1, **spec):
+    """A Checkout, as the API server reports it."""
+    metadata = {"name": "first", "namespace": "default", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    metadata |= {"generation": generation, "managedFields": [{"fieldsV1": {}}]}
+    return {"metadata": metadata, "spec": {"userId": 7} | spec, "status": status or {}}
+
+
+async def test_what_is_new_is_queued(watched):
+    """A resource is queued when it is new and when its spec changes; not when its status does."""
+    for kind, seen, queued in (
+        (None, body(), True),
+        ("MODIFIED", body({"phase": "Paying"}), False),
+        ("MODIFIED", body({"phase": "Paying"}, generation=2, cancelRequested=True), True),
+    ):
+        assert await watched.report(kind, seen)
+        assert bool(len(watched.queue)) is queued
+        for name in await watched.queue.get(1) if queued else ():
+            watched.queue.done(name)
+    assert watched.cache.get("first").spec.cancel
+    assert await watched.report("DELETED", body(generation=2))
+    assert watched.cache.get("first") is None
+
+
+async def test_own_statuses_cost_nothing(watched):
+    """A status that this operator has written comes back without a handler being called; another one is noticed."""
+    await watched.report("ADDED", body())
+    first = watched.cache.get("first")
+    watched.cache.set_status(first, {"phase": "Paying", "sagaVersion": 3})
+    assert not await watched.report("MODIFIED", body({"phase": "Paying", "sagaVersion": 3}))
+    assert await watched.report("MODIFIED", body({"phase": "Completed", "sagaVersion": 3}))
+    assert watched.cache.get("first").status["phase"] == "Completed"
+
+
+async def test_a_deletion_that_somebody_holds_up(watched):
+    """That a resource is being deleted is noticed, though nothing else of it changes."""
+    await watched.report("ADDED", body())
+    held = body()
+    held["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z"
+    assert await watched.report("MODIFIED", held)
+    assert watched.cache.get("first").deleting
+
+
+async def test_nothing_is_kept_of_who_wrote_what(watched):
+    """Of a resource only what is used is kept, without the API server's record of who wrote which field."""
+    await watched.report("ADDED", body())
+    assert "fieldsV1" not in repr(watched.cache.get("first"))
+
+
+def test_kopf_keeps_and_writes_nothing():
+    """Kopf's storages neither copy a resource nor write anything to it."""
+    storages = handlers.settings().persistence
+    seen, changes = kopf.Body(body()), kopf.Patch()
+    assert storages.diffbase_storage.build(body=seen) == {}
+    assert storages.diffbase_storage.fetch(body=seen) is None
+    storages.diffbase_storage.store(body=seen, patch=changes, essence={})
+    storages.progress_storage.touch(body=seen, patch=changes, value="now")
+    storages.progress_storage.store(key="handle", record={}, body=seen, patch=changes)
+    assert not changes

@@ -1,0 +1,123 @@
+"""What the real API server's answers mean to the operator."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+
+import pytest
+
+from checkout_operator import cluster as module
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.spec import parse
+from checkout_operator.status import patch, project
+from devstack.client import Stack
+from devstack.home import ROOT, Home
+from tests.kube import MOUSE, Kube
+
+pytestmark = pytest.mark.real
+
+
+@dataclass
+class Api:
+    """An API server, as its admin sees it, and where the operator's kubeconfig is."""
+
+    admin: Kube
+    operator_kubeconfig: str
+
+
+@pytest.fixture(scope="module")
+def api(request):
+    """An API server with the resource and nothing behind it."""
+    home = Home(ROOT / ".cartwright" / f"test_operator-{request.config.getoption('--lane')}")
+    Stack(home).down()
+    shutil.rmtree(home.path, ignore_errors=True)
+    stack = Stack.up(home.path, only={"etcd", "apiserver"})
+    yield Api(Kube(home.kubeconfig), str(home.operator_kubeconfig))
+    stack.down()
+
+
+@pytest.fixture
+async def cluster(api, monkeypatch):
+    """The operator's client of it, with the operator's own rights."""
+    monkeypatch.setattr(module.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", api.operator_kubeconfig)
+    cluster = await Cluster.connect("default")
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+def first(api):
+    """A Checkout that a user applied."""
+    return parse(api.admin.get(api.admin.apply(userId=7, items=MOUSE)))
+
+
+async def test_a_status_is_written(api, cluster, first, view):
+    """What is written is what the resource shows; a later status replaces lists and removes what it does not have."""
+    for version, paid in ((3, view), (4, view)):
+        status = project(paid, 1) | {"sagaVersion": version}
+        assert await cluster.patch_status(first.name, patch(status))
+        assert api.admin.status(first.name) == status
+    status = {"phase": "Pending", "sagaVersion": 5}
+    assert await cluster.patch_status(first.name, patch(status))
+    assert api.admin.status(first.name) == status
+    assert await cluster.patch_status(first.name, None)
+    assert api.admin.status(first.name) == {}
+
+
+async def test_what_the_rules_forbid(api, cluster, first):
+    """A status that goes back is refused with the rule's own words, and so is a mirror with another name."""
+    assert await cluster.patch_status(first.name, {"sagaVersion": 5})
+    with pytest.raises(Refused, match="sagaVersion"):
+        await cluster.patch_status(first.name, {"sagaVersion": 4})
+    mirror = {"userId": 7, "managedBy": "mirror", "checkoutId": "b3b5a1ac-1111-4222-8333-444455556666"}
+    body = {"apiVersion": "cartwright.dev/v1alpha1", "kind": "Checkout", "metadata": {"name": "x"}, "spec": mirror}
+    with pytest.raises(Refused, match="co-"):
+        await cluster.create(body)
+    body["metadata"]["name"] = f"co-{mirror['checkoutId']}"
+    created = await cluster.create(body)
+    assert parse(created).spec.mirror_of == mirror["checkoutId"]
+    assert await cluster.create(body) is None
+    assert await cluster.delete(created["metadata"]["name"], created["metadata"]["uid"])
+
+
+async def test_what_is_gone(api, cluster, first):
+    """Only the resource with this uid is deleted; what is gone is neither written nor deleted again."""
+    assert await cluster.delete(first.name, "another") is False
+    assert api.admin.get(first.name)
+    assert await cluster.delete(first.name, first.uid)
+    assert await cluster.delete(first.name, first.uid) is False
+    assert await cluster.patch_status(first.name, {"phase": "Pending"}) is False
+    assert api.admin.get(first.name) is None
+
+
+async def test_all_are_listed(api, cluster, monkeypatch):
+    """All resources are listed, also where they need several pages."""
+    names = {api.admin.apply(userId=7, items=MOUSE) for _ in range(5)}
+    monkeypatch.setattr(module, "PAGE", 2)
+    assert names <= {body["metadata"]["name"] async for body in cluster.list_all()}
+
+
+async def test_an_event_once(api, cluster, first):
+    """An event that is created twice is there once."""
+    for _ in range(2):
+        assert await cluster.create_event(first.name, first.uid, "OutOfStock", "no", "2026-01-01T00:00:00Z")
+    events = api.admin.session.get(f"{api.admin.url}/api/v1/namespaces/default/events", timeout=10).json()["items"]
+    assert [one["reason"] for one in events if one["involvedObject"]["uid"] == first.uid] == ["OutOfStock"]
+
+
+async def test_without_credentials(cluster):
+    """A token that the API server does not take is no outcome: the call may be repeated with the next token."""
+    cluster._api.configuration.api_key["BearerToken"] = "bearer of nothing"
+    with pytest.raises(ClusterUnavailable, match="401"):
+        await cluster.patch_status("first", {"phase": "Pending"})
+
+
+async def test_many_at_once(api, cluster, view):
+    """Writes that are under way at the same time do not disturb each other."""
+    names = [api.admin.apply(userId=7, items=MOUSE) for _ in range(20)]
+    statuses = [project(view, 1) | {"orderId": name} for name in names]
+    written = await asyncio.gather(
+        *(cluster.patch_status(name, patch(status)) for name, status in zip(names, statuses, strict=True))
+    )
+    assert all(written)
+    assert [api.admin.status(name)["orderId"] for name in names] == names
