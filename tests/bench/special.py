@@ -70,7 +70,7 @@ def resources(scales: Scales, results: Results) -> None:
     finished: set[str] = set()
     while len(finished) < RESOURCES and time.monotonic() - began < RESOURCE_SECONDS:
         time.sleep(0.5)
-        finished = {name for name, phase in kube.phases().items() if name in names and phase in {"Completed", "Failed"}}
+        finished = names - kube.unfinished()
     took = time.monotonic() - began
     after = cpu_seconds(scales.pids())
     results.note("resources", "finished", "resources", float(len(finished)))

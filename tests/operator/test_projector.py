@@ -354,3 +354,105 @@ async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
     assert metrics.faults._value.get() == 1
+
+
+async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, monkeypatch):
+    """While the API server takes long for one resource, changes of the others are written; its own newest one comes next."""
+    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
+    answer, patch_status = asyncio.Event(), cluster.patch_status
+
+    async def slow(name, status):
+        if name == "first" and not answer.is_set():
+            await answer.wait()
+        return await patch_status(name, status)
+
+    monkeypatch.setattr(cluster, "patch_status", slow)
+    for key in ("second", "third"):
+        cache.put(make(key))
+        cache.confirm(make(key))
+    projector = new()
+    running = asyncio.create_task(projector.run())
+    async with asyncio.timeout(5):
+        for name in ("first", "second", "third"):
+            projector.enqueue(replace(view, key=f"uid-{name}"))
+            while name != "first" and name not in cluster.statuses:
+                assert not running.done()
+                await asyncio.sleep(0)
+            projector.enqueue(replace(view, version=4 + len(name)))
+        assert "first" not in cluster.statuses
+        answer.set()
+        while cluster.statuses.get("first", {}).get("sagaVersion") != 10:
+            assert not running.done()
+            await asyncio.sleep(0)
+    running.cancel()
+    assert cluster.calls.count(("status", "first")) <= 2
+
+
+async def test_a_comparison_of_what_is_shown_is_cheap(new, view, cluster, cache, make, monkeypatch):
+    """A resource that shows its checkout is projected no further time, until its checkout or its status changes."""
+    projector, projected = new(), []
+
+    def count(*args):
+        projected.append(args)
+        return project(*args)
+
+    monkeypatch.setattr(module, "project", count)
+    for _ in range(3):
+        await projector.repair(cache.get("first"), view)
+        await projector.flush()
+    assert cluster.calls == [("status", "first")]
+    before = len(projected)
+    for _ in range(3):
+        await projector.repair(cache.get("first"), replace(view))
+        await projector.flush()
+    assert len(projected) == before
+    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
+    await projector.flush()
+    cache.put(make("first", status={"phase": "Completed"}))
+    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
+    await projector.flush()
+    assert cluster.calls == [("status", "first")] * 3
+
+
+async def test_a_failure_whose_event_is_missing_is_not_settled(new, view, cluster, away):
+    """A comparison reports a failure that could not be reported, though the resource shows it already."""
+    projector, failed = new(), over(view)
+    cluster.faults["event"] = [away()]
+    projector.enqueue(failed)
+    await projector.flush()
+    for _ in range(2):
+        await projector.repair(projector._cache.get("first"), failed)
+        await projector.flush()
+    assert cluster.events == [("first", "PaymentDeclined")]
+
+
+async def test_a_mirror_of_what_has_ended_costs_two_writes(new, view, cluster):
+    """A checkout that has ended when it is first seen costs its mirror's creation and one status."""
+    projector = new()
+    completed = replace(rest(view), saga_step="COMPLETED", finished_ms=int(time.time() * 1000), version=9)
+    for one in (rest(view), completed, completed):
+        projector.enqueue(one)
+    await projector.flush()
+    projector.enqueue(completed)
+    await projector.flush()
+    assert cluster.calls == [("create", "co-c1"), ("status", "co-c1")]
+
+
+async def test_two_operators_at_once(cluster, config, view, make):
+    """While an upgrade lets two operators overlap there is one mirror, one event, and no status that goes back."""
+    caches, projectors = [], []
+    for _ in range(2):
+        cache, metrics, log = ResourceCache(), Metrics(), structlog.get_logger()
+        cache.put(make("first"))
+        cache.confirm(make("first"))
+        policy, faults = MirrorPolicy(cache, config), Faults(metrics, log)
+        projectors.append(Projector(cache, cluster, policy, faults=faults, metrics=metrics, log=log))
+        caches.append(cache)
+    failed, mirrored = over(view), rest(over(view))
+    for number, one in enumerate((view, failed, mirrored, view)):
+        for projector in projectors if number % 2 else projectors[::-1]:
+            projector.enqueue(one)
+            await projector.flush()
+    assert (list(cluster.objects), {reason for _, reason in cluster.events}) == (["co-c1"], {"PaymentDeclined"})
+    assert cluster.statuses["first"]["sagaVersion"] == failed.version
+    assert all(cache.endings()["uid-first"].failed for cache in caches)
