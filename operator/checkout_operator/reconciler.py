@@ -103,9 +103,11 @@ class Reconciler:
         self._done = {uid: action for uid, action in self._done.items() if uid in uids}
         self._projector.retain(uids)
         views = await self._sagas.get_for(resources)
-        for resource, view in zip(resources, views, strict=True):
+        for number, (resource, view) in enumerate(zip(resources, views, strict=True)):
             with self._faults.isolated(resource.name):
                 await self._compare_one(resource, view)
+            if number % BATCH == 0:
+                await asyncio.sleep(0)  # thousands of resources must not hold up the events and the health page
         for view in await self._sagas.list_rest(MIRROR_WITHIN_SECONDS):
             self._projector.enqueue(view)
         self._retry_unanswered()
@@ -144,6 +146,8 @@ class Reconciler:
         concluded = await asyncio.gather(
             *(self._conclude(action, *pair) for pair in zip(resources, outcomes, strict=True))
         )
+        if errors := [one for one in outcomes if isinstance(one, SagaUnavailable)]:  # one line, however many wait
+            self._log.warning("will be tried again", resources=len(errors), error=str(errors[0])[:300])
         return {one.name for one, done in zip(resources, concluded, strict=True) if not done}
 
     async def _call(self, action: Action, resources: Sequence[Resource]) -> Sequence[Outcome]:
@@ -171,7 +175,6 @@ class Reconciler:
         with self._faults.isolated(resource.name):
             if isinstance(outcome, SagaUnavailable):
                 self._metrics.actions.labels(action.value, "unavailable").inc()
-                self._log.warning("will be tried again", name=resource.name, error=str(outcome)[:300])
                 return False
             if isinstance(outcome, KeyReused):
                 self._metrics.actions.labels(action.value, "key_reused").inc()
