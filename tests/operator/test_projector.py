@@ -456,3 +456,28 @@ async def test_two_operators_at_once(cluster, config, view, make):
     assert (list(cluster.objects), {reason for _, reason in cluster.events}) == (["co-c1"], {"PaymentDeclined"})
     assert cluster.statuses["first"]["sagaVersion"] == failed.version
     assert all(cache.endings()["uid-first"].failed for cache in caches)
+
+
+async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache, make, monkeypatch):
+    """While all writers are busy, however many changes of a checkout come, its resource costs one write: the latest."""
+    answer, patch_status = asyncio.Event(), cluster.patch_status
+
+    async def slow(name, status):
+        await answer.wait()
+        return await patch_status(name, status)
+
+    monkeypatch.setattr(cluster, "patch_status", slow)
+    projector, names = new(), [f"busy-{number}" for number in range(module.MAX_WRITERS)]
+    for name in (*names, "last"):
+        cache.put(make(name))
+        cache.confirm(make(name))
+        projector.enqueue(replace(view, key=f"uid-{name}"))
+    writing = asyncio.create_task(projector.flush())
+    for version in (4, 5, 6):
+        await asyncio.sleep(0)
+        projector.enqueue(replace(view, key="uid-last", version=version))
+    answer.set()
+    await writing
+    await projector.flush()
+    assert cluster.calls.count(("status", "last")) == 1
+    assert cluster.statuses["last"]["sagaVersion"] == 6
