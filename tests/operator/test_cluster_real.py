@@ -121,3 +121,11 @@ async def test_many_at_once(api, cluster, view):
     )
     assert all(written)
     assert [api.admin.status(name)["orderId"] for name in names] == names
+
+
+async def test_what_has_not_ended(api, cluster):
+    """Those who wait for many resources see which have not ended, whether they have a status or not."""
+    names = [api.admin.apply(userId=7, items=MOUSE) for _ in range(4)]
+    for name, phase in zip(names, ("Completed", "Failed", "Paying"), strict=False):
+        assert await cluster.patch_status(name, {"phase": phase})
+    assert api.admin.unfinished() & set(names) == set(names[2:])
