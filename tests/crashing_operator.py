@@ -22,7 +22,6 @@ from checkout_operator.main import operate
 from checkout_operator.saga_client import SagaClient
 
 WRITES = ("patch_status", "create", "delete", "create_event")
-SLOW_TO_IMPORT = ("kubernetes.aio.client.api.core_v1_api", "kubernetes.aio.client.api.custom_objects_api")
 REQUESTS = ("start", "cancel", "get_for", "list_rest")
 
 
@@ -62,7 +61,7 @@ class Operator:
         """
         forks = multiprocessing.get_context("forkserver")
         with self._lock:
-            forks.set_forkserver_preload([__name__, *SLOW_TO_IMPORT])
+            forks.set_forkserver_preload([__name__])
             self._process = forks.Process(target=_run, args=(dict(config), log, crash, names, silent_watch))
             self._process.start()
 
