@@ -1,16 +1,20 @@
-"""Carts over gRPC."""
+"""Carts over gRPC. The items of a batch are read or changed together."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from services.cart.domain import Cart, Line, Purchase
-from services.cart.usecases import CartService, CartView, ListedProduct, each
+from services.cart.usecases import CartService, CartView, Edit, ListedProduct, adding, removing, setting
 from services.chassis.rpc import batch
 from services.errors import Invalid
 from services.pb import cart_pb2 as pb
 from services.pb import cart_pb2_grpc
 
 SERVICE = "cartwright.cart.CartService"
+
+V = TypeVar("V")
+C = TypeVar("C", bound=CartView | Cart)
+Claim = list[Purchase]
 
 
 class CartApi(cart_pb2_grpc.CartServiceServicer):
@@ -21,55 +25,59 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
 
     async def GetCarts(self, request: pb.GetCartsRequest, context: Any) -> pb.CartsResponse:
         """Return carts as shoppers see them, or with for_claim the documents themselves."""
-
-        async def one(item: pb.GetCart) -> CartView | Cart:
-            if item.for_claim:
-                bought = [
-                    Purchase(one.checkout_id, tuple((line.line_id, line.quantity) for line in one.lines))
-                    for one in item.bought
-                ]
-                return await self._service.for_claim(item.user_id, bought)
-            return await self._service.read(item.user_id)
-
-        return await self._each(request.items, one)
+        return await _answer(request.items, _asked, self._get)
 
     async def AddItems(self, request: pb.AddItemsRequest, context: Any) -> pb.CartsResponse:
         """Add to carts."""
-        return await self._each(
-            request.items, lambda item: self._service.add(item.user_id, item.product_id, item.quantity)
-        )
+        return await self._edit(request.items, lambda item: adding(item.product_id, item.quantity))
 
     async def SetQuantities(self, request: pb.SetQuantitiesRequest, context: Any) -> pb.CartsResponse:
         """Set the quantities of lines."""
-        return await self._each(
-            request.items, lambda item: self._service.set_quantity(item.user_id, item.product_id, item.quantity)
-        )
+        return await self._edit(request.items, lambda item: setting(item.product_id, item.quantity))
 
     async def RemoveItems(self, request: pb.RemoveItemsRequest, context: Any) -> pb.CartsResponse:
         """Remove lines."""
-        return await self._each(request.items, lambda item: self._service.remove(item.user_id, item.product_id))
+        return await self._edit(request.items, lambda item: removing(item.product_id))
 
     async def ClearCarts(self, request: pb.ClearCartsRequest, context: Any) -> pb.CartsResponse:
         """Remove every line."""
-        return await self._each(request.items, lambda item: self._service.clear(item.user_id))
+        return await _answer(request.items, _user, self._service.clear)
 
-    async def _each(self, items: Any, do: Callable[[Any], Awaitable[CartView | Cart]]) -> pb.CartsResponse:
-        async def one(item: Any) -> pb.CartResult:
-            return _result(await do(item))
+    async def _edit(self, items: Any, edit: Callable[[Any], Edit]) -> pb.CartsResponse:
+        return await _answer(items, lambda item: (_user(item), edit(item)), self._service.edit)
 
-        async def act(good: Sequence[Any]) -> list[pb.CartResult | Exception]:
-            return await each([one(item) for item in good])
+    async def _get(self, asked: Sequence[tuple[int, Claim | None]]) -> list[CartView | Cart | Exception]:
+        """Read carts, and those for a claim past the cache."""
+        shown = [user_id for user_id, claim in asked if claim is None]
+        claimed = [(user_id, claim) for user_id, claim in asked if claim is not None]
+        views = iter(await self._service.read(shown) if shown else ())
+        documents = iter(await self._service.for_claim(claimed) if claimed else ())
+        return [next(views) if claim is None else next(documents) for _, claim in asked]
 
-        results = await batch(items, parse=_checked, act=act, render=lambda made: made, refused=pb.CartResult)
-        return pb.CartsResponse(results=results)
+
+async def _answer(
+    items: Any, parse: Callable[[Any], V], act: Callable[[Sequence[V]], Awaitable[Sequence[C | Exception]]]
+) -> pb.CartsResponse:
+    results = await batch(items, parse=parse, act=act, render=_result, refused=pb.CartResult)
+    return pb.CartsResponse(results=results)
 
 
-def _checked(item: Any) -> Any:
-    if item.user_id < 1:
+def _user(item: Any) -> int:
+    user_id: int = item.user_id
+    if user_id < 1:
         raise Invalid("user_id must be a positive integer")
-    if isinstance(item, pb.GetCart) and item.bought and not item.for_claim:
+    return user_id
+
+
+def _asked(item: pb.GetCart) -> tuple[int, Claim | None]:
+    """Return the user, and with for_claim what was bought."""
+    if item.for_claim:
+        return _user(item), [
+            Purchase(one.checkout_id, tuple((line.line_id, line.quantity) for line in one.lines)) for one in item.bought
+        ]
+    if item.bought:
         raise Invalid("bought goes with for_claim")
-    return item
+    return _user(item), None
 
 
 def _result(given: CartView | Cart) -> pb.CartResult:

@@ -32,12 +32,13 @@ class ProductClient:
     async def products(self) -> Mapping[int, ListedProduct]:
         """Return the products by id; Unavailable when they have not been read for STALE_SECONDS."""
         loop = asyncio.get_running_loop()
-        async with self._reading:  # one request reads, the others wait for its result
-            if loop.time() - self._asked_at >= FRESH_SECONDS:
-                await self._read(loop)
-            if loop.time() - self._read_at >= STALE_SECONDS:
-                raise Unavailable("the products are unavailable", retry_after=FRESH_SECONDS)
-            return self._products
+        if loop.time() - self._asked_at >= FRESH_SECONDS:
+            async with self._reading:  # one request reads, the others wait for its result
+                if loop.time() - self._asked_at >= FRESH_SECONDS:
+                    await self._read(loop)
+        if loop.time() - self._read_at >= STALE_SECONDS:
+            raise Unavailable("the products are unavailable", retry_after=FRESH_SECONDS)
+        return self._products
 
     async def ready(self) -> str:
         """Say `ok` once the products are known, for a readiness page."""

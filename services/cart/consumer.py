@@ -9,7 +9,7 @@ from services.chassis.logs import Logger
 from services.chassis.messages import Message
 from services.pb import events_pb2 as pb
 
-RemoveBought = Callable[[int, Sequence[Purchase]], Awaitable[Cart]]
+RemoveBought = Callable[[Sequence[tuple[int, Sequence[Purchase]]]], Awaitable[Sequence[Cart | Exception]]]
 
 
 class BadEvent(ValueError):
@@ -24,15 +24,31 @@ class PurchaseRemover:
         self._log = log
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Remove the purchases of a batch. ParseError or BadEvent where one is no event; then nothing is removed."""
-        events = [event_of(message) for message in messages]
-        for message, event in zip(messages, events, strict=True):
-            lines = tuple((line.line_id, line.quantity) for line in event.lines if line.line_id)
-            if not lines:
-                continue  # the checkout had items of its own, and left the cart alone
-            await self._remove(event.user_id, [Purchase(event.checkout_id, lines)])
-            request_id = message.headers.get("request_id", "")
-            self._log.info("removed", checkout_id=event.checkout_id, user_id=event.user_id, request_id=request_id)
+        """Remove the purchases of a batch, from the carts of all its users at once.
+
+        ParseError, BadEvent or BadPurchase where one message is no event; then nothing is removed. Any other error is that of one
+        cart; the purchases of the other carts are removed.
+        """
+        purchases = [purchase_of(message) for message in messages]
+        by_user: dict[int, list[Purchase]] = {}
+        for user_id, purchase in purchases:
+            if purchase.lines:  # otherwise the checkout had items of its own, and left the cart alone
+                by_user.setdefault(user_id, []).append(purchase)
+        outcomes = await self._remove(list(by_user.items())) if by_user else ()
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if failed:
+            raise failed[0]
+        for message, (user_id, purchase) in zip(messages, purchases, strict=True):
+            if purchase.lines:
+                request_id = message.headers.get("request_id", "")
+                self._log.info("removed", checkout_id=purchase.checkout_id, user_id=user_id, request_id=request_id)
+
+
+def purchase_of(message: Message) -> tuple[int, Purchase]:
+    """Return the user and what was bought from the cart. ParseError, BadEvent or BadPurchase: the message says neither."""
+    event = event_of(message)
+    lines = tuple((line.line_id, line.quantity) for line in event.lines if line.line_id)
+    return event.user_id, Purchase(event.checkout_id, lines)
 
 
 def event_of(message: Message) -> pb.CheckoutCompleted:

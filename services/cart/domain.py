@@ -75,13 +75,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """A user's cart; `cart_id` is empty while it has no lines."""
+    """A user's cart; `cart_id` is empty while it has no lines.
+
+    `write_id` is new with each write. It tells a write from another one of the same version and content, so that whoever lost a
+    reply can see whose write is there. Empty: the cart was written by a version that did not keep it.
+    """
 
     user_id: int
     version: int = 0
     cart_id: str = ""
     lines: tuple[Line, ...] = ()
     updated_at: datetime | None = None
+    write_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from services.cart.api import SERVICE, CartApi
 from services.cart.cache import RedisCache
+from services.cart.changes import CartWriter
 from services.cart.clients import ProductClient
 from services.cart.config import Config, ConsumerConfig
 from services.cart.consumer import PurchaseRemover
@@ -30,7 +31,7 @@ async def _service(stack: AsyncExitStack, runtime: Runtime, config: Config) -> t
     stack.push_async_callback(cache.close)
     product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
     catalogue = ProductClient(product)
-    service = CartService(carts, cache, catalogue, clock=_now)
+    service = CartService(carts, cache, catalogue, CartWriter(carts, cache, clock=_now))
     return service, {"mongodb": carts.ready, "redis": cache.ready, "product": catalogue.ready}
 
 

@@ -8,25 +8,31 @@ import pytest
 from redis.asyncio import Redis
 
 from services.cart.cache import RedisCache
+from services.cart.changes import Lease, Token
 from services.cart.domain import Cart
 from services.cart.store import MongoCarts
 from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
+from tests.services.cart.carts import OneCache, OneCart
 
 _USERS = itertools.count(secrets.randbelow(10**9) + 2 * 10**9)
 
 
 class MemoryCarts:
-    """Fits the port Carts."""
+    """Fits the port Carts. What is kept of a user may also be an error, which reading that cart gives."""
 
     def __init__(self):
         self.kept = {}
 
-    async def get(self, user_id):
-        return self.kept.get(user_id, Cart(user_id))
+    async def read(self, user_ids):
+        return [self.kept.get(user_id, Cart(user_id)) for user_id in user_ids]
 
-    async def replace(self, before, after):
-        if (await self.get(before.user_id)).version != before.version:
+    async def replace(self, changes):
+        return [self._replace(before, after) for before, after in changes]
+
+    def _replace(self, before, after):
+        there = self.kept.get(before.user_id, Cart(before.user_id))
+        if isinstance(there, Exception) or there.version != before.version:
             return False
         self.kept[after.user_id] = replace(after)
         return True
@@ -38,27 +44,35 @@ class MemoryCache:
     def __init__(self):
         self.values, self.writers, self.leases = {}, {}, {}
 
-    async def read(self, user_id):
+    async def read(self, user_ids):
+        return [self._read(user_id) for user_id in user_ids]
+
+    def _read(self, user_id):
         if self.writers.get(user_id):
-            return None, ""
+            return None
         if user_id in self.values:
-            return self.values[user_id], ""
-        self.leases[user_id] = secrets.token_hex(4)
-        return None, self.leases[user_id]
+            return self.values[user_id]
+        self.leases[user_id] = Lease(secrets.token_hex(4))
+        return self.leases[user_id]
 
-    async def fill(self, cart, lease):
-        if not self.writers.get(cart.user_id) and self.leases.get(cart.user_id) == lease:
-            self.values[cart.user_id] = cart
+    async def fill(self, fills):
+        for cart, lease in fills:
+            if not self.writers.get(cart.user_id) and self.leases.get(cart.user_id) == lease:
+                self.values[cart.user_id] = cart
 
-    async def begin_write(self, user_id):
-        token = secrets.token_hex(4)
+    async def begin_writes(self, user_ids):
+        return [self._begin(user_id) for user_id in user_ids]
+
+    def _begin(self, user_id):
+        token = Token(secrets.token_hex(4))
         self.writers.setdefault(user_id, set()).add(token)
         self._drop(user_id)
         return token
 
-    async def end_write(self, user_id, token):
-        self.writers.get(user_id, set()).discard(token)
-        self._drop(user_id)
+    async def end_writes(self, writes):
+        for user_id, token in writes:
+            self.writers.get(user_id, set()).discard(token)
+            self._drop(user_id)
 
     def _drop(self, user_id):
         self.values.pop(user_id, None)
@@ -82,13 +96,13 @@ def user_id():
 
 @pytest.fixture(params=["memory", pytest.param("mongodb", marks=pytest.mark.real)])
 async def carts(request):
-    """Give the store."""
+    """Give the store, for one user at a time; `many` is the store itself."""
     if request.param == "memory":
-        yield MemoryCarts()
+        yield OneCart(MemoryCarts())
         return
     store = MongoCarts(request.getfixturevalue("stores")["MONGODB_URL"])
     await store.prepare()
-    yield store
+    yield OneCart(store)
     store.close()
 
 
@@ -100,7 +114,7 @@ async def make_cache(stores):
     def make(*, within=5.0, **settings):  # patient: what a busy machine delays is not what these tests are about
         settings["within"] = within
         made.append(RedisCache(settings.pop("url", stores["REDIS_URL"]), Metrics(), **settings))
-        return made[-1]
+        return OneCache(made[-1])
 
     yield make
     for cache in made:
@@ -109,8 +123,8 @@ async def make_cache(stores):
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.real)])
 def cache(request):
-    """Give the cache."""
-    return MemoryCache() if request.param == "memory" else request.getfixturevalue("make_cache")()
+    """Give the cache, for one user at a time; `many` is the cache itself."""
+    return OneCache(MemoryCache()) if request.param == "memory" else request.getfixturevalue("make_cache")()
 
 
 @pytest.fixture

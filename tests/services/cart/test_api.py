@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.cart.api import CartApi
+from services.cart.changes import CartWriter
 from services.cart.domain import Cart, add
 from services.cart.usecases import CartService, ListedProduct
 from services.pb import cart_pb2 as pb
@@ -39,7 +40,8 @@ def catalogue():
 def api(carts, cache, catalogue):
     """The service on either store and either cache."""
     now = datetime.now(UTC).replace(microsecond=0)
-    return CartApi(CartService(carts, cache, catalogue, clock=lambda: now))
+    writer = CartWriter(carts.many, cache.many, clock=lambda: now)
+    return CartApi(CartService(carts.many, cache.many, catalogue, writer))
 
 
 @pytest.fixture

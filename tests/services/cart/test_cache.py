@@ -19,14 +19,14 @@ async def test_a_filled_value_is_a_hit(cache, user_id):
     assert cart is None
     assert lease
     await cache.fill(cart_of(user_id, 3), lease)
-    assert await cache.read(user_id) == (cart_of(user_id, 3), "")
+    assert await cache.read(user_id) == (cart_of(user_id, 3), None)
 
 
 async def test_readers_pass_by_while_a_write_is_under_way(cache, user_id):
     """From the beginning of a write to its end there is neither a value nor a lease."""
     await cache.fill(cart_of(user_id, 1), (await cache.read(user_id))[1])
     token = await cache.begin_write(user_id)
-    assert await cache.read(user_id) == (None, "")
+    assert await cache.read(user_id) == (None, None)
     await cache.end_write(user_id, token)
     cart, lease = await cache.read(user_id)
     assert cart is None
@@ -37,7 +37,7 @@ async def test_one_writer_does_not_let_readers_in_on_another(cache, user_id):
     """Of two writes under way both must have ended."""
     first, second = await cache.begin_write(user_id), await cache.begin_write(user_id)
     await cache.end_write(user_id, first)
-    assert await cache.read(user_id) == (None, "")
+    assert await cache.read(user_id) == (None, None)
     await cache.end_write(user_id, second)
     assert (await cache.read(user_id))[1]
 
@@ -151,7 +151,7 @@ async def test_a_writer_that_died(make_cache, redis, user_id):
 
     async def let_in():
         while not (answer := await cache.read(user_id))[1]:
-            assert answer == (None, "")
+            assert answer == (None, None)
         return answer
 
     assert (await asyncio.wait_for(let_in(), 5))[0] is None
@@ -186,7 +186,7 @@ async def test_a_value_of_another_version(make_cache, redis, user_id, line, read
     """While two versions run each reads what the other has stored: a value without names, and one with more than it knows."""
     text = f'{{"user_id":{user_id},"version":3,"cart_id":"0123","lines":[{line}]}}'
     await redis.set(f"cart:{user_id}", text, px=300_000)
-    assert await make_cache().read(user_id) == (Cart(user_id, 3, "0123", (read,)), "")
+    assert await make_cache().read(user_id) == (Cart(user_id, 3, "0123", (read,)), None)
 
 
 @pytest.mark.real
@@ -218,10 +218,10 @@ def refusing():
 async def test_a_cache_that_is_away(make_cache, request, user_id, how):
     """Reads miss at once; a write goes on unseen once the cache is known to be away."""
     cache = make_cache(url=request.getfixturevalue(how), within=0.05)
-    assert await cache.read(user_id) == (None, "")
-    assert await cache.begin_write(user_id) == ""
+    assert await cache.read(user_id) == (None, None)
+    assert await cache.begin_write(user_id) is None
     assert await cache.ready() == "failing"
-    await cache.end_write(user_id, "")
+    await cache.end_write(user_id, None)
 
 
 @pytest.mark.real

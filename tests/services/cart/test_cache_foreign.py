@@ -2,7 +2,9 @@
 
 import pytest
 from redis._parsers.base import BaseParser
+from redis.exceptions import ResponseError
 
+from services.cart.changes import Lease
 from services.errors import Unavailable
 from tests.services.cart.carts import cart_of, filled
 
@@ -47,7 +49,7 @@ async def test_a_value_that_is_not_ours_is_replaced_by_a_fill(make_cache, redis,
         await redis.set(f"cart:{user_id}", foreign, px=1000)
         await cache.fill(cart_of(user_id, 1), lease)
         assert (await cache.read(user_id))[0] == cart_of(user_id, 1)
-        await cache.end_write(user_id, "")
+        await cache.end_write(user_id, None)
     assert failed(cache) == 0
 
 
@@ -85,7 +87,7 @@ async def test_a_key_of_another_type(make_cache, redis, user_id, suffix, kind):
         assert (await cache.read(user_id))[0] is None
 
     async def fill():
-        await cache.fill(cart_of(user_id, 1), "lease")
+        await cache.fill(cart_of(user_id, 1), Lease("lease"))
 
     async def write():
         token = await cache.begin_write(user_id)
@@ -110,9 +112,9 @@ async def test_tokens_that_somebody_replaced_keep_readers_off(make_cache, redis,
     _, lease = await cache.read(user_id)
     await cache.begin_write(user_id)
     await redis.set(f"cart:{user_id}:w", "foreign")
-    assert await cache.read(user_id) == (None, "")
+    assert await cache.read(user_id) == (None, None)
     await cache.fill(cart_of(user_id, 1), lease)
-    assert await cache.read(user_id) == (None, "")
+    assert await cache.read(user_id) == (None, None)
 
 
 @pytest.mark.real
@@ -140,15 +142,18 @@ async def test_what_redis_says_about_itself_is_an_outage(make_cache, user_id, li
     """What Redis says about one cart's keys fails alone; what it says about itself opens the breaker: carts go on without."""
     cache = make_cache()
 
-    async def fail(**_):
-        raise BaseParser.parse_error(line)
+    async def fail(commands, *, replies):
+        error = BaseParser.parse_error(line)
+        if not isinstance(error, ResponseError):  # the client library raises those that are about the connection
+            raise error
+        return [error] * replies
 
-    monkeypatch.setattr(cache, "_script", fail)
+    monkeypatch.setattr(cache._pipeline, "send", fail)
     for _ in range(10):
-        assert await cache.read(user_id) == (None, "")
+        assert await cache.read(user_id) == (None, None)
     assert cache._breaker.is_open == outage
     if outage:
-        assert await cache.begin_write(user_id) == ""
+        assert await cache.begin_write(user_id) is None
     else:
         with pytest.raises(Unavailable):
             await cache.begin_write(user_id)

@@ -10,6 +10,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from services.cart.domain import Cart, Line, add, clear, with_names
 from services.cart.store import MongoCarts
 from tests.plain import assert_plain, edge_ids
+from tests.services.cart.carts import OneCart
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ async def test_a_cart_that_was_never_written(carts, user_id):
 async def test_what_is_written_is_read_back(carts, user_id):
     """Every field of a cart survives, the times to the millisecond."""
     lines = (Line("aa", 1, 2, ("c1", "c2"), "Laptop"), Line("bb", 2, 9999))
-    cart = Cart(user_id, 1, "0123", lines, AT)
+    cart = Cart(user_id, 1, "0123", lines, AT, "w1")
     assert await carts.replace(Cart(user_id), cart)
     assert await carts.get(user_id) == cart
     empty = replace(clear(cart), updated_at=None)
@@ -38,12 +39,13 @@ async def test_a_document_of_before_names_were_kept(request, user_id):
     document = {"user_id": user_id, "cart_id": "0123", "version": 4, "lines": [line], "updated_at": AT}
     await client["cartdb"]["carts"].insert_one(document)
     client.close()
-    store = MongoCarts(request.getfixturevalue("stores")["MONGODB_URL"])
+    carts = MongoCarts(request.getfixturevalue("stores")["MONGODB_URL"])
+    store = OneCart(carts)
     old = await store.get(user_id)
     assert old == Cart(user_id, 4, "0123", (Line("aa", 1, 2),), AT)
     assert await store.replace(old, with_names(add(1, 1), {1: "Laptop"})(old))
     assert (await store.get(user_id)).lines == (Line("aa", 1, 3, (), "Laptop"),)
-    store.close()
+    carts.close()
 
 
 async def test_a_version_is_replaced_once(carts, user_id):

@@ -5,8 +5,9 @@ import structlog
 from google.protobuf.json_format import MessageToJson, ParseError
 
 from services.cart.consumer import BadEvent, PurchaseRemover
-from services.cart.domain import Purchase
+from services.cart.domain import BadPurchase, Cart, Purchase
 from services.chassis.messages import Message
+from services.errors import Unavailable
 from services.pb import events_pb2 as pb
 
 MOST = 2**63 - 1  # the greatest user id and product id
@@ -17,9 +18,11 @@ class Carts:
 
     def __init__(self):
         self.removed = []
+        self.errors = {}
 
-    async def remove(self, user_id, purchases):
-        self.removed.append((user_id, *purchases))
+    async def remove(self, asked):
+        self.removed += asked
+        return [self.errors.get(user_id, Cart(user_id)) for user_id, _ in asked]
 
 
 @pytest.fixture
@@ -39,16 +42,25 @@ def handle(carts):
     return handle
 
 
-def event(user_id=1, checkout_id="c", line_ids=("l1",)):
+def event(user_id=1, checkout_id="c", line_ids=("l1",), quantity=2):
     """Give the value of a message that announces a completed checkout."""
-    lines = [pb.PurchasedLine(line_id=line_id, product_id=MOST, quantity=2) for line_id in line_ids]
+    lines = [pb.PurchasedLine(line_id=line_id, product_id=MOST, quantity=quantity) for line_id in line_ids]
     return MessageToJson(pb.CheckoutCompleted(user_id=user_id, checkout_id=checkout_id, lines=lines)).encode()
 
 
 async def test_purchases_are_removed_in_order(handle, carts):
     """Each purchase leaves its user's cart, in the order of the messages; items of a checkout's own were in no cart."""
-    await handle(event(1, "c1"), event(MOST, "c2", ("",)), event(MOST, "c3"))
-    assert carts.removed == [(1, Purchase("c1", (("l1", 2),))), (MOST, Purchase("c3", (("l1", 2),)))]
+    await handle(event(1, "c1"), event(MOST, "c2", ("",)), event(MOST, "c3"), event(1, "c4"))
+    lines = (("l1", 2),)
+    assert carts.removed == [(1, [Purchase("c1", lines), Purchase("c4", lines)]), (MOST, [Purchase("c3", lines)])]
+
+
+async def test_a_cart_that_fails_leaves_the_others_alone(handle, carts):
+    """Where one cart cannot be changed, the batch fails, so that its messages come again; the other purchases are removed."""
+    carts.errors[2] = Unavailable("away")
+    with pytest.raises(Unavailable):
+        await handle(event(1), event(2), event(3))
+    assert [user_id for user_id, _ in carts.removed] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +73,7 @@ async def test_purchases_are_removed_in_order(handle, carts):
         (event(user_id=0), BadEvent),
         (event(user_id=-1), BadEvent),
         (event(checkout_id=""), BadEvent),
+        (event(quantity=0), BadPurchase),
     ],
     ids=lambda value: repr(value)[:20],
 )

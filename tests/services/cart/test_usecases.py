@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
+from services.cart.changes import CartWriter, Token
 from services.cart.clients import ProductClient
 from services.cart.domain import BadPurchase, BadQuantity, Cart, Purchase, add
-from services.cart.usecases import CartService, ListedProduct, each
+from services.cart.usecases import CartService, ListedProduct, adding, removing, setting
 from services.errors import InternalError, OutcomeUnknown, Unavailable
 from services.pb import product_pb2 as pb
+from tests.services.cart.carts import given
 
 
 class LateCarts:
@@ -19,41 +21,46 @@ class LateCarts:
         self.cart = add(1, 1)(Cart(1))
         self.late: Cart | None = None
         self.writes = 0
-        self.silent = False
+        self.silent = self.refusing = False
 
-    async def get(self, user_id):
+    async def read(self, user_ids):
         if self.silent and self.writes:
-            raise Unavailable("away")
-        return self.cart
+            return [Unavailable("away")]
+        return [self.cart]
 
-    async def replace(self, before, after):
+    async def replace(self, changes):
+        [(before, after)] = changes
         self.writes += 1
         if self.writes == 1:
             self.late = after
-            raise OutcomeUnknown("lost")
+            return [OutcomeUnknown("lost")]
+        if self.refusing:
+            return [Unavailable("away")]
         if self.late is not None:
             self.cart, self.late = self.late, None
         if self.cart.version != before.version:
-            return False
+            return [False]
         self.cart = after
-        return True
+        return [True]
 
 
 class CountingCache:
     """A cache that takes note of who writes."""
 
     def __init__(self) -> None:
-        self.writing: list[str] = []
+        self.writing: list[int] = []
         self.refusing = False
 
-    async def begin_write(self, user_id):
+    async def begin_writes(self, user_ids):
         if self.refusing:
-            raise Unavailable("open")
-        self.writing.append("token")
-        return "token"
+            return [Unavailable("open") for _ in user_ids]
+        self.writing += user_ids
+        return [Token(str(user_id)) for user_id in user_ids]
 
-    async def end_write(self, user_id, token):
-        self.writing.remove(token)
+    async def end_writes(self, writes):
+        for user_id, token in writes:
+            assert token == Token(str(user_id))
+            self.writing.remove(user_id)
 
 
 class Listing:
@@ -88,59 +95,69 @@ def listing():
 @pytest.fixture
 def service(late, seen, listing):
     """Wire the service of carts."""
-    return CartService(late, seen, listing, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    writer = CartWriter(late, seen, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    return CartService(late, seen, listing, writer)
 
 
-async def test_a_write_that_lands_late_counts_once(service, late, seen):
+@pytest.fixture
+def edit(service):
+    """Apply one edit of user 1, and give the view or raise the error."""
+
+    async def edit(change):
+        return given(*await service.edit([(1, change)]))
+
+    return edit
+
+
+async def test_a_write_that_lands_late_counts_once(edit, late, seen):
     """A write whose reply is lost and that lands during the retry is applied once."""
-    shown = await service.add(1, 1, 1)
+    shown = await edit(adding(1, 1))
     assert shown.cart.lines[0].quantity == late.cart.lines[0].quantity == 2
     assert not seen.writing
 
 
-async def test_without_the_catalogue_nothing_is_changed(service, late, listing):
+async def test_without_the_catalogue_nothing_is_changed(edit, late, listing):
     """A change that cannot be shown because the catalogue is away is not made either."""
     listing.away = True
-    for change in (service.remove(1, 1), service.set_quantity(1, 1, 5)):
+    for change in (edit(removing(1)), edit(setting(1, 5))):
         with pytest.raises(Unavailable):
             await change
     assert late.writes == 0
 
 
-async def test_a_bad_quantity_needs_no_catalogue(service, listing):
+def test_a_bad_quantity_needs_no_catalogue():
     """A request that can never succeed is refused as such, also while the catalogue is away."""
-    listing.away = True
-    for change in (service.add(1, 1, 100), service.set_quantity(1, 1, 100)):
+    for change in (adding, setting):
         with pytest.raises(BadQuantity):
-            await change
+            change(1, 100)
 
 
-async def test_a_write_that_cannot_be_announced(service, late, seen):
+async def test_a_write_that_cannot_be_announced(edit, late, seen):
     """A write that readers may not see is not made."""
     seen.refusing = True
     with pytest.raises(Unavailable):
-        await service.add(1, 1, 1)
+        await edit(adding(1, 1))
     assert late.writes == 0
 
 
-async def test_an_unknown_write_keeps_readers_off(service, late, seen):
+async def test_an_unknown_write_keeps_readers_off(edit, late, seen):
     """A write that may still land is told as unknown, and leaves its token to run out."""
     late.silent = True
     with pytest.raises(OutcomeUnknown):
-        await service.add(1, 1, 1)
-    assert seen.writing == ["token"]
+        await edit(adding(1, 1))
+    assert seen.writing == [1]
 
 
-async def test_a_refused_change_lets_readers_in(service, late, seen, monkeypatch):
+async def test_a_refused_change_lets_readers_in(edit, late, seen, monkeypatch):
     """A change that turns out to be impossible, because another came first, ends its write."""
 
-    async def cleared(before, after):
-        late.cart = Cart(1, version=before.version + 1)
-        return False
+    async def cleared(changes):
+        late.cart = Cart(1, version=late.cart.version + 1)
+        return [False]
 
     monkeypatch.setattr(late, "replace", cleared)
     with pytest.raises(Exception, match="not found in cart"):
-        await service.remove(1, 1)
+        await edit(removing(1))
     assert not seen.writing
 
 
@@ -151,26 +168,24 @@ def test_a_purchase_never_adds():
 
 
 @pytest.mark.parametrize("error", [InternalError(), ZeroDivisionError()])
-async def test_a_write_that_fails_unexpectedly_keeps_readers_off(service, late, seen, monkeypatch, error):
+async def test_a_write_that_fails_unexpectedly_keeps_readers_off(edit, late, seen, monkeypatch, error):
     """Nobody knows whether such a write is there, so its token is left to run out, and readers go to the document."""
 
-    async def fail(before, after):
-        raise error
+    async def fail(changes):
+        return [error]
 
     monkeypatch.setattr(late, "replace", fail)
     with pytest.raises(type(error)):
-        await service.add(1, 1, 1)
-    assert seen.writing == ["token"]
+        await edit(adding(1, 1))
+    assert seen.writing == [1]
 
 
-async def test_one_users_unexpected_failure_is_their_own():
-    """Of several carts asked for at once, the one that fails unexpectedly is an outcome beside the others."""
-
-    async def cart(number):
-        return 1 / number
-
-    one, failed, three = await each([cart(1), cart(0), cart(4)])
-    assert (one, type(failed), three) == (1.0, ZeroDivisionError, 0.25)
+async def test_a_write_without_a_reply_and_a_refused_one_are_unknown(edit, late, seen):
+    """Once a write has had no reply, a later refusal says nothing about it: it may still be applied, so its token is left."""
+    late.refusing = True
+    with pytest.raises(OutcomeUnknown):
+        await edit(adding(1, 1))
+    assert seen.writing == [1]
 
 
 async def test_a_catalogue_that_fails_unexpectedly_is_not_hammered(monkeypatch):
