@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from services.cart.domain import Cart, Line, Purchase
-from services.cart.usecases import CartService, CartView, Edit, ListedProduct, adding, removing, setting
+from services.cart.domain import Purchase
+from services.cart.usecases import CartService, CartView, Edit, adding, removing, setting
 from services.chassis.rpc import batch
 from services.errors import Invalid
 from services.pb import cart_pb2 as pb
@@ -13,7 +13,6 @@ from services.pb import cart_pb2_grpc
 SERVICE = "cartwright.cart.CartService"
 
 V = TypeVar("V")
-C = TypeVar("C", bound=CartView | Cart)
 Claim = list[Purchase]
 
 
@@ -46,7 +45,7 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
     async def _edit(self, items: Any, edit: Callable[[Any], Edit]) -> pb.CartsResponse:
         return await _answer(items, lambda item: (_user(item), edit(item)), self._service.edit)
 
-    async def _get(self, asked: Sequence[tuple[int, Claim | None]]) -> list[CartView | Cart | Exception]:
+    async def _get(self, asked: Sequence[tuple[int, Claim | None]]) -> list[CartView | Exception]:
         """Read carts, and those for a claim past the cache."""
         shown = [user_id for user_id, claim in asked if claim is None]
         claimed = [(user_id, claim) for user_id, claim in asked if claim is not None]
@@ -56,7 +55,7 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
 
 
 async def _answer(
-    items: Any, parse: Callable[[Any], V], act: Callable[[Sequence[V]], Awaitable[Sequence[C | Exception]]]
+    items: Any, parse: Callable[[Any], V], act: Callable[[Sequence[V]], Awaitable[Sequence[CartView | Exception]]]
 ) -> pb.CartsResponse:
     results = await batch(items, parse=parse, act=act, render=_result, refused=pb.CartResult)
     return pb.CartsResponse(results=results)
@@ -80,34 +79,26 @@ def _asked(item: pb.GetCart) -> tuple[int, Claim | None]:
     return _user(item), None
 
 
-def _result(given: CartView | Cart) -> pb.CartResult:
-    """Return a cart as a shopper sees it, or the document itself, which a claim asks for."""
-    if isinstance(given, CartView):
-        cart = given.cart
-        lines = [_shown(line, given.products.get(line.product_id)) for line in cart.lines]
-    else:
-        cart = given
-        lines = [_kept(line) for line in cart.lines]
-    updated = int(cart.updated_at.timestamp() * 1000) if cart.updated_at and cart.lines else 0
-    return pb.CartResult(
-        cart=pb.Cart(
-            cart_id=cart.cart_id, user_id=cart.user_id, lines=lines, version=cart.version, updated_at_ms=updated
-        )
-    )
-
-
-def _kept(line: Line) -> pb.CartLine:
-    return pb.CartLine(
-        line_id=line.line_id, product_id=line.product_id, product_name=line.name or "", quantity=line.quantity
-    )
-
-
-def _shown(line: Line, listed: ListedProduct | None) -> pb.CartLine:
-    """Return a line with the product's name and price; once the product is gone, with the name that was kept."""
-    shown = _kept(line)
-    if listed:
-        shown.product_name, shown.unit_price_minor = listed.name, listed.price_minor
-    else:
-        shown.product_name = line.name or f"product {line.product_id}"
-        shown.unavailable = True
-    return shown
+def _result(view: CartView) -> pb.CartResult:
+    """Make the message of a cart. It is filled in place: made of parts, each part would be copied into the one around it."""
+    cart, products = view.cart, view.products
+    result = pb.CartResult()
+    message = result.cart
+    message.user_id, message.version = cart.user_id, cart.version
+    if not cart.lines:
+        return result
+    message.cart_id = cart.cart_id
+    if cart.updated_at:
+        message.updated_at_ms = int(cart.updated_at.timestamp() * 1000)
+    add = message.lines.add
+    for line in cart.lines:
+        line_id, product_id, quantity = line.line_id, line.product_id, line.quantity
+        if products is None:
+            add(line_id=line_id, product_id=product_id, quantity=quantity, product_name=line.name or "")
+        elif (product := products.get(product_id)) is not None:
+            name, price = product.name, product.price_minor
+            add(line_id=line_id, product_id=product_id, quantity=quantity, product_name=name, unit_price_minor=price)
+        else:  # the product is gone: its name is the one that was kept
+            name = line.name or f"product {product_id}"
+            add(line_id=line_id, product_id=product_id, quantity=quantity, product_name=name, unavailable=True)
+    return result

@@ -5,11 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from google.protobuf.json_format import Parse
 
 from services.cart.domain import Cart, Purchase
+from services.chassis.batch import Batcher
 from services.chassis.logs import Logger
 from services.chassis.messages import Message
+from services.chassis.telemetry import Metrics
 from services.pb import events_pb2 as pb
 
-RemoveBought = Callable[[Sequence[tuple[int, Sequence[Purchase]]]], Awaitable[Sequence[Cart | Exception]]]
+Bought = Sequence[tuple[int, Sequence[Purchase]]]
+"""Users, and what each of them has bought."""
+RemoveBought = Callable[[Bought], Awaitable[Sequence[Cart | Exception]]]
 
 
 class BadEvent(ValueError):
@@ -17,11 +21,12 @@ class BadEvent(ValueError):
 
 
 class PurchaseRemover:
-    """Handles messages of the topic of checkouts."""
+    """Handles messages of the topic of checkouts. What several partitions remove at the same time is removed together."""
 
-    def __init__(self, remove: RemoveBought, log: Logger) -> None:
+    def __init__(self, remove: RemoveBought, log: Logger, metrics: Metrics) -> None:
         self._remove = remove
         self._log = log
+        self._removals: Batcher[Bought, Sequence[Cart | Exception]] = Batcher("cart.remove", self._remove_all, metrics)
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Remove the purchases of a batch, from the carts of all its users at once.
@@ -34,7 +39,7 @@ class PurchaseRemover:
         for user_id, purchase in purchases:
             if purchase.lines:  # otherwise the checkout had items of its own, and left the cart alone
                 by_user.setdefault(user_id, []).append(purchase)
-        outcomes = await self._remove(list(by_user.items())) if by_user else ()
+        outcomes = await self._removals.ask(list(by_user.items())) if by_user else ()
         failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if failed:
             raise failed[0]
@@ -42,6 +47,10 @@ class PurchaseRemover:
             if purchase.lines:
                 request_id = message.headers.get("request_id", "")
                 self._log.info("removed", checkout_id=purchase.checkout_id, user_id=user_id, request_id=request_id)
+
+    async def _remove_all(self, batches: Sequence[Bought]) -> list[Sequence[Cart | Exception]]:
+        outcomes = iter(await self._remove([one for bought in batches for one in bought]))
+        return [[next(outcomes) for _ in bought] for bought in batches]
 
 
 def purchase_of(message: Message) -> tuple[int, Purchase]:

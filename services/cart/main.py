@@ -50,7 +50,7 @@ async def consume(runtime: Runtime) -> None:
     config = ConsumerConfig.from_env(runtime.env)
     async with AsyncExitStack() as stack:
         service, checks = await _service(stack, runtime, config)
-        remover = PurchaseRemover(service.remove_bought, runtime.log)
+        remover = PurchaseRemover(service.remove_bought, runtime.log, runtime.metrics)
         consumer = Consumer(
             config.brokers(),
             config.checkout_topic,

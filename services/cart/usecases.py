@@ -42,10 +42,13 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CartView:
-    """A cart with the names and prices of now; a line whose product is not in `products` cannot be bought."""
+    """A cart with the names and prices of now; a line whose product is not in `products` cannot be bought.
+
+    Without `products` it is the document itself, which a claim asks for: with the names that were kept, and no prices.
+    """
 
     cart: Cart
-    products: Products
+    products: Products | None
 
 
 Edit = Callable[[Products], Change]
@@ -100,9 +103,9 @@ class CartService:
         shown = await self._shown(found)
         return [shown[user_id] for user_id in user_ids]
 
-    async def for_claim(self, asked: Sequence[tuple[int, Sequence[Purchase]]]) -> list[Cart | Exception]:
+    async def for_claim(self, asked: Sequence[tuple[int, Sequence[Purchase]]]) -> list[CartView | Exception]:
         """Remove what was bought from the cart of each (user, purchases), and return the documents themselves."""
-        return await self.remove_bought(asked)
+        return [one if isinstance(one, Exception) else CartView(one, None) for one in await self.remove_bought(asked)]
 
     async def edit(self, wanted: Sequence[tuple[int, Edit]]) -> list[CartView | Exception]:
         """Apply the edit of each (user, edit), and keep the names of the products, which are shown once they are gone."""

@@ -24,7 +24,7 @@ async def serve(runtime: Runtime) -> None:
     """Serve the gRPC API."""
     config = Config.from_env(runtime.env)
     async with _database(config) as db:
-        api = OrdersApi(OrderQueries(PostgresOrders(db)))
+        api = OrdersApi(OrderQueries(PostgresOrders(db, runtime.metrics)))
         services = {SERVICE: lambda server: add_OrdersServiceServicer_to_server(api, server)}
         await runtime.serve(config, services, {"postgres": db.ready})
 
@@ -33,7 +33,7 @@ async def consume(runtime: Runtime) -> None:
     """Create orders from the events of completed checkouts."""
     config = ConsumerConfig.from_env(runtime.env)
     async with _database(config) as db:
-        creator = OrderCreator(PostgresOrders(db), runtime.log, runtime.metrics)
+        creator = OrderCreator(PostgresOrders(db, runtime.metrics), runtime.log, runtime.metrics)
         consumer = Consumer(
             config.brokers(),
             config.checkout_topic,

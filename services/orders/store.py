@@ -1,6 +1,5 @@
 """Orders in PostgreSQL."""
 
-import asyncio
 import base64
 import uuid
 from collections.abc import Sequence
@@ -8,22 +7,41 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from services.chassis.batched_statement import BatchedStatement
 from services.chassis.postgres import Postgres, Row
+from services.chassis.telemetry import Metrics
 from services.errors import Fault
 from services.orders.domain import InvalidPage, Order, OrderLine, Page, PageRequest
 
 _COLUMNS = "id, checkout_id, user_id, total_minor, currency, status, lines, created_at"
+_PAGES = f"""
+SELECT asked.page, o.* FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[], $4::int[])
+    WITH ORDINALITY AS asked (user_id, before, below, most, page)
+CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM orders WHERE user_id = asked.user_id AND (created_at, id) < (asked.before, asked.below)
+    ORDER BY created_at DESC, id DESC LIMIT asked.most
+) AS o ORDER BY asked.page, o.created_at DESC, o.id DESC"""  # noqa: S608 - constants
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PostgresOrders:
     """Implements the port Orders."""
 
-    def __init__(self, db: Postgres) -> None:
+    def __init__(self, db: Postgres, metrics: Metrics) -> None:
         self._db = db
+        self._inserts: BatchedStatement[Sequence[Order], int] = BatchedStatement(
+            "orders.insert", self._insert_all, metrics
+        )
 
     async def add(self, orders: Sequence[Order]) -> int:
-        """Insert the orders whose checkout has none yet, in one statement; return how many were inserted."""
+        """Insert the orders whose checkout has none yet; return how many were inserted.
+
+        What the consumers of several partitions add at the same time goes as one statement.
+        """
+        return await self._inserts(orders)
+
+    async def _insert_all(self, batches: Sequence[Sequence[Order]]) -> list[int]:
+        orders = [order for batch in batches for order in batch]
         rows = await self._db.fetch(
             "INSERT INTO orders (id, checkout_id, user_id, total_minor, currency, lines, created_at)"
             " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[],"
@@ -36,28 +54,39 @@ class PostgresOrders:
             [msgspec.json.encode(order.lines).decode() for order in orders],
             [order.created_at for order in orders],
         )
-        return len(rows)
+        new = {str(row["id"]) for row in rows}
+        counts: list[int] = []
+        for batch in batches:
+            mine = new & {order.id for order in batch}
+            new -= mine  # an order that is in two batches is counted once
+            counts.append(len(mine))
+        return counts
 
     async def pages(self, asks: Sequence[PageRequest]) -> list[Page | Fault]:
-        """Return a page, or InvalidPage, for each request."""
-
-        async def page(ask: PageRequest) -> Page | Fault:
+        """Return a page, or InvalidPage, for each request, with one statement."""
+        pages: list[Page | Fault | None] = [None] * len(asks)
+        before: list[datetime] = []
+        below: list[uuid.UUID] = []
+        valid: list[int] = []  # positions
+        for position, ask in enumerate(asks):
             try:
-                before, below = _decode_cursor(ask.cursor)
+                moment, order_id = _decode_cursor(ask.cursor)
             except InvalidPage as fault:
-                return fault
-            rows = await self._db.fetch(
-                f"SELECT {_COLUMNS} FROM orders WHERE user_id = $1 AND (created_at, id) < ($2, $3)"  # noqa: S608 - constants
-                " ORDER BY created_at DESC, id DESC LIMIT $4",
-                ask.user_id,
-                before,
-                below,
-                ask.limit + 1,
-            )
-            orders = tuple(_order(row) for row in rows[: ask.limit])
-            return Page(orders, _encode_cursor(orders[-1]) if len(rows) > ask.limit else "")
-
-        return list(await asyncio.gather(*(page(ask) for ask in asks)))
+                pages[position] = fault
+            else:
+                before.append(moment)
+                below.append(order_id)
+                valid.append(position)
+        found: list[list[Order]] = [[] for _ in valid]
+        if valid:
+            users = [asks[position].user_id for position in valid]
+            limits = [asks[position].limit + 1 for position in valid]
+            for row in await self._db.fetch(_PAGES, users, before, below, limits):
+                found[row["page"] - 1].append(_order(row))
+        for position, orders in zip(valid, found, strict=True):
+            shown = tuple(orders[: asks[position].limit])
+            pages[position] = Page(shown, _encode_cursor(shown[-1]) if len(orders) > len(shown) else "")
+        return [page for page in pages if page is not None]
 
     async def by_ids(self, asked: Sequence[tuple[int, str]]) -> dict[str, Order]:
         """Return the orders that exist, of the given (user id, order id), by order id."""

@@ -18,7 +18,7 @@ async def serve(runtime: Runtime) -> None:
     """Answer for the catalogue."""
     config = Config.from_env(runtime.env)
     async with Postgres(config.postgres_url, role=role_of(SCHEMA), schema=SCHEMA, size=config.postgres_pool) as db:
-        api = ProductApi(Catalogue(PostgresProducts(db)))
+        api = ProductApi(Catalogue(PostgresProducts(db)), runtime.metrics)
         services = {SERVICE: lambda server: add_ProductServiceServicer_to_server(api, server)}
         await runtime.serve(config, services, {"postgres": db.ready})
 

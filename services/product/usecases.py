@@ -28,5 +28,5 @@ class Catalogue:
 
     async def get_products(self, ids: Sequence[int]) -> list[Product | UnknownProduct]:
         """Return the product of each id, or that there is none, in the order of `ids`."""
-        found = {product.id: product for product in await self._products.by_ids(ids)}
+        found = {product.id: product for product in await self._products.by_ids(list(dict.fromkeys(ids)))}
         return [found.get(product_id) or UnknownProduct(product_id) for product_id in ids]

@@ -1,5 +1,7 @@
 """Purchases leave carts by events, and a message that is no event changes no cart."""
 
+import asyncio
+
 import pytest
 import structlog
 from google.protobuf.json_format import MessageToJson, ParseError
@@ -7,6 +9,7 @@ from google.protobuf.json_format import MessageToJson, ParseError
 from services.cart.consumer import BadEvent, PurchaseRemover
 from services.cart.domain import BadPurchase, Cart, Purchase
 from services.chassis.messages import Message
+from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
 from services.pb import events_pb2 as pb
 
@@ -19,8 +22,10 @@ class Carts:
     def __init__(self):
         self.removed = []
         self.errors = {}
+        self.calls = 0
 
     async def remove(self, asked):
+        self.calls += 1
         self.removed += asked
         return [self.errors.get(user_id, Cart(user_id)) for user_id, _ in asked]
 
@@ -34,7 +39,7 @@ def carts():
 @pytest.fixture
 def handle(carts):
     """Handle messages with these values, in order."""
-    remover = PurchaseRemover(carts.remove, structlog.get_logger())
+    remover = PurchaseRemover(carts.remove, structlog.get_logger(), Metrics())
 
     async def handle(*values):
         await remover.handle([Message("t", 0, offset, None, value, {}) for offset, value in enumerate(values)])
@@ -61,6 +66,17 @@ async def test_a_cart_that_fails_leaves_the_others_alone(handle, carts):
     with pytest.raises(Unavailable):
         await handle(event(1), event(2), event(3))
     assert [user_id for user_id, _ in carts.removed] == [1, 2, 3]
+
+
+async def test_partitions_remove_together(handle, carts):
+    """What several partitions bring at once is removed in one go, and each partition is told about its own messages alone."""
+    carts.errors[3] = Unavailable("away")
+    outcomes = await asyncio.gather(
+        *(handle(event(user), event(user + 10)) for user in range(1, 5)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), Unavailable, type(None)]
+    assert sorted(user_id for user_id, _ in carts.removed) == [1, 2, 3, 4, 11, 12, 13, 14]
+    assert carts.calls == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
+from services.chassis.telemetry import Metrics
 from services.orders.domain import InvalidPage, Page
 
 SCHEMA = "orders"
@@ -58,16 +59,19 @@ def user():
     return uuid.uuid4().int % 2**62 + 1
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.real)])
-async def orders(request):
-    """Give the store; PostgreSQL is asked for only where it is needed."""
-    if request.param == "memory":
-        yield MemoryOrders()
-        return
+@pytest.fixture
+async def postgres_orders(request):
+    """Give the store in PostgreSQL."""
     from services.orders.store import PostgresOrders  # noqa: PLC0415 - beside its only use
 
     url = process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
     folder = Path(__file__).parents[3] / "services" / "orders" / "migrations"
     await migrate(url, schema=SCHEMA, folder=folder)
     async with Postgres(url, role=role_of(SCHEMA), schema=SCHEMA, size=4) as db:
-        yield PostgresOrders(db)
+        yield PostgresOrders(db, Metrics())
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.real)])
+def orders(request):
+    """Give the store; PostgreSQL is asked for only where it is needed."""
+    return MemoryOrders() if request.param == "memory" else request.getfixturevalue("postgres_orders")

@@ -1,8 +1,10 @@
 """Orders are made once of every completed checkout, and read by their owner."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 import structlog
 from google.protobuf.json_format import MessageToJson, ParseError
@@ -151,6 +153,61 @@ async def test_pages_give_every_order_once_newest_first(orders, user):
         if not cursor:
             break
     assert seen == sorted(made, key=lambda order: (order.created_at, order.id), reverse=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+async def test_pages_of_a_batch_are_each_their_own(orders, user, size):
+    """Each item of a batch has its own user's page, with its own limit and cursor, also one that is there twice; a bad one fails alone."""
+    users = [user + number for number in range(size)]
+    made = {owner: [make_order(owner, minutes=number) for number in range(3)] for owner in users}
+    await orders.add([order for some in made.values() for order in some])
+    asks = [PageRequest(owner, 1 + number % 3, "") for number, owner in enumerate(users)]
+    *pages, bad = await OrderQueries(orders).list_orders([*asks, asks[0], PageRequest(user, 1, "x")])
+    assert isinstance(bad, InvalidPage)
+    for ask, page in zip([*asks, asks[0]], pages, strict=True):
+        assert page.orders == tuple(made[ask.user_id][::-1][: ask.limit])
+        assert bool(page.next_cursor) == (ask.limit < 3)
+    rest = [
+        PageRequest(ask.user_id, 3, page.next_cursor)
+        for ask, page in zip(asks, pages, strict=False)
+        if page.next_cursor
+    ]
+    for ask, page in zip(rest, await OrderQueries(orders).list_orders(rest), strict=True):
+        assert page.orders == tuple(
+            order for order in made[ask.user_id][::-1] if order not in pages[users.index(ask.user_id)].orders
+        )
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+async def test_orders_of_a_batch_are_made_at_once(orders, creator, metrics, user, size):
+    """A batch of events makes an order each, in one go; an event that is in it twice, or came before, makes none."""
+    made = [make_order(user, minutes=number) for number in range(size)]
+    await creator.handle([event_of(order) for order in [made[0], *made]])
+    found = await OrderQueries(orders).get_orders([(user, order.id) for order in made])
+    assert found == made
+    assert metrics.registry.get_sample_value("cartwright_orders_made_total") == size
+    assert metrics.registry.get_sample_value("cartwright_events_duplicate_total") == 1
+
+
+async def test_partitions_add_their_orders_together(orders, user):
+    """What several partitions add at once is there, each is told how many were its own, and one that is refused fails alone."""
+    batches = [[make_order(user, minutes=number), make_order(user)] for number in range(4)]
+    batches.append([batches[0][0]])
+    assert sum(await asyncio.gather(*(orders.add(batch) for batch in batches))) == 8
+    assert await asyncio.gather(*(orders.add(batch) for batch in batches)) == [0] * 5
+
+
+@pytest.mark.real
+async def test_a_batch_that_the_database_refuses_fails_alone(postgres_orders, user):
+    """Where the database refuses an order, the batch that it is in fails, and those of other partitions are added."""
+    orders = postgres_orders
+    good, bad = make_order(user), make_order(user, user_id=0)
+    first, failed, second = await asyncio.gather(
+        orders.add([good]), orders.add([make_order(user), bad]), orders.add([make_order(user)]), return_exceptions=True
+    )
+    assert (first, type(failed), second) == (1, asyncpg.CheckViolationError, 1)
+    [page] = await orders.pages([PageRequest(user, 10, "")])
+    assert len(page.orders) == 2
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!", "é", "AAAA", "MTIz", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5Lng", "\x00"])

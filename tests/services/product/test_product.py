@@ -1,11 +1,14 @@
 """The catalogue on both stores: what is sold, at what price, and what is not."""
 
+import asyncio
 from decimal import Decimal
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+from services.chassis.telemetry import Metrics
+from services.errors import Unavailable
 from services.money import to_json
 from services.pb import product_pb2 as pb
 from services.product.api import ProductApi
@@ -44,16 +47,69 @@ async def test_an_unknown_product_is_unknown_alone(catalogue):
 async def test_bad_ids_are_refused_alone(catalogue):
     """Over gRPC an id that cannot be one is not found, in its place, and the price of the others is there."""
     items = [pb.GetProduct(product_id=product_id) for product_id in (0, 2, -1, 404, -(2**63))]
-    reply = await ProductApi(catalogue).GetProducts(pb.GetProductsRequest(items=items), None)
+    reply = await ProductApi(catalogue, Metrics()).GetProducts(pb.GetProductsRequest(items=items), None)
     assert [result.refusal.code for result in reply.results] == [NOT_FOUND, 0, NOT_FOUND, NOT_FOUND, NOT_FOUND]
     assert (reply.results[1].product.name, reply.results[1].product.price_minor) == ("Mouse", 2999)
 
 
 async def test_the_list_goes_out_whole(catalogue, sold):
     """Over gRPC the list has every product once, by id."""
-    reply = await ProductApi(catalogue).ListProducts(pb.ListProductsRequest(), None)
+    reply = await ProductApi(catalogue, Metrics()).ListProducts(pb.ListProductsRequest(), None)
     assert [product.id for product in reply.products] == list(sold)
     assert all(product.created_at_ms for product in reply.products)
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+async def test_a_batch_has_each_its_own_answer(catalogue, sold, size):
+    """Over gRPC each item of a batch is answered in its place, however many ask for the same product, and one bad id fails alone."""
+    asked = [number % 5 + 1 for number in range(size)]
+    items = [pb.GetProduct(product_id=product_id) for product_id in [*asked, 404, *asked]]
+    reply = await ProductApi(catalogue, Metrics()).GetProducts(pb.GetProductsRequest(items=items), None)
+    names = [result.product.name for result in reply.results]
+    expected = [sold[product_id][0] for product_id in asked]
+    assert names == [*expected, "", *expected]
+    assert reply.results[size].refusal.code == NOT_FOUND
+
+
+class SlowCatalogue:
+    """A catalogue whose statements take until a test lets them end."""
+
+    def __init__(self):
+        self.statements = []
+
+    async def list_products(self):
+        self.statements.append(asyncio.get_running_loop().create_future())
+        return await self.statements[-1]
+
+
+async def turns():
+    """Let every task run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_callers_share_a_statement_that_is_not_sent_yet(catalogue):
+    """Whoever asks while statements are under way is answered by a later one, which all of them share."""
+    slow, listed = SlowCatalogue(), await catalogue.list_products()
+    api = ProductApi(slow, Metrics())
+
+    async def ask(count):
+        tasks = [asyncio.create_task(api.ListProducts(pb.ListProductsRequest(), None)) for _ in range(count)]
+        await turns()
+        return tasks
+
+    first, second, third = [await ask(50) for _ in range(3)]
+    assert len(slow.statements) == 2  # the third fifty wait: what is under way may have read already
+    slow.statements[0].set_result(listed)
+    await turns()
+    assert [all(task.done() for task in tasks) for tasks in (first, second, third)] == [True, False, False]
+    assert len(slow.statements) == 3
+    slow.statements[1].set_exception(Unavailable("away"))
+    slow.statements[2].set_result(listed[:1])
+    await turns()
+    assert {len(task.result().products) for task in first} == {len(listed)}
+    assert all(isinstance(task.exception(), Unavailable) for task in second)
+    assert {len(task.result().products) for task in third} == {1}
 
 
 @pytest.mark.real
@@ -90,4 +146,4 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(products, catalogue, li
     assert found.id == edge
     assert_plain(found)
     request = pb.GetProductsRequest(items=[pb.GetProduct(product_id=edge)])
-    assert (await ProductApi(catalogue).GetProducts(request, None)).results[0].product.id == edge
+    assert (await ProductApi(catalogue, Metrics()).GetProducts(request, None)).results[0].product.id == edge
