@@ -5,14 +5,15 @@ only a batch that has not been sent: what it reads was committed no earlier than
 """
 
 import asyncio
+import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from services.chassis import call
+from services.chassis.fair_queue import FairQueue
 from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown, Unavailable
 
@@ -22,28 +23,37 @@ O = TypeVar("O")  # noqa: E741 - an outcome
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many items a batch holds, how many may wait, and how many batches may be under way."""
+    """How many items a batch holds, how many may wait and for how long, and how many batches may be under way."""
 
     batch: int = 64
     waiting: int = 1024
     under_way: int = 1
+    wait_seconds: float = math.inf
+    """An item that has not been sent by then is refused: what stands before it takes too long."""
 
 
 @dataclass(eq=False, slots=True)
 class _Item(Generic[I, O]):
     value: I
     key: Hashable
+    owner: Hashable
     asked: call.Call
     answer: "asyncio.Future[O]"
     since: float = field(default_factory=time.monotonic)
     sent: bool = False
+
+    def ends_at(self, wait_seconds: float) -> float:
+        """Return when its caller gets a fault if it has no answer by then."""
+        deadline = math.inf if self.asked.deadline is None else self.asked.deadline
+        return deadline if self.sent else min(deadline, self.since + wait_seconds)
 
 
 class Batcher(Generic[I, O]):
     """Gathers the items of concurrent callers, and sends them in batches.
 
     `send` gets items and gives an outcome or an error for each, in their order; an error that it raises is every item's. Two
-    items of one key are never under way at once, and go out in the order in which they came.
+    items of one key are never under way at once, and go out in the order in which they came. While more items wait than a
+    batch holds, owners take turns, so that one who asks for much does not displace the others.
     """
 
     def __init__(
@@ -54,16 +64,22 @@ class Batcher(Generic[I, O]):
         *,
         limits: Limits = Limits(),
         key: Callable[[I], Hashable] | None = None,
+        owner: Callable[[I], Hashable] | None = None,
     ) -> None:
-        """Take a name for the metrics, what sends a batch, and what of an item is its key; without `key` it has none."""
+        """Take a name for the metrics, what sends a batch, and what of an item is its key and its owner.
+
+        Without `key` an item has none. Without `owner` all items have the same one.
+        """
         self._send = send
         self._limits = limits
         self._key = key
-        self._waiting: deque[_Item[I, O]] = deque()
+        self._owner = owner
+        self._waiting: FairQueue[_Item[I, O]] = FairQueue()
         self._busy: set[Hashable] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], Sequence[_Item[I, O]]] = {}
         self._scheduled = False
         self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
         self._sizes = metrics.batch_items.labels(name)
         self._waits = metrics.batch_waits.labels(name)
         self._shed = metrics.batch_shed.labels(name)
@@ -71,8 +87,8 @@ class Batcher(Generic[I, O]):
     async def ask(self, value: I) -> O:
         """Send an item with the next batch, and give its outcome or raise its fault.
 
-        Unavailable: it was not sent, because too many wait or the request's time is over. OutcomeUnknown: it was sent, and
-        the time was over before an answer came. A caller that is cancelled withdraws an item that has not been sent.
+        Unavailable: it was not sent, because too many wait, or it waited too long. OutcomeUnknown: it was sent, and the
+        request's time was over before an answer came. A caller that is cancelled withdraws an item that has not been sent.
         """
         if self._closed:
             raise Unavailable("this process is stopping")
@@ -80,62 +96,56 @@ class Batcher(Generic[I, O]):
             self._shed.inc()
             raise Unavailable("too many requests wait; try again")
         item = _Item[I, O](
-            value, self._key(value) if self._key else None, call.current(), asyncio.get_running_loop().create_future()
+            value,
+            self._key(value) if self._key else None,
+            self._owner(value) if self._owner else None,
+            call.current(),
+            asyncio.get_running_loop().create_future(),
         )
-        self._waiting.append(item)
+        self._expire_by(item.ends_at(self._limits.wait_seconds))
+        self._waiting.put(item.owner, item)
         self._schedule()
         try:
-            async with asyncio.timeout(item.asked.remaining()):
-                return await item.answer
-        except TimeoutError:
-            if item.sent:
-                raise OutcomeUnknown("no answer came in time") from None
-            raise Unavailable("there is no time left for this request") from None
+            return await item.answer
         finally:
-            if not item.sent and item in self._waiting:
-                self._waiting.remove(item)
+            if not item.sent:
+                self._waiting.discard(item.owner, item)
 
     async def close(self) -> None:
         """Take no more items, and wait until those that are there are answered."""
         self._closed = True
-        while self._tasks or self._waiting:
-            if self._tasks:
-                await asyncio.wait(self._tasks)
+        while self._under_way or self._waiting:
+            if self._under_way:
+                await asyncio.wait(self._under_way)
             else:
                 await asyncio.sleep(0)
+        if self._timer:
+            self._timer.cancel()
 
     def _schedule(self) -> None:
         """Look at what waits once those that are asked for in this turn of the loop are there too."""
-        if not self._scheduled and self._waiting and len(self._tasks) < self._limits.under_way:
+        if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
             self._scheduled = True
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
             asyncio.get_running_loop().call_soon(self._start, context=Context())
 
     def _start(self) -> None:
         self._scheduled = False
-        if batch := self._next():
+        if batch := self._waiting.take(self._limits.batch, self._may_go):
             task = asyncio.get_running_loop().create_task(self._carry(batch))
-            self._tasks.add(task)
+            self._under_way[task] = batch
             task.add_done_callback(self._ended)
             self._schedule()
 
-    def _next(self) -> list[_Item[I, O]]:
-        """Take the items of the next batch: as they came, one of a key."""
-        batch: list[_Item[I, O]] = []
-        left: deque[_Item[I, O]] = deque()
-        while self._waiting and len(batch) < self._limits.batch:
-            item = self._waiting.popleft()
-            if item.answer.done():  # withdrawn, its caller has not run yet
-                continue
-            if item.key is not None and item.key in self._busy:
-                left.append(item)
-                continue
-            if item.key is not None:
-                self._busy.add(item.key)
-            batch.append(item)
-        left.extend(self._waiting)
-        self._waiting = left
-        return batch
+    def _may_go(self, item: _Item[I, O]) -> bool:
+        """Return whether an item can join the batch that is being made, and note its key as busy if so."""
+        if item.answer.done():  # its caller has left or its time is over; it is removed when the caller runs
+            return False
+        if item.key is not None:
+            if item.key in self._busy:
+                return False
+            self._busy.add(item.key)
+        return True
 
     async def _carry(self, batch: Sequence[_Item[I, O]]) -> None:
         try:
@@ -145,11 +155,10 @@ class Batcher(Generic[I, O]):
             self._busy.difference_update(item.key for item in batch)
 
     async def _deliver(self, batch: Sequence[_Item[I, O]]) -> None:
-        now = time.monotonic()
         self._sizes.observe(len(batch))
+        self._waits.observe(time.monotonic() - min(item.since for item in batch))
         for item in batch:
             item.sent = True
-            self._waits.observe(now - item.since)
         try:
             with call.within(_longest([item.asked for item in batch])):
                 outcomes = await self._send([item.value for item in batch])
@@ -167,8 +176,38 @@ class Batcher(Generic[I, O]):
                 _settle(item, outcome)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        del self._under_way[task]
         self._schedule()
+
+    def _expire_by(self, moment: float) -> None:
+        """Make sure that the timer runs by then. One timer serves all items, since few are still there when their time ends."""
+        if moment == math.inf:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + moment - time.monotonic()
+        if self._timer is None or when < self._timer.when():
+            if self._timer:
+                self._timer.cancel()
+            self._timer = loop.call_at(when, self._expire, context=Context())
+
+    def _expire(self) -> None:
+        """Answer the items whose time is over, and set the timer for the next that ends."""
+        self._timer = None
+        now = time.monotonic()
+        next_end = math.inf
+        for item in [*self._waiting, *(item for batch in self._under_way.values() for item in batch)]:
+            if item.answer.done():
+                continue
+            ends_at = item.ends_at(self._limits.wait_seconds)
+            if ends_at <= now:
+                fault = OutcomeUnknown("no answer came in time") if item.sent else Unavailable(_TOO_LONG)
+                _settle(item, fault)
+            else:
+                next_end = min(next_end, ends_at)
+        self._expire_by(next_end)
+
+
+_TOO_LONG = "there is no time left for this request"
 
 
 def _settle(item: _Item[I, O], outcome: O | BaseException) -> None:

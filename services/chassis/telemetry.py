@@ -41,7 +41,7 @@ class Metrics:
             "cartwright_batch_items", "Items sent in one call.", ("batch",), BATCH_BUCKETS
         )
         self.batch_waits = self.histogram(
-            "cartwright_batch_wait_seconds", "How long items waited to be sent.", ("batch",), WAIT_BUCKETS
+            "cartwright_batch_wait_seconds", "How long the oldest item of a batch waited.", ("batch",), WAIT_BUCKETS
         )
         self.batch_shed = self.counter("cartwright_batch_shed_total", "Items refused: too many waited.", ("batch",))
 

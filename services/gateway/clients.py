@@ -1,12 +1,18 @@
-"""Calls the services behind the gateway. A read is repeated once if a service did not answer; a write never is."""
+"""Calls the services behind the gateway. A read is repeated once if a service did not answer; a write never is.
 
-from collections.abc import Awaitable, Callable
+What is asked for while a call of a method is under way rides in the next one, so under load one call serves many requests.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
-from services.chassis.client import Endpoint, outcomes, stamp
+from services.chassis.batch import Batcher, Limits
+from services.chassis.batched_call import BatchedCall
+from services.chassis.client import Endpoint, method_name, stamp
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.errors import Fault
+from services.gateway.catalogue import Catalogue, catalogue
 from services.pb import (
     cart_pb2,
     cart_pb2_grpc,
@@ -20,113 +26,153 @@ from services.pb import (
 
 READ_SECONDS, WRITE_SECONDS = 1.0, 3.0
 CHECKOUT_SECONDS = 4.8
+BATCH, WAITING, CALLS = 64, 256, 2
+"""Of one method: items in a call, requests that may wait, and calls under way. Together they are 384 requests: less than may
+be under way in the gateway (MAX_UNDER_WAY), so that a method that hangs does not take the others with it."""
 
-Method = Callable[..., Awaitable[Any]]
+_by_user = attrgetter("user_id")
 
 
 class Services:
-    """The calls that the gateway makes. Each is a batch of one item."""
+    """The calls that the gateway makes.
+
+    They raise the fault that a service refuses with; Unavailable: it was not done; OutcomeUnknown: no answer came.
+    """
 
     def __init__(
         self, product: Endpoint, cart: Endpoint, orders: Endpoint, checkout: Endpoint, metrics: Metrics
     ) -> None:
-        self._ends = {"product": product, "cart": cart, "orders": orders, "checkout": checkout}
-        self._retry = {name: Retrier(name, metrics, attempts=2) for name in self._ends}
-        self._product = product_pb2_grpc.ProductServiceStub(product.channel)
-        self._cart = cart_pb2_grpc.CartServiceStub(cart.channel)
-        self._orders = orders_pb2_grpc.OrdersServiceStub(orders.channel)
-        self._checkout = checkout_pb2_grpc.CheckoutServiceStub(checkout.channel)
-
-    async def products(self) -> list[product_pb2.Product]:
-        """Return the whole catalogue."""
-        request = product_pb2.ListProductsRequest()
-        reply = await self._retry["product"](
-            lambda: self._ends["product"].send(self._product.ListProducts, request, within=READ_SECONDS)
+        self._product, self._checkout = product, checkout
+        self._retry = {end.name: Retrier(end.name, metrics, attempts=2) for end in (product, cart, orders, checkout)}
+        products = product_pb2_grpc.ProductServiceStub(product.channel)
+        self._list_products = products.ListProducts
+        self._start_checkouts = checkout_pb2_grpc.CheckoutServiceStub(checkout.channel).StartCheckouts
+        # Readers of the catalogue cost its call nothing, so all who wait ride in the next one.
+        self._catalogue: Batcher[None, Catalogue] = Batcher(
+            f"{product.name}.{method_name(products.ListProducts)}",
+            self._read_catalogue,
+            metrics,
+            limits=Limits(batch=WAITING, waiting=WAITING, under_way=1, wait_seconds=2 * READ_SECONDS),
         )
-        found: list[product_pb2.Product] = list(reply.products)
-        return found
+        self._get_products: BatchedCall[product_pb2.Product] = self._reads(
+            product, products.GetProducts, product_pb2.GetProductsRequest, "product", owner=None
+        )
+        carts = cart_pb2_grpc.CartServiceStub(cart.channel)
+        self._get_carts: BatchedCall[cart_pb2.Cart] = self._reads(
+            cart, carts.GetCarts, cart_pb2.GetCartsRequest, "cart"
+        )
+        self._add_items = _cart_writes(cart, carts.AddItems, cart_pb2.AddItemsRequest)
+        self._set_quantities = _cart_writes(cart, carts.SetQuantities, cart_pb2.SetQuantitiesRequest)
+        self._remove_items = _cart_writes(cart, carts.RemoveItems, cart_pb2.RemoveItemsRequest)
+        self._clear_carts = _cart_writes(cart, carts.ClearCarts, cart_pb2.ClearCartsRequest)
+        orders_stub = orders_pb2_grpc.OrdersServiceStub(orders.channel)
+        self._list_orders: BatchedCall[orders_pb2.OrderPage] = self._reads(
+            orders, orders_stub.ListOrders, orders_pb2.ListOrdersRequest, "page"
+        )
+        self._get_orders: BatchedCall[orders_pb2.Order] = self._reads(
+            orders, orders_stub.GetOrders, orders_pb2.GetOrdersRequest, "order"
+        )
+        self._get_checkouts: BatchedCall[checkout_pb2.Checkout] = self._reads(
+            checkout,
+            checkout_pb2_grpc.CheckoutServiceStub(checkout.channel).GetCheckouts,
+            checkout_pb2.GetCheckoutsRequest,
+            "checkout",
+        )
+
+    async def products(self) -> Catalogue:
+        """Return the whole catalogue, as the product service gave it after this was asked."""
+        return await self._catalogue.ask(None)
 
     async def product(self, product_id: int) -> product_pb2.Product:
         """Return one product."""
-        item = product_pb2.GetProduct(product_id=product_id)
-        request = product_pb2.GetProductsRequest(items=[item])
-        result = await self._read("product", self._product.GetProducts, request)
-        found: product_pb2.Product = result.product
-        return found
+        return await self._get_products(product_pb2.GetProduct(product_id=product_id))
 
     async def cart(self, user_id: int) -> cart_pb2.Cart:
         """Return a user's cart."""
-        request = cart_pb2.GetCartsRequest(items=[cart_pb2.GetCart(user_id=user_id)])
-        result = await self._read("cart", self._cart.GetCarts, request)
-        found: cart_pb2.Cart = result.cart
-        return found
+        return await self._get_carts(cart_pb2.GetCart(user_id=user_id))
 
     async def add(self, user_id: int, product_id: int, quantity: int) -> cart_pb2.Cart:
         """Add a product to the cart."""
-        item = cart_pb2.AddItem(user_id=user_id, product_id=product_id, quantity=quantity)
-        return await self._write_cart(self._cart.AddItems, cart_pb2.AddItemsRequest(items=[item]))
+        return await self._add_items(cart_pb2.AddItem(user_id=user_id, product_id=product_id, quantity=quantity))
 
     async def set_quantity(self, user_id: int, product_id: int, quantity: int) -> cart_pb2.Cart:
         """Set the quantity of a line."""
         item = cart_pb2.SetQuantity(user_id=user_id, product_id=product_id, quantity=quantity)
-        return await self._write_cart(self._cart.SetQuantities, cart_pb2.SetQuantitiesRequest(items=[item]))
+        return await self._set_quantities(item)
 
     async def remove(self, user_id: int, product_id: int) -> cart_pb2.Cart:
         """Remove a line."""
-        item = cart_pb2.RemoveItem(user_id=user_id, product_id=product_id)
-        return await self._write_cart(self._cart.RemoveItems, cart_pb2.RemoveItemsRequest(items=[item]))
+        return await self._remove_items(cart_pb2.RemoveItem(user_id=user_id, product_id=product_id))
 
     async def clear(self, user_id: int) -> cart_pb2.Cart:
         """Remove every line."""
-        item = cart_pb2.ClearCart(user_id=user_id)
-        return await self._write_cart(self._cart.ClearCarts, cart_pb2.ClearCartsRequest(items=[item]))
+        return await self._clear_carts(cart_pb2.ClearCart(user_id=user_id))
 
     async def start_checkout(self, user_id: int, key: str) -> checkout_pb2.StartCheckoutResult:
-        """Start, join or replay a checkout. A refusal is in the result."""
+        """Start, join or replay a checkout. A refusal is in the result.
+
+        It goes alone: in a batch everybody would wait for the slowest purchase.
+        """
         item = checkout_pb2.StartCheckout(user_id=user_id, origin=checkout_pb2.REST, idempotency_key=key)
         stamp(item.call)
         request = checkout_pb2.StartCheckoutsRequest(items=[item])
-        reply = await self._ends["checkout"].send(self._checkout.StartCheckouts, request, within=CHECKOUT_SECONDS)
+        reply = await self._checkout.send(self._start_checkouts, request, within=CHECKOUT_SECONDS)
         result: checkout_pb2.StartCheckoutResult = reply.results[0]
         return result
 
     async def checkout(self, user_id: int, checkout_id: str) -> checkout_pb2.Checkout:
         """Return a user's checkout."""
-        item = checkout_pb2.GetCheckout(user_id=user_id, checkout_id=checkout_id)
-        request = checkout_pb2.GetCheckoutsRequest(items=[item])
-        result = await self._read("checkout", self._checkout.GetCheckouts, request)
-        found: checkout_pb2.Checkout = result.checkout
-        return found
+        return await self._get_checkouts(checkout_pb2.GetCheckout(user_id=user_id, checkout_id=checkout_id))
 
     async def orders(self, user_id: int, limit: int, cursor: str) -> orders_pb2.OrderPage:
         """Return a page of a user's orders."""
-        item = orders_pb2.ListOrders(user_id=user_id, limit=limit, cursor=cursor)
-        request = orders_pb2.ListOrdersRequest(items=[item])
-        result = await self._read("orders", self._orders.ListOrders, request)
-        found: orders_pb2.OrderPage = result.page
-        return found
+        return await self._list_orders(orders_pb2.ListOrders(user_id=user_id, limit=limit, cursor=cursor))
 
     async def order(self, user_id: int, order_id: str) -> orders_pb2.Order:
         """Return a user's order."""
-        item = orders_pb2.GetOrder(user_id=user_id, order_id=order_id)
-        request = orders_pb2.GetOrdersRequest(items=[item])
-        result = await self._read("orders", self._orders.GetOrders, request)
-        found: orders_pb2.Order = result.order
-        return found
+        return await self._get_orders(orders_pb2.GetOrder(user_id=user_id, order_id=order_id))
 
-    async def _read(self, name: str, method: Method, request: Any) -> Any:
-        return await self._retry[name](lambda: self._send(name, method, request, READ_SECONDS))
+    async def _read_catalogue(self, readers: Sequence[None]) -> Sequence[Catalogue]:
+        """Read the catalogue once, for all readers."""
+        request = product_pb2.ListProductsRequest()
+        reply = await self._retry[self._product.name](
+            lambda: self._product.send(self._list_products, request, within=READ_SECONDS)
+        )
+        return [catalogue(reply.products)] * len(readers)
 
-    async def _write_cart(self, method: Method, request: Any) -> cart_pb2.Cart:
-        result = await self._send("cart", method, request, WRITE_SECONDS)
-        cart: cart_pb2.Cart = result.cart
-        return cart
+    def _reads(
+        self,
+        end: Endpoint,
+        method: Any,
+        request: Callable[..., Any],
+        value: str,
+        *,
+        owner: Callable[[Any], int] | None = _by_user,
+    ) -> BatchedCall[Any]:
+        """Return a call that is repeated once if it is not answered. `value` is the field of a result that holds it."""
+        limits = Limits(batch=BATCH, waiting=WAITING, under_way=CALLS, wait_seconds=2 * READ_SECONDS)
+        return BatchedCall(
+            end,
+            method,
+            request,
+            attrgetter(value),
+            within=READ_SECONDS,
+            limits=limits,
+            owner=owner,
+            retry=self._retry[end.name],
+        )
 
-    async def _send(self, name: str, method: Method, request: Any, seconds: float) -> Any:
-        """Send a batch of one, and give its result; its refusal is raised."""
-        stamp(request.items[0].call)
-        reply = await self._ends[name].send(method, request, within=seconds)
-        result = outcomes(reply.results, lambda good: good, expected=1)[0]
-        if isinstance(result, Fault):
-            raise result
-        return result
+
+def _cart_writes(end: Endpoint, method: Any, request: Callable[..., Any]) -> BatchedCall[cart_pb2.Cart]:
+    """Return a call that changes carts. Two writes of one user go one after the other, in their order."""
+    limits = Limits(batch=BATCH, waiting=WAITING, under_way=CALLS, wait_seconds=WRITE_SECONDS)
+    return BatchedCall(
+        end,
+        method,
+        request,
+        attrgetter("cart"),
+        within=WRITE_SECONDS,
+        limits=limits,
+        key=_by_user,
+        owner=_by_user,
+    )

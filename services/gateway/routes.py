@@ -1,9 +1,7 @@
 """The routes of the REST contract."""
 
-import hashlib
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from services.chassis.client import outcomes
@@ -42,14 +40,11 @@ class Routes:
 
     async def products(self, request: web.Request) -> web.Response:
         """Return the catalogue, or 304 if the client has it already."""
-        body = {"products": [views.product(product) for product in await self._services.products()]}
-        encoded = msgspec.json.encode(body)
-        tag = f'"{hashlib.sha256(encoded).hexdigest()[:32]}"'
-        known = ",".join(request.headers.getall("If-None-Match", [])).split(",")
-        known = [part.strip().removeprefix("W/") for part in known]
-        if tag in known or "*" in known:
-            return web.Response(status=304, headers={"ETag": tag})
-        return web.Response(body=encoded, content_type="application/json", headers={"ETag": tag})
+        catalogue = await self._services.products()
+        headers = {"ETag": catalogue.etag}
+        if catalogue.is_known(request.headers.getall("If-None-Match", ())):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=catalogue.body, content_type="application/json", headers=headers)
 
     async def product(self, request: web.Request) -> web.Response:
         """Return one product."""
