@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from services.chassis.malformed import Runner
+from services.chassis.ready import ReadyResponse
 from services.chassis.telemetry import CONTENT_TYPE, Metrics
 
 Check = Callable[[], Awaitable[str]]
@@ -53,18 +54,18 @@ class Readiness:
             return "cannot be checked"
 
 
-def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Give a JSON response."""
-    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> ReadyResponse:
+    """Return a JSON response."""
+    return ReadyResponse(msgspec.json.encode(body), status=status, headers=headers)
 
 
 def health_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
     """Give the routes /health, /ready and /metrics."""
 
-    async def health(_: web.Request) -> web.Response:
+    async def health(_: web.Request) -> web.StreamResponse:
         return json_response({"status": "ok"})
 
-    async def ready(_: web.Request) -> web.Response:
+    async def ready(_: web.Request) -> web.StreamResponse:
         status, body = await readiness.report()
         return json_response(body, status=status)
 

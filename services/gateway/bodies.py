@@ -120,6 +120,8 @@ def key(request: web.Request, body: StartCheckout) -> str:
 
 def check_query(request: web.Request, known: frozenset[str]) -> None:
     """Raise Invalid for a query parameter that is unknown or occurs more than once."""
+    if not request.rel_url.raw_query_string:
+        return
     names = [name for name, _ in request.query.items()]  # its keys are each name once
     for name in names:
         if name not in known:

@@ -1,5 +1,9 @@
 """The settings of the gateway."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from services.chassis.env import Port, Settings
 
 
@@ -21,6 +25,8 @@ class Config(Settings):
     """Where the issuer's keys are; found by its discovery document where it is empty."""
     cors_origins: str = ""
     """The origins whose pages may call the API from a browser, separated by commas; none by default."""
+    log_sample_reads: Annotated[int, Field(ge=1)] = 100
+    """Of so many reads that went well one is logged; 1 logs all. Writes, failures and slow requests are always logged."""
     product_addr: str = "127.0.0.1:50051"
     cart_addr: str = "127.0.0.1:50052"
     orders_addr: str = "127.0.0.1:50055"

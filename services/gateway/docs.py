@@ -25,7 +25,7 @@ def openapi() -> dict[str, Any]:
     return read
 
 
-async def root(request: web.Request) -> web.Response:
+async def root(request: web.Request) -> web.StreamResponse:
     """Redirect a browser to the page, and tell other clients where the contract is."""
     headers = {"Vary": "Accept"}
     if "text/html" in request.headers.get("Accept", ""):
@@ -34,12 +34,12 @@ async def root(request: web.Request) -> web.Response:
     return json_response({"name": openapi()["info"]["title"]} | links, headers=headers)
 
 
-async def document(_: web.Request) -> web.Response:
+async def document(_: web.Request) -> web.StreamResponse:
     """Return the contract as JSON."""
     return json_response(openapi())
 
 
-async def page(_: web.Request) -> web.Response:
+async def page(_: web.Request) -> web.StreamResponse:
     """Return the contract as a page."""
     return web.Response(text=render(openapi()), content_type="text/html")
 

@@ -2,12 +2,14 @@
 
 import re
 
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
 from services.errors import Invalid
 
-IDEMPOTENCY_KEY = "Idempotency-Key"
-SINGLE = ("Authorization", "X-User-Id", IDEMPOTENCY_KEY)
+# An istr is a name that need not be folded again for each request.
+IDEMPOTENCY_KEY = istr("Idempotency-Key")
+REQUEST_ID, TRACEPARENT = istr("X-Request-Id"), istr("traceparent")
+SINGLE = (istr("Authorization"), istr("X-User-Id"), IDEMPOTENCY_KEY)
 """Of these a proxy and the gateway could read different ones, if there were two that differ."""
 
 _SF_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 9651, section 4.2.5
@@ -17,13 +19,15 @@ _BARE = re.compile(r'[^\x00-\x1f",\x7f-\U0010ffff]*')
 def check_single(headers: MultiMapping[str]) -> None:
     """Raise Invalid if one of SINGLE occurs with different values. The same value twice counts as one."""
     for name in SINGLE:
-        if len(set(headers.getall(name, []))) > 1:
+        if name in headers and len(set(headers.getall(name))) > 1:
             raise Invalid(f"there are {name} headers that differ: send one")
 
 
 def agreed(headers: MultiMapping[str], name: str) -> str:
     """Return the value of a header that no request fails for; empty if it is absent, or if there are two that differ."""
-    values = set(headers.getall(name, []))
+    if name not in headers:
+        return ""
+    values = set(headers.getall(name))
     return values.pop() if len(values) == 1 else ""
 
 

@@ -31,7 +31,7 @@ async def serve(runtime: Runtime) -> None:
             name: await stack.enter_async_context(Endpoint(name, address, runtime.metrics))
             for name, address in addresses.items()
         }
-        middleware = edge(who.of, runtime.log, runtime.metrics, allowed)
+        middleware = edge(who.of, runtime.log, runtime.metrics, allowed, sample_reads=config.log_sample_reads)
         app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
         app.add_routes(Routes(Services(**ends, metrics=runtime.metrics)).table())
         await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()} | dict(who.checks))

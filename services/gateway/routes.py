@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from services.chassis.client import outcomes
+from services.chassis.ready import ReadyResponse
 from services.chassis.web import json_response
 from services.errors import Conflict, Fault, InternalError, OutcomeUnknown, Unavailable
 from services.gateway import bodies, docs, views
@@ -38,24 +39,24 @@ class Routes:
             web.get("/docs", docs.page),
         ]
 
-    async def products(self, request: web.Request) -> web.Response:
+    async def products(self, request: web.Request) -> web.StreamResponse:
         """Return the catalogue, or 304 if the client has it already."""
         catalogue = await self._services.products()
-        headers = {"ETag": catalogue.etag}
-        if catalogue.is_known(request.headers.getall("If-None-Match", ())):
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=catalogue.body, content_type="application/json", headers=headers)
+        asked = request.headers
+        if hdrs.IF_NONE_MATCH in asked and catalogue.is_known(asked.getall(hdrs.IF_NONE_MATCH)):
+            return web.Response(status=304, headers={hdrs.ETAG: catalogue.etag})
+        return ReadyResponse(catalogue.body, headers={hdrs.ETAG: catalogue.etag})
 
-    async def product(self, request: web.Request) -> web.Response:
+    async def product(self, request: web.Request) -> web.StreamResponse:
         """Return one product."""
         product = await self._services.product(bodies.product_id(request.match_info["id"]))
         return json_response(views.product(product))
 
-    async def cart(self, request: web.Request) -> web.Response:
+    async def cart(self, request: web.Request) -> web.StreamResponse:
         """Return the cart."""
         return json_response(views.cart(await self._services.cart(request[USER])))
 
-    async def add(self, request: web.Request) -> web.Response:
+    async def add(self, request: web.Request) -> web.StreamResponse:
         """Add a product to the cart."""
         body = await bodies.read(request, bodies.AddItem)
         product_id = bodies.product_id(body.product_id)
@@ -63,23 +64,23 @@ class Routes:
             views.cart(await self._services.add(request[USER], product_id, bodies.bounded(body.quantity)))
         )
 
-    async def set_quantity(self, request: web.Request) -> web.Response:
+    async def set_quantity(self, request: web.Request) -> web.StreamResponse:
         """Set the quantity of a line."""
         body = await bodies.read(request, bodies.SetQuantity)
         product_id = bodies.product_id(request.match_info["product_id"])
         quantity = bodies.bounded(body.quantity)
         return json_response(views.cart(await self._services.set_quantity(request[USER], product_id, quantity)))
 
-    async def remove(self, request: web.Request) -> web.Response:
+    async def remove(self, request: web.Request) -> web.StreamResponse:
         """Remove a line."""
         product_id = bodies.product_id(request.match_info["product_id"])
         return json_response(views.cart(await self._services.remove(request[USER], product_id)))
 
-    async def clear(self, request: web.Request) -> web.Response:
+    async def clear(self, request: web.Request) -> web.StreamResponse:
         """Remove every line."""
         return json_response(views.cart(await self._services.clear(request[USER])))
 
-    async def start_checkout(self, request: web.Request) -> web.Response:
+    async def start_checkout(self, request: web.Request) -> web.StreamResponse:
         """Buy the cart. Returns the stored answer byte for byte, or 202 while the outcome is not known."""
         body = await bodies.read(request, bodies.StartCheckout)
         key = bodies.key(request, body)
@@ -97,32 +98,32 @@ class Routes:
             return _refused(outcome, result)
         return _started(outcome)
 
-    async def checkout(self, request: web.Request) -> web.Response:
+    async def checkout(self, request: web.Request) -> web.StreamResponse:
         """Return a checkout."""
         checkout = await self._services.checkout(request[USER], request.match_info["checkout_id"])
         return json_response(views.checkout(checkout))
 
-    async def orders(self, request: web.Request) -> web.Response:
+    async def orders(self, request: web.Request) -> web.StreamResponse:
         """Return a page of orders."""
         limit = bodies.limit(request.query.get("limit"))
         page = await self._services.orders(request[USER], limit, request.query.get("cursor", ""))
         shown = {"orders": [views.order(order) for order in page.orders], "next": page.next_cursor or None}
         return json_response(shown)
 
-    async def order(self, request: web.Request) -> web.Response:
+    async def order(self, request: web.Request) -> web.StreamResponse:
         """Return one order."""
         return json_response(views.order(await self._services.order(request[USER], request.match_info["id"])))
 
 
-def _refused(fault: Fault, result: checkout_pb2.StartCheckoutResult) -> web.Response:
+def _refused(fault: Fault, result: checkout_pb2.StartCheckoutResult) -> web.StreamResponse:
     if isinstance(fault, Conflict):
         return json_response({"error": str(fault)} | views.conflict(result), status=409)
     return answer(fault)
 
 
-def _started(outcome: Any) -> web.Response:
+def _started(outcome: Any) -> web.StreamResponse:
     if outcome.status == checkout_pb2.PROCESSING:
         where = {"Location": f"/api/v1/checkout/{outcome.checkout_id}"}
         return json_response({"checkout_id": outcome.checkout_id, "status": "PROCESSING"}, status=202, headers=where)
     headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
-    return web.Response(body=outcome.body, content_type="application/json", headers=headers)
+    return ReadyResponse(outcome.body, headers=headers)

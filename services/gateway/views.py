@@ -1,5 +1,6 @@
 """What the messages of the services look like as JSON."""
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,9 @@ from services.pb import cart_pb2, checkout_pb2, orders_pb2, product_pb2
 NEVER = "0001-01-01T00:00:00Z"  # the time of a cart without lines, as the test flow has it
 
 
+@functools.lru_cache(4096)
 def time(milliseconds: int) -> str | None:
-    """Give RFC 3339 in UTC; None for a time that has not come."""
+    """Return RFC 3339 in UTC, or None for a time that has not come. The times of one message are shown again and again."""
     if not milliseconds:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
