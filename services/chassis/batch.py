@@ -80,6 +80,7 @@ class Batcher(Generic[I, O]):
         self._scheduled = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf
         self._sizes = metrics.batch_items.labels(name)
         self._waits = metrics.batch_waits.labels(name)
         self._shed = metrics.batch_shed.labels(name)
@@ -95,14 +96,16 @@ class Batcher(Generic[I, O]):
         if len(self._waiting) >= self._limits.waiting:
             self._shed.inc()
             raise Unavailable("too many requests wait; try again")
-        item = _Item[I, O](
+        item: _Item[I, O] = _Item(
             value,
             self._key(value) if self._key else None,
             self._owner(value) if self._owner else None,
             call.current(),
             asyncio.get_running_loop().create_future(),
         )
-        self._expire_by(item.ends_at(self._limits.wait_seconds))
+        ends_at = item.ends_at(self._limits.wait_seconds)
+        if ends_at < self._looks_at:
+            self._look_at(ends_at)
         self._waiting.put(item.owner, item)
         self._schedule()
         try:
@@ -179,20 +182,18 @@ class Batcher(Generic[I, O]):
         del self._under_way[task]
         self._schedule()
 
-    def _expire_by(self, moment: float) -> None:
-        """Make sure that the timer runs by then. One timer serves all items, since few are still there when their time ends."""
-        if moment == math.inf:
-            return
+    def _look_at(self, moment: float) -> None:
+        """Set the timer. One serves all items, since few are still there when their time ends."""
+        if self._timer:
+            self._timer.cancel()
+        self._looks_at = moment
         loop = asyncio.get_running_loop()
-        when = loop.time() + moment - time.monotonic()
-        if self._timer is None or when < self._timer.when():
-            if self._timer:
-                self._timer.cancel()
-            self._timer = loop.call_at(when, self._expire, context=Context())
+        self._timer = loop.call_later(max(0.0, moment - time.monotonic()), self._expire, context=Context())
 
     def _expire(self) -> None:
         """Answer the items whose time is over, and set the timer for the next that ends."""
         self._timer = None
+        self._looks_at = math.inf
         now = time.monotonic()
         next_end = math.inf
         for item in [*self._waiting, *(item for batch in self._under_way.values() for item in batch)]:
@@ -204,7 +205,8 @@ class Batcher(Generic[I, O]):
                 _settle(item, fault)
             else:
                 next_end = min(next_end, ends_at)
-        self._expire_by(next_end)
+        if next_end < math.inf:
+            self._look_at(next_end)
 
 
 _TOO_LONG = "there is no time left for this request"

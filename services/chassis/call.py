@@ -28,6 +28,8 @@ class Call:
 
 
 _random = random.Random()  # noqa: S311 - ids are no secret; its own, so that no library's seed makes ids repeat
+_PROCESS = f"{_random.getrandbits(64):016x}"
+"""The left half of the trace ids that this process makes."""
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
@@ -54,21 +56,17 @@ class within:  # noqa: N801 - used as a function; a generator would cost each re
 
 def incoming(request_id: str, traceparent: str, *, seconds: float | None) -> Call:
     """Give the request as its caller described it. An id that is not well formed is replaced, and never logged."""
+    own = _random_hex()
     return Call(
-        request_id if request_id and _REQUEST_ID.fullmatch(request_id) else new_request_id(),
-        traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else new_traceparent(),
+        request_id if request_id and _REQUEST_ID.fullmatch(request_id) else own,
+        traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else _traceparent(own),
         None if seconds is None else time.monotonic() + seconds,
     )
 
 
-def new_request_id() -> str:
-    """Make a request id."""
-    return _random_hex()
-
-
-def new_traceparent() -> str:
-    """Make a W3C traceparent that is not sampled."""
-    return f"00-{_random_hex()}{_random_hex()}-{_random_hex()}-00"
+def _traceparent(span_id: str) -> str:
+    """Make a W3C traceparent that is not sampled. The right half of the trace id is random (W3C Trace Context, level 2)."""
+    return f"00-{_PROCESS}{_random_hex()}-{span_id}-00"
 
 
 def _random_hex() -> str:

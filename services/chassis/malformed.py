@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 from prometheus_client import Counter
@@ -24,6 +24,7 @@ MAX_HEADERS = 128
 SERVER = "cartwright"
 """The Server header of every answer. It names no version, so that nobody can look for those with a known hole."""
 
+_VERSIONS = (HttpVersion11, HttpVersion10)
 _BAD_VERSION = web.RequestKey("bad_version", bool)
 _TEXTS = {
     HTTPStatus.BAD_REQUEST: "the request is not well-formed HTTP/1.1",
@@ -78,13 +79,14 @@ class _Server(web.Server):
 
     def _made(self, message: Any, *others: Any) -> web.BaseRequest:
         """Make a request; one of an HTTP version that is none of ours is answered in HTTP/1.1."""
-        known = message.version in {HttpVersion10, HttpVersion11}
-        request = self._make(message if known else message._replace(version=HttpVersion11, should_close=True), *others)
-        request[_BAD_VERSION] = not known
+        if message.version in _VERSIONS:
+            return self._make(message, *others)
+        request = self._make(message._replace(version=HttpVersion11, should_close=True), *others)
+        request[_BAD_VERSION] = True
         return request
 
     async def _handled(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request[_BAD_VERSION]:
+        if _BAD_VERSION in request:
             return self.refuse(HTTPStatus.BAD_REQUEST)
         try:
             return await self._handle(request)
@@ -145,4 +147,4 @@ def _answer(status: int) -> web.Response:
 
 
 async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = SERVER
+    response.headers[hdrs.SERVER] = SERVER

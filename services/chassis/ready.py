@@ -42,7 +42,8 @@ class ReadyResponse(web.StreamResponse):
         headers[hdrs.CONTENT_LENGTH] = str(len(self.body))
         headers[hdrs.DATE] = _date()
         if isinstance(request, web.Request):
-            await request.app.on_response_prepare.send(request, self)
+            for hook in request.app.on_response_prepare:
+                await hook(request, self)
         self._keeps_alive = super().keep_alive is None and request.keep_alive
         version = request.version
         if not self._keeps_alive:

@@ -98,9 +98,10 @@ def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) 
         connection = request.transport
         if not seconds or connection is None:
             return
-        if connection not in ends_at:
+        end = ends_at.get(connection)
+        if end is None:
             ends_at[connection] = clock() + seconds * random.uniform(0.5, 1)  # noqa: S311 - a spread, no secret
-        elif clock() >= ends_at[connection]:
+        elif clock() >= end:
             _close(response)
 
     return prepare

@@ -78,6 +78,7 @@ class _Edge:
         self._places: dict[web.AbstractResource, _Place] = {}
         self._served: dict[tuple[str, str, int], Histogram] = {}
 
+    @web.middleware
     async def around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request."""
         started = time.perf_counter()
@@ -151,13 +152,7 @@ def edge(
 
     `origins`: those whose pages may read the answers. `sample_reads`: of so many reads that went well one is logged.
     """
-    made = _Edge(user_of, AccessLog(log, sample_reads), log, metrics, Cors(origins))
-
-    @web.middleware
-    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await made.around(request, handler)
-
-    return around
+    return _Edge(user_of, AccessLog(log, sample_reads), log, metrics, Cors(origins)).around
 
 
 def _http_answer(error: web.HTTPException) -> web.StreamResponse:
