@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from services.chassis import call
@@ -39,7 +39,7 @@ class _Item(Generic[I, O]):
     owner: Hashable
     asked: call.Call
     answer: "asyncio.Future[O]"
-    since: float = field(default_factory=time.monotonic)
+    since: float
     sent: bool = False
 
     def ends_at(self, wait_seconds: float) -> float:
@@ -102,6 +102,7 @@ class Batcher(Generic[I, O]):
             self._owner(value) if self._owner else None,
             call.current(),
             asyncio.get_running_loop().create_future(),
+            time.monotonic(),
         )
         ends_at = item.ends_at(self._limits.wait_seconds)
         if ends_at < self._looks_at:

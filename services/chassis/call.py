@@ -3,18 +3,19 @@
 Deadlines are kept on the monotonic clock and travel as the time that is left, so that no two clocks need agree.
 """
 
-import random
+import os
 import re
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+
+import msgspec
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request as this process sees it."""
 
     request_id: str
@@ -27,9 +28,15 @@ class Call:
         return None if self.deadline is None else self.deadline - time.monotonic()
 
 
-_random = random.Random()  # noqa: S311 - ids are no secret; its own, so that no library's seed makes ids repeat
-_PROCESS = f"{_random.getrandbits(64):016x}"
-"""The left half of the trace ids that this process makes."""
+def _random_ids() -> Iterator[str]:
+    """Give 64 random bits in 16 hexadecimal digits, again and again. They tell requests apart and are no secret."""
+    while True:
+        digits = os.urandom(1024).hex()
+        for start in range(0, len(digits), 16):
+            yield digits[start : start + 16]
+
+
+_ids = _random_ids()
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
@@ -56,7 +63,7 @@ class within:  # noqa: N801 - used as a function; a generator would cost each re
 
 def incoming(request_id: str, traceparent: str, *, seconds: float | None) -> Call:
     """Give the request as its caller described it. An id that is not well formed is replaced, and never logged."""
-    own = _random_hex()
+    own = next(_ids)
     return Call(
         request_id if request_id and _REQUEST_ID.fullmatch(request_id) else own,
         traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else _traceparent(own),
@@ -65,10 +72,5 @@ def incoming(request_id: str, traceparent: str, *, seconds: float | None) -> Cal
 
 
 def _traceparent(span_id: str) -> str:
-    """Make a W3C traceparent that is not sampled. The right half of the trace id is random (W3C Trace Context, level 2)."""
-    return f"00-{_PROCESS}{_random_hex()}-{span_id}-00"
-
-
-def _random_hex() -> str:
-    """Return 64 random bits in 16 hexadecimal digits. They tell requests apart and are no secret."""
-    return f"{_random.getrandbits(64):016x}"
+    """Make a W3C traceparent that is not sampled."""
+    return f"00-{next(_ids)}{next(_ids)}-{span_id}-00"
