@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.errors import Invalid
 from services.gateway import headers, ids, strict_json
+from services.gateway.admission import PLACE
 from services.idempotency import KeyRequired, checked_key
 
 MAX_BODY_BYTES = 16 * 1024
@@ -50,20 +51,30 @@ async def read(request: web.Request, kind: Callable[..., B]) -> B:
     """Read a JSON body into the dataclass `kind`; no body is an empty object. The Content-Type is not looked at.
 
     Raises Invalid that says what is wrong with the body, ClientGone, or an HTTPException for one that is too large or slow.
+    While the client sends the body the request has no place among those under way; Overloaded if there is none after it.
     """
     announced = request.content_length or 0
     if announced > MAX_BODY_BYTES:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, announced)
+    if request.content.is_eof():
+        raw = await _raw(request)
+    else:
+        request[PLACE].leave()
+        raw = await _raw(request)
+        request[PLACE].enter()
+    return _bound(strict_json.members(raw.strip(b" \t\r\n") or b"{}"), kind)
+
+
+async def _raw(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()
+            return await request.read()
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(reason=f"the body was not there within {BODY_SECONDS:g} s") from error
     except OSError as error:
         raise ClientGone from error
     except web.RequestPayloadError as error:
         raise Invalid("the body is not well-formed HTTP/1.1") from error
-    return _bound(strict_json.members(raw.strip(b" \t\r\n") or b"{}"), kind)
 
 
 def _bound(members: Mapping[str, Any], kind: Callable[..., B]) -> B:

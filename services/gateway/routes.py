@@ -9,8 +9,9 @@ from services.chassis.ready import ReadyResponse
 from services.chassis.web import json_response
 from services.errors import Conflict, Fault, InternalError, OutcomeUnknown, Unavailable
 from services.gateway import bodies, docs, views
+from services.gateway.answers import answer
 from services.gateway.clients import Services
-from services.gateway.edge import USER, answer
+from services.gateway.edge import USER
 from services.pb import checkout_pb2
 
 
