@@ -56,8 +56,10 @@ class Wire:
 
 
 def batcher(wire: Wire, limits: Limits = LIMITS) -> Batcher:
-    """Give a batcher over a wire, whose items' first member is the key."""
-    return Batcher("test", wire.send, Metrics(), limits=limits, key=lambda item: item[0])
+    """Give a batcher over a wire, whose items' first member is the key. Keys 0 and 3, and 1 and 4, are of one owner."""
+    return Batcher(
+        "test", wire.send, Metrics(), limits=limits, key=lambda item: item[0], owner=lambda item: item[0] % 3
+    )
 
 
 async def turns(count: int = 5) -> None:
@@ -210,6 +212,37 @@ async def test_an_item_has_its_own_deadline(sent, fault) -> None:
     wire.let_go()
     assert await first == (0, 0, False)
     assert wire.sent == ([[(0, 0, False), (1, 1, False)]] if sent else [[(0, 0, False)]])
+
+
+async def test_an_item_that_waits_too_long_is_refused_unsent() -> None:
+    """Behind a batch that hangs an item waits so many seconds and is then Unavailable, whatever time its request has."""
+    wire = Wire()
+    batch = batcher(wire, Limits(batch=2, waiting=8, under_way=1, wait_seconds=0.01))
+    first = asyncio.create_task(batch.ask((0, 0, False)))
+    await turns()
+    with pytest.raises(Unavailable):
+        await batch.ask((1, 1, False))
+    assert not first.done()  # it was sent, and has the time of its request
+    wire.let_go()
+    assert await first == (0, 0, False)
+    assert wire.sent == [[(0, 0, False)]]
+
+
+async def test_deadlines_that_come_out_of_order_are_kept() -> None:
+    """One timer serves all: an item that ends before those that came earlier is not kept waiting, and the others are seen to."""
+    wire = Wire()
+    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=1))
+    tasks = []
+    for number, seconds in enumerate((30, 0.02, 0.01, 0.03)):
+        with call.within(call.incoming("", "", seconds=seconds)):
+            tasks.append(asyncio.create_task(batch.ask((number, number, False))))
+    done: list[int] = []
+    for number, task in enumerate(tasks):
+        task.add_done_callback(lambda _, number=number: done.append(number))
+    await asyncio.wait(tasks[1:])
+    assert (done, all(isinstance(task.exception(), OutcomeUnknown) for task in tasks[1:])) == ([2, 1, 3], True)
+    wire.let_go()
+    assert await tasks[0] == (0, 0, False)
 
 
 async def test_a_batch_has_the_longest_time_of_its_items() -> None:

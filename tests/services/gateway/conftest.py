@@ -61,6 +61,9 @@ class Backend(
         self.answer = checkout_pb2.Answer(checkout_id="c1", status=checkout_pb2.COMPLETED, body=STORED)
         self.running = ""
         self.gone = []
+        self.laptop = LAPTOP
+        self.gates = {}
+        """By method: what its calls wait for once they have done what they do."""
 
     async def _all(self, method, request, result, one):
         self.asked.append((method, list(request.items)))
@@ -71,7 +74,23 @@ class Backend(
         async def act(items):
             return [self._safely(one, item) for item in items]
 
-        return await batch(request.items, parse=lambda item: item, act=act, render=lambda made: made, refused=result)
+        made = await batch(request.items, parse=lambda item: item, act=act, render=lambda made: made, refused=result)
+        await self._gate(method)
+        return made
+
+    async def _gate(self, method):
+        if method in self.gates:
+            await self.gates[method].wait()
+
+    def items(self, method):
+        """Give the items of each call of a method so far."""
+        return [items for name, items in self.asked if name == method]
+
+    async def reached(self, method, calls=1, items=1):
+        """Wait until a method has been called so often, with so many items in all."""
+        async with asyncio.timeout(10):
+            while len(self.items(method)) < calls or sum(map(len, self.items(method))) < items:  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.005)
 
     @staticmethod
     def _safely(one, item):
@@ -84,7 +103,9 @@ class Backend(
         self.asked.append(("ListProducts", []))
         if "ListProducts" in self.broken:
             raise self.broken["ListProducts"]
-        return product_pb2.ListProductsResponse(products=[LAPTOP])
+        found = self.laptop
+        await self._gate("ListProducts")
+        return product_pb2.ListProductsResponse(products=[found])
 
     async def GetProducts(self, request, context):
         def one(item):
@@ -278,9 +299,15 @@ async def serving(backend, env, clock=time.monotonic):
         ends = {
             name: await stack.enter_async_context(Endpoint(name, f"127.0.0.1:{port}", metrics)) for name in register
         }
-        app = web.Application(
-            middlewares=[edge(who.of, log, metrics, origins(config.cors_origins))], client_max_size=MAX_BODY_BYTES
+        middleware = edge(
+            who.of,
+            log,
+            metrics,
+            origins(config.cors_origins),
+            sample_reads=config.log_sample_reads,
+            max_under_way=config.max_under_way,
         )
+        app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
         app.add_routes(Routes(Services(**ends, metrics=metrics)).table())
         readiness = Readiness()
         readiness.state = "serving"
