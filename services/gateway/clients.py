@@ -9,10 +9,11 @@ from typing import Any
 
 from services.chassis.batch import Batcher, Limits
 from services.chassis.batched_call import BatchedCall
-from services.chassis.client import Endpoint, method_name, stamp
+from services.chassis.client import Endpoint, method_name
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
 from services.gateway.catalogue import Catalogue, catalogue
+from services.gateway.starts import Starts
 from services.pb import (
     cart_pb2,
     cart_pb2_grpc,
@@ -24,8 +25,7 @@ from services.pb import (
     product_pb2_grpc,
 )
 
-READ_SECONDS, WRITE_SECONDS = 1.0, 3.0
-CHECKOUT_SECONDS = 4.8
+READ_SECONDS, WRITE_SECONDS = 2.0, 3.0
 BATCH, WAITING, CALLS = 64, 256, 2
 """Of one method: items in a call, requests that may wait, and calls under way. Together they are 384 requests: less than may
 be under way in the gateway (MAX_UNDER_WAY), so that a method that hangs does not take the others with it."""
@@ -42,11 +42,12 @@ class Services:
     def __init__(
         self, product: Endpoint, cart: Endpoint, orders: Endpoint, checkout: Endpoint, metrics: Metrics
     ) -> None:
-        self._product, self._checkout = product, checkout
+        self._product = product
         self._retry = {end.name: Retrier(end.name, metrics, attempts=2) for end in (product, cart, orders, checkout)}
         products = product_pb2_grpc.ProductServiceStub(product.channel)
         self._list_products = products.ListProducts
-        self._start_checkouts = checkout_pb2_grpc.CheckoutServiceStub(checkout.channel).StartCheckouts
+        checkouts = checkout_pb2_grpc.CheckoutServiceStub(checkout.channel)
+        self._starts = Starts(checkout, checkouts.StartCheckouts, metrics)
         # Readers of the catalogue cost its call nothing, so all who wait ride in the next one.
         self._catalogue: Batcher[None, Catalogue] = Batcher(
             f"{product.name}.{method_name(products.ListProducts)}",
@@ -74,7 +75,7 @@ class Services:
         )
         self._get_checkouts: BatchedCall[checkout_pb2.Checkout] = self._reads(
             checkout,
-            checkout_pb2_grpc.CheckoutServiceStub(checkout.channel).GetCheckouts,
+            checkouts.GetCheckouts,
             checkout_pb2.GetCheckoutsRequest,
             "checkout",
         )
@@ -109,16 +110,8 @@ class Services:
         return await self._clear_carts(cart_pb2.ClearCart(user_id=user_id))
 
     async def start_checkout(self, user_id: int, key: str) -> checkout_pb2.StartCheckoutResult:
-        """Start, join or replay a checkout. A refusal is in the result.
-
-        It goes alone: in a batch everybody would wait for the slowest purchase.
-        """
-        item = checkout_pb2.StartCheckout(user_id=user_id, origin=checkout_pb2.REST, idempotency_key=key)
-        stamp(item.call)
-        request = checkout_pb2.StartCheckoutsRequest(items=[item])
-        reply = await self._checkout.send(self._start_checkouts, request, within=CHECKOUT_SECONDS)
-        result: checkout_pb2.StartCheckoutResult = reply.results[0]
-        return result
+        """Start, join or replay a checkout. A refusal is in the result."""
+        return await self._starts(user_id, key)
 
     async def checkout(self, user_id: int, checkout_id: str) -> checkout_pb2.Checkout:
         """Return a user's checkout."""
