@@ -32,26 +32,31 @@ def product(message: product_pb2.Product) -> dict[str, Any]:
 
 def cart(message: cart_pb2.Cart) -> dict[str, Any]:
     """Give a cart. A line whose product has left the catalogue says so, and counts nothing in the totals."""
-    available = [line for line in message.lines if not line.unavailable]
+    items = []
+    count = total = 0
+    for line in message.lines:
+        price, quantity = line.unit_price_minor, line.quantity
+        shown = {
+            "product_id": line.product_id,
+            "product_name": line.product_name,
+            "quantity": quantity,
+            "price": to_json(price),
+            "subtotal": to_json(price * quantity),
+        }
+        if line.unavailable:
+            shown["available"] = False
+        else:
+            count += 1
+            total += price * quantity
+        items.append(shown)
     return {
         "cart_id": message.cart_id,
         "user_id": message.user_id,
-        "items": [_cart_line(line) for line in message.lines],
-        "total_items": len(available),
-        "total_price": to_json(sum(line.unit_price_minor * line.quantity for line in available)),
+        "items": items,
+        "total_items": count,
+        "total_price": to_json(total),
         "updated_at": time(message.updated_at_ms) or NEVER,
     }
-
-
-def _cart_line(line: cart_pb2.CartLine) -> dict[str, Any]:
-    shown = {
-        "product_id": line.product_id,
-        "product_name": line.product_name,
-        "quantity": line.quantity,
-        "price": to_json(line.unit_price_minor),
-        "subtotal": to_json(line.unit_price_minor * line.quantity),
-    }
-    return shown | {"available": False} if line.unavailable else shown
 
 
 def _lines(lines: Any) -> list[dict[str, Any]]:
