@@ -165,10 +165,14 @@ def with_names(change: Change, names: Mapping[int, str]) -> Change:
         after = change(cart)
         if after == cart:
             return cart
-        lines = tuple(replace(line, name=names.get(line.product_id, line.name)) for line in after.lines)
-        return replace(after, lines=lines)
+        return replace(after, lines=tuple(_named(line, names.get(line.product_id)) for line in after.lines))
 
     return named
+
+
+def _named(line: Line, name: str | None) -> Line:
+    """Return the line with the name of its product; as it is where that is no news, or the product has none."""
+    return line if name in (None, line.name) else replace(line, name=name)
 
 
 def remove_bought(purchases: Sequence[Purchase]) -> Change:

@@ -22,9 +22,9 @@ class Pipeline:
 
     def __init__(self, url: str, *, within: float) -> None:
         """Connect to `url` when it is first needed. A round trip takes at most `within` seconds, connecting included."""
-        # Replies stay bytes: what others put under our keys need not be text. There is no socket_timeout, as the library would
-        # set a timer for each reply.
-        self._redis: Any = Redis.from_url(url, socket_connect_timeout=within)
+        # Replies stay bytes: what others put under our keys need not be text. With a socket_timeout the library would set a timer
+        # for each reply; one for the round trip is enough.
+        self._redis: Any = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=within)
         self._within = within
 
     async def close(self) -> None:
