@@ -4,13 +4,13 @@ A batch is one RPC, so one hop, one decoding and one statement behind it serve m
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from services.chassis.batch import Batcher, Limits
 from services.chassis.client import Endpoint, method_name, outcomes, stamp
 from services.chassis.postgres import forbid_in_transaction
 from services.chassis.resilience import Retrier
-from services.errors import Fault, Transient
+from services.errors import Fault
 
 V = TypeVar("V")
 
@@ -37,8 +37,8 @@ class BatchedCall(Generic[V]):
         """Take a stub's `method`, the type of its request, and what of a result is its value.
 
         A call takes at most `within` seconds. Two items of one `key` are never under way at once, and keep their order.
-        While more items wait than a call holds, their owners take turns. With `retry` the items of a call that ended in a
-        Transient fault are sent again; only what is safe to repeat may have it.
+        While more items wait than a call holds, their owners take turns. With `retry` a call that was not
+        answered is sent again; only what is safe to repeat may have it. The refusal of an item is an answer.
         """
         self._endpoint = endpoint
         self._method = method
@@ -63,23 +63,7 @@ class BatchedCall(Generic[V]):
     async def _send(self, items: Sequence[Any]) -> Sequence[V | Fault]:
         if self._retry is None:
             return await self._call(items)
-        found: list[V | Fault | None] = [None] * len(items)
-        left = list(range(len(items)))
-
-        async def attempt() -> None:
-            nonlocal left
-            for position, outcome in zip(left, await self._call([items[one] for one in left]), strict=True):
-                found[position] = outcome
-            left = [one for one in left if isinstance(found[one], Transient)]
-            if left:
-                raise cast("Transient", found[left[0]])
-
-        try:
-            await self._retry(attempt)
-        except Fault as fault:
-            for position in left:
-                found[position] = found[position] or fault
-        return cast("list[V | Fault]", found)
+        return await self._retry(lambda: self._call(items))
 
     async def _call(self, items: Sequence[Any]) -> Sequence[V | Fault]:
         reply = await self._endpoint.send(self._method, self._request(items=items), within=self._within)
