@@ -1,6 +1,9 @@
 """The client of the checkout service. The only importer of grpc."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -11,6 +14,8 @@ from services.pb import checkout_pb2 as pb
 from services.pb import checkout_pb2_grpc
 
 CALL_SECONDS = 5.0
+REPLACE_SECONDS = 2.0
+"""The least age of a channel that is replaced."""
 BATCH = 100
 MAX_LISTED = 2000
 NO_CHECKOUT = {code.value[0] for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)}
@@ -23,7 +28,7 @@ _OPTIONS = (
     (
         "grpc.min_reconnect_backoff_ms",
         1000,
-    ),  # also how long one connect may take: 20 s by default, for an address that is gone
+    ),  # how long one connect may take; by default 20 s to an address that is gone
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.http2.max_pings_without_data", 0),  # the stream of changes sends nothing, and a dead peer must be noticed
     ("grpc.keepalive_time_ms", 10_000),
@@ -55,12 +60,14 @@ class SagaClient:
     """Starts, cancels and follows checkouts."""
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._stub: Any = checkout_pb2_grpc.CheckoutServiceStub(self._channel)
+        self._address = address
+        self._closing: set[asyncio.Task[None]] = set()
+        self._open()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         await self._channel.close()
+        await asyncio.gather(*self._closing)
 
     async def start(self, resources: Sequence[Resource]) -> list[Outcome]:
         """Start the checkouts of resources in one call. Each outcome is the checkout, or the error of this resource alone.
@@ -103,18 +110,47 @@ class SagaClient:
 
     async def follow(self) -> AsyncIterator[SagaView]:
         """Yield every change from now on. Raises SagaUnavailable when the stream breaks."""
-        try:
+        with self._unavailable():
             async for change in self._stub.WatchCheckouts(pb.WatchCheckoutsRequest()):
                 for one in change.checkouts:
                     yield _view(one)
-        except grpc.RpcError as error:
-            raise SagaUnavailable(_text(error)) from error
 
     async def _call(self, method: Any, request: Any) -> Any:
-        try:
+        with self._unavailable():
             return await method(request, timeout=CALL_SECONDS)
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        """Raise SagaUnavailable for a call that gave no outcome."""
+        try:
+            yield
         except grpc.RpcError as error:
+            self._replace_channel()
             raise SagaUnavailable(_text(error)) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise SagaUnavailable("the checkout service: the channel of this call was replaced") from None
+
+    def _open(self) -> None:
+        self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        self._stub: Any = checkout_pb2_grpc.CheckoutServiceStub(self._channel)
+        self._opened_at = time.monotonic()
+
+    def _replace_channel(self) -> None:
+        """Replace a channel that reaches nobody: a new channel resolves the service's name at once.
+
+        In a cluster the name has no address while no pod of the service is ready. gRPC resolves such a name again after
+        a pause that grows to two minutes, as https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md has it.
+        The options above limit the pause between connects, and none limits that between lookups.
+        """
+        reaches_nobody = self._channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        if reaches_nobody and time.monotonic() - self._opened_at >= REPLACE_SECONDS:
+            closing = asyncio.create_task(self._channel.close(grace=CALL_SECONDS))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._open()
 
 
 def _request(resource: Resource) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """What the checkout service's answers mean to the operator; a server of its proto stands in for the service."""
 
+import asyncio
+import struct
+
 import grpc
 import pytest
 
+from checkout_operator import saga_client as module
 from checkout_operator.saga_client import BATCH, KeyReused, SagaClient, SagaUnavailable, SpecRefused
 from checkout_operator.spec import CheckoutSpec, Resource
 from services.pb import call_pb2, checkout_pb2_grpc
@@ -49,6 +53,8 @@ class Service(checkout_pb2_grpc.CheckoutServiceServicer):
 
     async def WatchCheckouts(self, request, context):  # noqa: N802 - the proto's name
         yield pb.WatchCheckoutsResponse(checkouts=[pb.Checkout(id="a"), pb.Checkout(id="b")])
+        if self.stays:
+            await asyncio.Event().wait()
         await context.abort(grpc.StatusCode.UNAVAILABLE, "going")
 
 
@@ -59,16 +65,50 @@ def service():
 
 
 @pytest.fixture
-async def client(service):
-    """A client of it."""
+async def port(service):
+    """The port that it listens on."""
     server = grpc.aio.server()
     checkout_pb2_grpc.add_CheckoutServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    yield port
+    await server.stop(None)
+
+
+@pytest.fixture
+async def client(port):
+    """A client of it."""
     client = SagaClient(f"127.0.0.1:{port}")
     yield client
     await client.close()
-    await server.stop(None)
+
+
+class Names(asyncio.DatagramProtocol):
+    """A name server that knows no address, or that of this machine for every name."""
+
+    QUERY = struct.Struct(">HHHHHH")
+
+    def __init__(self):
+        self.known = False
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, address):
+        end = data.index(b"\0", self.QUERY.size) + 5
+        asked, (kind,) = data[self.QUERY.size : end], struct.unpack(">H", data[end - 4 : end - 2])
+        found = struct.pack(">HHHIH4B", 0xC00C, 1, 1, 1, 4, 127, 0, 0, 1) if self.known and kind == 1 else b""
+        flags = 0x8180 if self.known else 0x8183  # no error, or no such name
+        head = self.QUERY.pack(self.QUERY.unpack_from(data)[0], flags, 1, bool(found), 0, 0)
+        self.transport.sendto(head + asked + found, address)
+
+
+@pytest.fixture
+async def names():
+    """The name server, and its port."""
+    transport, names = await asyncio.get_running_loop().create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
+    yield names, transport.get_extra_info("sockname")[1]
+    transport.close()
 
 
 def resource(key, mirror_of=None):
@@ -143,3 +183,57 @@ async def test_nobody_there():
     with pytest.raises(SagaUnavailable):
         await client.start([resource("k")])
     await client.close()
+
+
+async def test_a_name_without_addresses(port, names, monkeypatch):
+    """A service that had no ready pod is reached by the first call after it has one, however long it had none."""
+    monkeypatch.setattr(module, "REPLACE_SECONDS", 0)
+    server, names_port = names
+    client = SagaClient(f"dns://127.0.0.1:{names_port}/checkout.test:{port}")
+    with pytest.raises(SagaUnavailable, match=r"checkout\.test"):
+        await client.start([resource("k")])
+    server.known = True
+    assert [one.id for one in await client.start([resource("k")])] == ["k"]
+    await client.close()
+
+
+async def test_channels_are_not_replaced_all_the_time(names):
+    """Calls that fail in quick succession share a channel: each channel asks the name server anew."""
+    client = SagaClient(f"dns://127.0.0.1:{names[1]}/checkout.test:1")
+    channel = client._channel
+    for _ in range(3):
+        with pytest.raises(SagaUnavailable):
+            await client.start([resource("k")])
+    assert client._channel is channel
+    await client.close()
+
+
+async def test_a_stream_on_a_channel_that_is_replaced(client, service, monkeypatch):
+    """The stream of a channel that is replaced breaks like any other, and the task that reads it goes on."""
+    service.stays = True
+    stream = client.follow()
+    assert [(await anext(stream)).id, (await anext(stream)).id] == ["a", "b"]
+    monkeypatch.setattr(module, "REPLACE_SECONDS", 0)
+    monkeypatch.setattr(module, "CALL_SECONDS", 0.01)
+    monkeypatch.setattr(client._channel, "get_state", lambda: grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+    client._replace_channel()
+    with pytest.raises(SagaUnavailable, match="replaced"):
+        await anext(stream)
+    monkeypatch.undo()
+    assert (await anext(client.follow())).id == "a"
+
+
+async def test_a_task_that_is_cancelled(client, service):
+    """Whoever cancels a task that waits for a change ends it: that is no fault of the service."""
+    service.stays = True
+
+    async def read():
+        async for _ in client.follow():
+            began.set()
+
+    began = asyncio.Event()
+    reading = asyncio.create_task(read())
+    await began.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
