@@ -100,12 +100,15 @@ async def test_an_event_that_exists(answering):
 async def test_an_answer_that_is_late(monkeypatch):
     """A server that accepts and says nothing holds a write no longer than its time."""
     monkeypatch.setattr(module, "_TIMEOUT", ClientTimeout(total=0.01))
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    accepted = []
+    server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     cluster = Cluster(client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{port}")), "default")
     with pytest.raises(ClusterUnavailable, match="TimeoutError"):
         await cluster.patch_status("first", {"phase": "Paying"})
     await cluster.close()
+    for writer in accepted:
+        writer.close()
     server.close()
 
 
