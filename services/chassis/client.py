@@ -12,7 +12,6 @@ from services.chassis import call
 from services.chassis.faults import OUTAGE, code_of, fault_in, fault_of
 from services.chassis.postgres import forbid_in_transaction
 from services.chassis.resilience import CircuitBreaker
-from services.chassis.rpc import MAX_MESSAGE_BYTES
 from services.chassis.telemetry import Metrics
 from services.errors import Fault, InternalError, Unavailable
 
@@ -20,6 +19,7 @@ V = TypeVar("V")
 
 LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
 CONNECT_SECONDS = 2.0  # a replica that takes another's place is found by then, on a busy machine too; it is not away
+MAX_REPLY_BYTES = 64 * 1024 * 1024  # of a batch: 64 pages of 100 orders, of 100 lines each, are below it
 FORGET_SECONDS = 5.0  # what nobody has asked for so long may have been back since, and is waited for again
 
 # A `dns:///` address may stand for many replicas: each gets its share, and a new one is found soon.
@@ -27,7 +27,7 @@ _SHARED = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 _OPTIONS = (
     ("grpc.service_config", _SHARED),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
