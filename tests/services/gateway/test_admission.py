@@ -104,6 +104,26 @@ async def test_a_slow_client_holds_no_place(small):
         one.close()
 
 
+async def test_a_body_that_comes_while_all_places_are_taken_is_refused(small, backend):
+    """A request whose body is complete takes a place again, or is refused undone; it gives back no place that it lacks."""
+    server = small.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(b"POST /api/v1/cart/items HTTP/1.1\r\nHost: x\r\nContent-Length: 29\r\n\r\n")
+    async with asyncio.timeout(10):
+        while not any(one._current_request for one in server.runner.server.connections):  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.005)
+    backend.gates["GetCarts"] = asyncio.Event()
+    tasks = [asyncio.create_task(small.client.get("/api/v1/cart")) for _ in range(OTHERS)]
+    await waiting(small, OTHERS)
+    writer.write(b'{"product_id":1,"quantity":1}')
+    assert b" 503 " in await reader.readline()
+    assert small.metrics.registry.get_sample_value("cartwright_requests_under_way") == OTHERS
+    backend.gates["GetCarts"].set()
+    assert [status for status, _ in await bodies(tasks)] == [200] * OTHERS
+    assert backend.items("AddItems") == []
+    writer.close()
+
+
 async def test_refusals_are_not_logged_one_by_one(full, capsys):
     """An overloaded gateway does not spend its time on a log line for each refusal: one line counts them."""
     capsys.readouterr()
