@@ -1,10 +1,14 @@
 """Responses that are ready say what every response says, to clients of either version."""
 
+import asyncio
 import json
 
 import pytest
+from aiohttp import web
 
-from tests.services.gateway.conftest import send_raw
+from services.chassis.telemetry import Metrics
+from services.chassis.web import Readiness, close_when_draining, health_routes
+from tests.services.gateway.conftest import GatewayServer, send_raw
 
 
 @pytest.mark.parametrize(
@@ -24,3 +28,20 @@ async def test_the_connection_is_what_the_client_asked_for(gateway, path, reques
     assert answer.headers.getall("Content-Type") == ["application/json"]
     assert answer.headers.getall("Server") == ["cartwright"]
     assert json.loads(answer.body)
+
+
+async def test_a_hook_can_close_the_connection():
+    """While the process drains, the connection ends after the answer, and the answer says so."""
+    readiness = Readiness()
+    readiness.state = "draining"
+    app = web.Application()
+    app.add_routes(health_routes(readiness, Metrics()))
+    app.on_response_prepare.append(close_when_draining(readiness))
+    async with GatewayServer(app, Metrics()) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(8):
+            answer = await reader.read()  # up to the end of the connection
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in answer
