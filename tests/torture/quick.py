@@ -23,6 +23,7 @@ from tests.torture.buyers import Load
 BUYERS = 24
 LEAST_IN_FLIGHT = 10
 DROPPED = 20
+READY_SECONDS = 180  # an API server that starts between buyers who leave no processor idle needs a minute and more
 console = Console(highlight=False)
 
 
@@ -43,7 +44,7 @@ def kill_all(stack: Stack, url: str) -> dict[str, int]:
             if time.monotonic() > ends_at:
                 raise AssertionError(f"{name}: not started again within a minute")
             time.sleep(0.05)
-        stack.wait_ready(timeout=60)
+        stack.wait_ready(timeout=READY_SECONDS)
         console.print(f"  killed {name:<20} with {count:>3} checkouts under way")
     return under_way
 
