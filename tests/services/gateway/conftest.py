@@ -59,6 +59,8 @@ class Backend(
         self.calls = []
         self.carts = {}
         self.answer = checkout_pb2.Answer(checkout_id="c1", status=checkout_pb2.COMPLETED, body=STORED)
+        self.starts = []
+        """What the next items of StartCheckouts are answered with; `answer` once there are no more."""
         self.running = ""
         self.gone = []
         self.laptop = LAPTOP
@@ -183,7 +185,7 @@ class Backend(
                 raise Conflict("another checkout of this cart is running")
             if self.gone:
                 raise Conflict("not in the catalogue: Typewriter (product 9)")
-            return checkout_pb2.StartCheckoutResult(answer=self.answer)
+            return self.starts.pop(0) if self.starts else checkout_pb2.StartCheckoutResult(answer=self.answer)
 
         results = await self._all("StartCheckouts", request, checkout_pb2.StartCheckoutResult, one)
         for result in results:

@@ -1,0 +1,76 @@
+"""Checkouts that start together: each is answered as it ends, and nobody waits for the slowest."""
+
+import asyncio
+
+import pytest
+
+from services.chassis import call
+from services.errors import OutcomeUnknown, Unavailable
+from services.pb import checkout_pb2 as pb
+from tests.services.gateway.conftest import STORED
+
+RUNNING = pb.StartCheckoutResult(answer=pb.Answer(checkout_id="c1", status=pb.PROCESSING))
+PENDING = pb.StartCheckoutResult(pending=pb.Pending())
+
+
+async def buy(gateway, key="k", user=1):
+    """Start a checkout."""
+    return await gateway.client.post(
+        "/api/v1/checkout", json={"idempotency_key": key}, headers={"X-User-Id": str(user)}
+    )
+
+
+@pytest.mark.parametrize("first", [RUNNING, PENDING], ids=["running", "pending"])
+async def test_a_slow_checkout_is_asked_for_again(gateway, backend, first):
+    """A checkout that was still running is asked for again with its key; its end is no replay, though it came by a repeat."""
+    backend.starts = [first, first]
+    backend.answer.replayed = True
+    response = await buy(gateway)
+    assert (response.status, await response.read(), "Idempotent-Replayed" in response.headers) == (200, STORED, False)
+    asked = backend.items("StartCheckouts")
+    assert [(item.idempotency_key, item.wait_ms > 0) for [item] in asked] == [("k", True)] * 3
+
+
+async def test_what_has_not_been_claimed_in_time_is_unknown(gateway, backend, monkeypatch):
+    """A request whose time is over before its checkout was claimed or refused is told to repeat it with the same key."""
+    monkeypatch.setattr("services.gateway.edge.SECONDS", 1.0)
+    backend.starts = [PENDING] * 1000
+    response = await buy(gateway)
+    assert response.status == 503
+    assert "repeat the request with the same key" in (await response.json())["error"]
+
+
+@pytest.mark.parametrize("fault", [Unavailable("away"), OutcomeUnknown("no answer")])
+async def test_a_running_checkout_stays_known(gateway, backend, fault):
+    """Where a repeat is not answered, what is known of the checkout is the answer: it runs, and where to look."""
+    backend.starts = [RUNNING]
+    backend.gates["StartCheckouts"] = asyncio.Event()
+    asking = asyncio.create_task(buy(gateway))
+    await backend.reached("StartCheckouts")
+    backend.broken["StartCheckouts"] = fault
+    backend.gates["StartCheckouts"].set()
+    response = await asking
+    assert (response.status, response.headers["Location"]) == (202, "/api/v1/checkout/c1")
+
+
+async def test_starts_ride_together_and_each_says_whose_it_is(gateway, backend):
+    """Checkouts that begin while others are under way go in one call, each with its own user, key, ids and time."""
+    backend.gates["StartCheckouts"] = asyncio.Event()
+    first = [asyncio.create_task(buy(gateway, f"first{user}", user)) for user in range(1, 9)]
+    await backend.reached("StartCheckouts", items=8)
+    rest = [asyncio.create_task(buy(gateway, f"rest{user}", user)) for user in range(11, 31)]
+    async with asyncio.timeout(10):
+        while gateway.metrics.registry.get_sample_value("cartwright_requests_under_way") < 28:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.005)
+    backend.gates["StartCheckouts"].set()
+    assert {response.status for response in await asyncio.gather(*first, *rest)} == {200}
+    calls = backend.items("StartCheckouts")
+    assert len(calls) < 28
+    items = [item for one in calls for item in one]
+    assert {(item.user_id, item.idempotency_key) for item in items} == {
+        *((user, f"first{user}") for user in range(1, 9)),
+        *((user, f"rest{user}") for user in range(11, 31)),
+    }
+    assert len({item.call.request_id for item in items}) == 28
+    assert all(0 < item.call.timeout_ms <= 4800 for item in items)
+    assert call.current().request_id == ""
