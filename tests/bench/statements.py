@@ -69,7 +69,7 @@ class Tally:
     """Counts statements, transactions and commits by role; what the clock paces, and not the users, is left out.
 
     A statement outside BEGIN and COMMIT is a transaction of its own. A commit is a transaction that has written, and so
-    has an id of its own: it waits for the disk. A pool's reset of a connection counts with the statement before it.
+    has an id of its own: it waits for the disk.
     """
 
     is_background: Callable[[str], bool]
