@@ -24,7 +24,7 @@ from services.chassis.telemetry import Metrics
 from services.chassis.web import CannotListen
 from services.errors import Fault, InternalError, Invalid
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # of a batch: 64 carts with their purchases, of 100 lines each, are below it
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # of a request: 64 purchases of 100 lines each are far below it
 MAX_BATCH = 256
 MAX_UNDER_WAY = 1024  # past it a call is refused before it is looked at
 

@@ -300,5 +300,5 @@ def test_grpc(platform, service: str, method: str, request_) -> None:
         send(b"\xff\xff\xff")
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError) as error:
-        send(b"\x00" * (2 * 1024 * 1024))
+        send(b"\x00" * (5 * 1024 * 1024))
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
