@@ -3,12 +3,17 @@
 from dataclasses import replace
 
 import pytest
+import structlog
 
-from checkout_operator.cache import mirror_name
+from checkout_operator.cache import ResourceCache, mirror_name
 from checkout_operator.cluster import ClusterUnavailable, Refused
 from checkout_operator.config import Config
+from checkout_operator.faults import Faults
+from checkout_operator.mirrors import MirrorPolicy
+from checkout_operator.projector import Projector
 from checkout_operator.spec import parse
 from checkout_operator.status import SagaView, StepView
+from checkout_operator.telemetry import Metrics
 
 AT = 1_790_000_000_000
 CREATED = "2026-01-01T00:00:00Z"
@@ -121,3 +126,29 @@ def view():
 def config():
     """The settings, as they are by default."""
     return Config()
+
+
+@pytest.fixture
+def cache(make):
+    """The resource `first`, known to be the checkout's own."""
+    cache = ResourceCache()
+    cache.put(make("first"))
+    cache.confirm(make("first"))
+    return cache
+
+
+@pytest.fixture
+def metrics():
+    """What is counted."""
+    return Metrics()
+
+
+@pytest.fixture
+def new(cache, cluster, config, metrics):
+    """Make a projector with settings of its own."""
+
+    def new(**settings):
+        policy, log = MirrorPolicy(cache, config.model_copy(update=settings)), structlog.get_logger()
+        return Projector(cache, cluster, policy, faults=Faults(metrics, log), metrics=metrics, log=log)
+
+    return new

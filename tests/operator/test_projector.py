@@ -1,57 +1,17 @@
-"""What is written to the API server: the latest state, once, within the budget of mirrors, and each failure's event."""
+"""What is written to the API server: the latest state, once, within the budget of mirrors, and until when it stays."""
 
 import asyncio
 import time
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from checkout_operator import mirrors
 from checkout_operator import projector as module
-from checkout_operator.cache import Ending, ResourceCache
-from checkout_operator.faults import Faults
-from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS, MirrorPolicy
-from checkout_operator.projector import Projector
-from checkout_operator.status import project, seconds
-from checkout_operator.telemetry import Metrics
-
-
-@pytest.fixture
-def cache(make):
-    """The resource `first`, known to be the checkout's own."""
-    cache = ResourceCache()
-    cache.put(make("first"))
-    cache.confirm(make("first"))
-    return cache
-
-
-@pytest.fixture
-def metrics():
-    """What is counted."""
-    return Metrics()
-
-
-@pytest.fixture
-def new(cache, cluster, config, metrics):
-    """Make a projector with settings of its own."""
-
-    def new(**settings):
-        policy, log = MirrorPolicy(cache, config.model_copy(update=settings)), structlog.get_logger()
-        return Projector(cache, cluster, policy, faults=Faults(metrics, log), metrics=metrics, log=log)
-
-    return new
-
-
-def over(view, **more):
-    """The checkout once it has failed, just now."""
-    now = int(time.time() * 1000)
-    return replace(view, saga_step="FAILED", reason="PaymentDeclined", finished_ms=now, version=9, **more)
-
-
-def rest(view, number=1):
-    """A checkout of REST."""
-    return replace(view, id=f"c{number}", from_resource=False)
+from checkout_operator.cache import Ending
+from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS
+from checkout_operator.status import seconds
+from tests.operator.views import over, rest
 
 
 async def test_the_latest_is_written_once(new, view, cluster):
@@ -85,78 +45,6 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
     await asyncio.wait_for(shown.wait(), 5)
     assert cluster.statuses["first"]["phase"] == "Failed"
     running.cancel()
-
-
-async def test_a_failure_has_an_event(new, view, cluster, away):
-    """A failure is reported before it is shown, and once, also where its status has to be written again."""
-    projector = new()
-    cluster.faults["status"] = [away()]
-    for _ in range(3):
-        projector.enqueue(over(view))
-        await projector.flush()
-    assert cluster.calls == [("event", "first"), ("status", "first"), ("status", "first")]
-    assert cluster.events == [("first", "PaymentDeclined")]
-
-
-async def test_a_status_hides_no_failure(new, view, cluster, cache, make):
-    """A failure is reported also where the status shows it already: a user, or the operator before, may have written it."""
-    cache.put(make("first", status=project(over(view), 1)))
-    projector = new()
-    projector.enqueue(over(view))
-    await projector.flush()
-    assert cluster.calls == [("event", "first")]  # by one name: the API server keeps one
-
-
-async def test_an_event_that_failed_is_created_later(new, view, cluster, cache, make, away):
-    """A failure whose event could not be created, though its status was, is reported by the next comparison, once."""
-    projector = new()
-    cluster.faults["event"] = [away(), away()]
-    projector.enqueue(over(view))
-    await projector.flush()
-    assert cluster.events == []
-    cache.put(make("first", status=cluster.statuses["first"]))
-    for reported in (0, 1, 1):
-        await projector.repair(cache.get("first"), over(view))
-        await projector.flush()
-        assert len(cluster.events) == reported
-    assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first"), ("event", "first")]
-
-
-async def test_a_refusal_whose_event_failed(new, cluster, cache, make, away):
-    """So is that of a resource that never became a checkout."""
-    projector = new()
-    cluster.faults["event"] = [away()]
-    for _ in range(3):
-        await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
-        cache.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
-    assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first")]
-
-
-async def test_a_success_and_a_mirror_have_no_event(new, view, cluster):
-    """Events are about failures of resources alone."""
-    projector = new()
-    projector.enqueue(replace(view, saga_step="COMPLETED", finished_ms=1, version=9))
-    projector.enqueue(rest(over(view)))
-    await projector.flush()
-    assert cluster.events == []
-    assert {name: status["phase"] for name, status in cluster.statuses.items()} == {
-        "first": "Completed",
-        "co-c1": "Failed",
-    }
-
-
-async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, away):
-    """What could not be written is written by the next comparison, also where somebody claims to be newer."""
-    projector = new()
-    cluster.faults["status"] = [away()]
-    projector.enqueue(view)
-    await projector.flush()
-    assert cluster.statuses == {}
-    cluster.statuses["first"] = {"sagaVersion": 1000, "phase": "Completed"}
-    cache.put(make("first", status=cluster.statuses["first"]))
-    await projector.repair(cache.get("first"), view)
-    await projector.flush()
-    assert (cluster.statuses["first"]["sagaVersion"], cluster.statuses["first"]["phase"]) == (3, "Paying")
 
 
 async def test_a_key_of_other_items(new, cluster, cache, make):
@@ -343,141 +231,3 @@ async def test_a_mirror_made_by_hand(new, view, cluster, cache, mirror):
     await projector.repair(cache.get("co-c1"), view)
     await projector.flush()
     assert cluster.statuses["co-c1"]["phase"] == "Paying"
-
-
-async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
-    """An error that nobody foresaw, met by one resource, is counted, and the others are written."""
-    projector = new(mirror_mode="All")
-    cluster.faults["create"] = [ValueError("odd")]
-    projector.enqueue(rest(view))
-    projector.enqueue(view)
-    await projector.flush()
-    assert cluster.statuses["first"]["phase"] == "Paying"
-    assert metrics.faults._value.get() == 1
-
-
-async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, monkeypatch):
-    """While the API server takes long for one resource, changes of the others are written; its own newest one comes next."""
-    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
-    answer, patch_status = asyncio.Event(), cluster.patch_status
-
-    async def slow(name, status):
-        if name == "first" and not answer.is_set():
-            await answer.wait()
-        return await patch_status(name, status)
-
-    monkeypatch.setattr(cluster, "patch_status", slow)
-    for key in ("second", "third"):
-        cache.put(make(key))
-        cache.confirm(make(key))
-    projector = new()
-    running = asyncio.create_task(projector.run())
-    async with asyncio.timeout(5):
-        for name in ("first", "second", "third"):
-            projector.enqueue(replace(view, key=f"uid-{name}"))
-            while name != "first" and name not in cluster.statuses:
-                assert not running.done()
-                await asyncio.sleep(0)
-            projector.enqueue(replace(view, version=4 + len(name)))
-        assert "first" not in cluster.statuses
-        answer.set()
-        while cluster.statuses.get("first", {}).get("sagaVersion") != 10:
-            assert not running.done()
-            await asyncio.sleep(0)
-    running.cancel()
-    assert cluster.calls.count(("status", "first")) <= 2
-
-
-async def test_a_comparison_of_what_is_shown_is_cheap(new, view, cluster, cache, make, monkeypatch):
-    """A resource that shows its checkout is projected no further time, until its checkout or its status changes."""
-    projector, projected = new(), []
-
-    def count(*args):
-        projected.append(args)
-        return project(*args)
-
-    monkeypatch.setattr(module, "project", count)
-    for _ in range(3):
-        await projector.repair(cache.get("first"), view)
-        await projector.flush()
-    assert cluster.calls == [("status", "first")]
-    before = len(projected)
-    for _ in range(3):
-        await projector.repair(cache.get("first"), replace(view))
-        await projector.flush()
-    assert len(projected) == before
-    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
-    await projector.flush()
-    cache.put(make("first", status={"phase": "Completed"}))
-    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
-    await projector.flush()
-    assert cluster.calls == [("status", "first")] * 3
-
-
-async def test_a_failure_whose_event_is_missing_is_not_settled(new, view, cluster, away):
-    """A comparison reports a failure that could not be reported, though the resource shows it already."""
-    projector, failed = new(), over(view)
-    cluster.faults["event"] = [away()]
-    projector.enqueue(failed)
-    await projector.flush()
-    for _ in range(2):
-        await projector.repair(projector._cache.get("first"), failed)
-        await projector.flush()
-    assert cluster.events == [("first", "PaymentDeclined")]
-
-
-async def test_a_mirror_of_what_has_ended_costs_two_writes(new, view, cluster):
-    """A checkout that has ended when it is first seen costs its mirror's creation and one status."""
-    projector = new()
-    completed = replace(rest(view), saga_step="COMPLETED", finished_ms=int(time.time() * 1000), version=9)
-    for one in (rest(view), completed, completed):
-        projector.enqueue(one)
-    await projector.flush()
-    projector.enqueue(completed)
-    await projector.flush()
-    assert cluster.calls == [("create", "co-c1"), ("status", "co-c1")]
-
-
-async def test_two_operators_at_once(cluster, config, view, make):
-    """While an upgrade lets two operators overlap there is one mirror, one event, and no status that goes back."""
-    caches, projectors = [], []
-    for _ in range(2):
-        cache, metrics, log = ResourceCache(), Metrics(), structlog.get_logger()
-        cache.put(make("first"))
-        cache.confirm(make("first"))
-        policy, faults = MirrorPolicy(cache, config), Faults(metrics, log)
-        projectors.append(Projector(cache, cluster, policy, faults=faults, metrics=metrics, log=log))
-        caches.append(cache)
-    failed, mirrored = over(view), rest(over(view))
-    for number, one in enumerate((view, failed, mirrored, view)):
-        for projector in projectors if number % 2 else projectors[::-1]:
-            projector.enqueue(one)
-            await projector.flush()
-    assert (list(cluster.objects), {reason for _, reason in cluster.events}) == (["co-c1"], {"PaymentDeclined"})
-    assert cluster.statuses["first"]["sagaVersion"] == failed.version
-    assert all(cache.endings()["uid-first"].failed for cache in caches)
-
-
-async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache, make, monkeypatch):
-    """While all writers are busy, however many changes of a checkout come, its resource costs one write: the latest."""
-    answer, patch_status = asyncio.Event(), cluster.patch_status
-
-    async def slow(name, status):
-        await answer.wait()
-        return await patch_status(name, status)
-
-    monkeypatch.setattr(cluster, "patch_status", slow)
-    projector, names = new(), [f"busy-{number}" for number in range(module.MAX_WRITERS)]
-    for name in (*names, "last"):
-        cache.put(make(name))
-        cache.confirm(make(name))
-        projector.enqueue(replace(view, key=f"uid-{name}"))
-    writing = asyncio.create_task(projector.flush())
-    for version in (4, 5, 6):
-        await asyncio.sleep(0)
-        projector.enqueue(replace(view, key="uid-last", version=version))
-    answer.set()
-    await writing
-    await projector.flush()
-    assert cluster.calls.count(("status", "last")) == 1
-    assert cluster.statuses["last"]["sagaVersion"] == 6

@@ -1,0 +1,156 @@
+"""No write that nobody needs, and none that another one waits for."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import structlog
+
+from checkout_operator import projector as module
+from checkout_operator.cache import ResourceCache
+from checkout_operator.faults import Faults
+from checkout_operator.mirrors import MirrorPolicy
+from checkout_operator.projector import Projector
+from checkout_operator.status import project
+from checkout_operator.telemetry import Metrics
+from tests.operator.views import over, rest
+
+
+async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, away):
+    """What could not be written is written by the next comparison, also where somebody claims to be newer."""
+    projector = new()
+    cluster.faults["status"] = [away()]
+    projector.enqueue(view)
+    await projector.flush()
+    assert cluster.statuses == {}
+    cluster.statuses["first"] = {"sagaVersion": 1000, "phase": "Completed"}
+    cache.put(make("first", status=cluster.statuses["first"]))
+    await projector.repair(cache.get("first"), view)
+    await projector.flush()
+    assert (cluster.statuses["first"]["sagaVersion"], cluster.statuses["first"]["phase"]) == (3, "Paying")
+
+
+async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
+    """An error that nobody foresaw, met by one resource, is counted, and the others are written."""
+    projector = new(mirror_mode="All")
+    cluster.faults["create"] = [ValueError("odd")]
+    projector.enqueue(rest(view))
+    projector.enqueue(view)
+    await projector.flush()
+    assert cluster.statuses["first"]["phase"] == "Paying"
+    assert metrics.faults._value.get() == 1
+
+
+async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, monkeypatch):
+    """While the API server takes long for one resource, changes of the others are written; its own newest one comes next."""
+    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
+    answer, patch_status = asyncio.Event(), cluster.patch_status
+
+    async def slow(name, status):
+        if name == "first" and not answer.is_set():
+            await answer.wait()
+        return await patch_status(name, status)
+
+    monkeypatch.setattr(cluster, "patch_status", slow)
+    for key in ("second", "third"):
+        cache.put(make(key))
+        cache.confirm(make(key))
+    projector = new()
+    running = asyncio.create_task(projector.run())
+    async with asyncio.timeout(5):
+        for name in ("first", "second", "third"):
+            projector.enqueue(replace(view, key=f"uid-{name}"))
+            while name != "first" and name not in cluster.statuses:
+                assert not running.done()
+                await asyncio.sleep(0)
+            projector.enqueue(replace(view, version=4 + len(name)))
+        assert "first" not in cluster.statuses
+        answer.set()
+        while cluster.statuses.get("first", {}).get("sagaVersion") != 10:
+            assert not running.done()
+            await asyncio.sleep(0)
+    running.cancel()
+    assert cluster.calls.count(("status", "first")) <= 2
+
+
+async def test_a_comparison_of_what_is_shown_is_cheap(new, view, cluster, cache, make, monkeypatch):
+    """A resource that shows its checkout is projected no further time, until its checkout or its status changes."""
+    projector, projected = new(), []
+
+    def count(*args):
+        projected.append(args)
+        return project(*args)
+
+    monkeypatch.setattr(module, "project", count)
+    for _ in range(3):
+        await projector.repair(cache.get("first"), view)
+        await projector.flush()
+    assert cluster.calls == [("status", "first")]
+    before = len(projected)
+    for _ in range(3):
+        await projector.repair(cache.get("first"), replace(view))
+        await projector.flush()
+    assert len(projected) == before
+    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
+    await projector.flush()
+    cache.put(make("first", status={"phase": "Completed"}))
+    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
+    await projector.flush()
+    assert cluster.calls == [("status", "first")] * 3
+
+
+async def test_a_mirror_of_what_has_ended_costs_two_writes(new, view, cluster):
+    """A checkout that has ended when it is first seen costs its mirror's creation and one status."""
+    projector = new()
+    completed = replace(rest(view), saga_step="COMPLETED", finished_ms=int(time.time() * 1000), version=9)
+    for one in (rest(view), completed, completed):
+        projector.enqueue(one)
+    await projector.flush()
+    projector.enqueue(completed)
+    await projector.flush()
+    assert cluster.calls == [("create", "co-c1"), ("status", "co-c1")]
+
+
+async def test_two_operators_at_once(cluster, config, view, make):
+    """While an upgrade lets two operators overlap there is one mirror, one event, and no status that goes back."""
+    caches, projectors = [], []
+    for _ in range(2):
+        cache, metrics, log = ResourceCache(), Metrics(), structlog.get_logger()
+        cache.put(make("first"))
+        cache.confirm(make("first"))
+        policy, faults = MirrorPolicy(cache, config), Faults(metrics, log)
+        projectors.append(Projector(cache, cluster, policy, faults=faults, metrics=metrics, log=log))
+        caches.append(cache)
+    failed, mirrored = over(view), rest(over(view))
+    for number, one in enumerate((view, failed, mirrored, view)):
+        for projector in projectors if number % 2 else projectors[::-1]:
+            projector.enqueue(one)
+            await projector.flush()
+    assert (list(cluster.objects), {reason for _, reason in cluster.events}) == (["co-c1"], {"PaymentDeclined"})
+    assert cluster.statuses["first"]["sagaVersion"] == failed.version
+    assert all(cache.endings()["uid-first"].failed for cache in caches)
+
+
+async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache, make, monkeypatch):
+    """While all writers are busy, however many changes of a checkout come, its resource costs one write: the latest."""
+    answer, patch_status = asyncio.Event(), cluster.patch_status
+
+    async def slow(name, status):
+        await answer.wait()
+        return await patch_status(name, status)
+
+    monkeypatch.setattr(cluster, "patch_status", slow)
+    projector, names = new(), [f"busy-{number}" for number in range(module.MAX_WRITERS)]
+    for name in (*names, "last"):
+        cache.put(make(name))
+        cache.confirm(make(name))
+        projector.enqueue(replace(view, key=f"uid-{name}"))
+    writing = asyncio.create_task(projector.flush())
+    for version in (4, 5, 6):
+        await asyncio.sleep(0)
+        projector.enqueue(replace(view, key="uid-last", version=version))
+    answer.set()
+    await writing
+    await projector.flush()
+    assert cluster.calls.count(("status", "last")) == 1
+    assert cluster.statuses["last"]["sagaVersion"] == 6
