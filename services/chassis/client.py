@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from services.chassis import call
+from services.chassis.channel import RenewableChannel
 from services.chassis.faults import OUTAGE, code_of, fault_in, fault_of
 from services.chassis.postgres import forbid_in_transaction
 from services.chassis.resilience import CircuitBreaker
@@ -20,6 +21,7 @@ V = TypeVar("V")
 LEAST_USEFUL_SECONDS = 0.02  # a call with less time left cannot be answered in time
 CONNECT_SECONDS = 2.0  # a replica that takes another's place is found by then, on a busy machine too; it is not away
 MAX_REPLY_BYTES = 64 * 1024 * 1024  # of a batch: 64 pages of 100 orders, of 100 lines each, are below it
+RENEW_SECONDS = 2.0  # gRPC's own pause between two look-ups of a name grows to two minutes
 FORGET_SECONDS = 5.0  # what nobody has asked for so long may have been back since, and is waited for again
 
 # A `dns:///` address may stand for many replicas: each gets its share, and a new one is found soon.
@@ -43,15 +45,18 @@ class Endpoint:
     def __init__(self, name: str, address: str, metrics: Metrics, *, tls: bool = False) -> None:
         """Connect to `address`; with `tls` for a service outside our network, by the certificate authorities of this machine."""
         self.name = name
-        self.channel = (
-            grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
-            if tls
-            else grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self.channel = RenewableChannel(
+            lambda: (
+                grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
+                if tls
+                else grpc.aio.insecure_channel(address, options=_OPTIONS)
+            )
         )
         self.breaker = CircuitBreaker(name, metrics)
         self.metrics = metrics
         self._away_since: float | None = None
         self._asked_at = 0.0
+        self._renewed_at = time.perf_counter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,9 +118,10 @@ class Endpoint:
             try:
                 async with asyncio.timeout(max(0.0, left)):
                     while state is not grpc.ChannelConnectivity.READY:
-                        await self.channel.wait_for_state_change(state)
+                        await self.channel.current.wait_for_state_change(state)
                         state = self.channel.get_state(try_to_connect=True)
             except TimeoutError:
+                self._renew_channel()
                 return False
         self._away_since = None
         return True
@@ -127,7 +133,15 @@ class Endpoint:
         state = self.channel.get_state(try_to_connect=True)
         if state is grpc.ChannelConnectivity.READY:
             return "ok"
+        self._renew_channel()
         return "unreachable" if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else "connecting"
+
+    def _renew_channel(self) -> None:
+        """Replace a channel that reaches nobody, every RENEW_SECONDS at most: its name may have an address by now."""
+        now = time.perf_counter()
+        if now - self._renewed_at >= RENEW_SECONDS:
+            self._renewed_at = now
+            self.channel.renew()
 
 
 def method_name(method: Any) -> str:

@@ -1,8 +1,11 @@
 """Calls to a part beyond our network."""
 
+import asyncio
+
 import grpc
 import pytest
 
+from services.chassis import client
 from services.chassis.client import Endpoint
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
@@ -38,4 +41,34 @@ async def test_a_part_that_is_called_by_tls(tmp_path, monkeypatch):
             else:
                 with pytest.raises(Unavailable):
                     await call
+    await server.stop(0)
+
+
+async def test_a_channel_is_replaced_while_it_reaches_nobody(monkeypatch):
+    """A service that had no address for long is reached soon after it is back, by a stub that was made before."""
+    monkeypatch.setattr(client, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.05)
+    server = grpc.aio.server()
+    product_pb2_grpc.add_ProductServiceServicer_to_server(Beyond(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    async with Endpoint("product", "dns:///nobody.invalid:1", Metrics()) as end:
+        method = product_pb2_grpc.ProductServiceStub(end.channel).ListProducts
+        first = end.channel.current
+        with pytest.raises(Unavailable):
+            await end.send(method, pb.ListProductsRequest(), within=2)
+        await server.start()
+        end.channel._make = lambda: grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await end.send(method, pb.ListProductsRequest(), within=2)
+                    break
+                except Unavailable:
+                    await asyncio.sleep(0.01)
+        assert end.channel.current is not first
+        there = end.channel.current
+        for _ in range(3):
+            await end.send(method, pb.ListProductsRequest(), within=2)
+            assert await end.ready() == "ok"
+        assert end.channel.current is there
     await server.stop(0)

@@ -181,7 +181,7 @@ class Place:
     async def until_away(self):
         """Wait until an attempt to connect has failed."""
         while (state := self.end.channel.get_state(try_to_connect=True)) is not AWAY:
-            await self.end.channel.wait_for_state_change(state)
+            await self.end.channel.current.wait_for_state_change(state)
 
     async def ask_before_anybody_comes(self):
         """Ask while nobody is there; a replica comes once an attempt to connect has failed."""
