@@ -103,7 +103,7 @@ async def batch(
         except Exception as error:  # noqa: BLE001 - the refusal of this item, reported there
             results[position] = _refusal(refused(), error)
     if good:
-        with call.within(_call_of([asked[position].call for position, _ in good])):
+        with call.within(call_of([asked[position].call for position, _ in good])):
             outcomes = await _outcomes(act, [value for _, value in good])
         for (position, _), outcome in zip(good, outcomes, strict=True):
             results[position] = _result(outcome, render, refused)
@@ -154,8 +154,8 @@ def _refusal(result: R, error: Exception) -> R:
     return result
 
 
-def _call_of(calls: Sequence[CallMessage]) -> call.Call:
-    """Give one call for a batch: the first one's ids, and the longest time that any item has, within the RPC's own."""
+def call_of(calls: Sequence[CallMessage]) -> call.Call:
+    """Return one call for items that are done together: the first one's ids, and the longest time that any item has, within the RPC's own."""
     outer = call.current()
     first = calls[0]
     left = [message.timeout_ms / 1000 for message in calls]

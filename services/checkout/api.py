@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from services.chassis import call
-from services.chassis.rpc import batch
+from services.chassis.rpc import batch, call_of
 from services.checkout.domain import (
     AnotherRunning,
     Origin,
@@ -135,14 +135,7 @@ def _user(item: pb.StartCheckout | pb.GetCheckout | pb.CancelCheckout) -> int:
 
 
 def _start(item: pb.StartCheckout) -> Wanted:
-    left = [seconds for seconds in (item.call.timeout_ms / 1000, call.current().remaining()) if seconds]
-    outer = call.current()
-    asked = call.incoming(
-        item.call.request_id or outer.request_id,
-        item.call.traceparent or outer.traceparent,
-        seconds=min(left) if left else None,
-    )
-    return Wanted(_request(item), asked)
+    return Wanted(_request(item), call_of([item.call]))
 
 
 def _request(item: pb.StartCheckout) -> CartRequest | ResourceRequest:

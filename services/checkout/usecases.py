@@ -178,7 +178,10 @@ class Checkouts:
         claiming = self._claim_once(request, known.uncleared, ends_at)
         patience = None if request.patience is None else max(0.0, answer_at - asyncio.get_running_loop().time())
         done, _ = await asyncio.wait({claiming}, timeout=patience)
-        return Started(await self._ended(claiming.result(), answer_at), replayed=False) if done else Pending()
+        if done:
+            return Started(await self._ended(claiming.result(), answer_at), replayed=False)
+        claiming.add_done_callback(_log_if_unexpected)
+        return Pending()
 
     def _claim_once(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> "asyncio.Task[Session]":
         """Claim, or join a claim of the same key in this process. Unavailable, before anything is done: too many run."""
@@ -270,3 +273,10 @@ class Checkouts:
             pause = min(MAX_POLL_SECONDS, pause * 2)
             session = await self._sessions.load(session.id)
         return session
+
+
+def _log_if_unexpected(claiming: "asyncio.Task[Session]") -> None:
+    """Have asyncio log what no request may be there to hear of. A refusal is given again to whoever asks again."""
+    error = None if claiming.cancelled() else claiming.exception()
+    if error is not None and not isinstance(error, Fault):
+        claiming.get_loop().call_exception_handler({"message": "a claim failed unexpectedly", "exception": error})

@@ -64,6 +64,7 @@ class PaymentProcessor:
         done, _ = await asyncio.wait({asking}, timeout=request.wait)
         if done:
             return asking.result()
+        asking.add_done_callback(_log_if_unexpected)
         return Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.ASKING)
 
     async def _charge(self, request: ChargeRequest) -> Payment | Exception:
@@ -99,3 +100,10 @@ class PaymentProcessor:
         except Fault as fault:
             self._on_undecided(payment, fault)
             return payment
+
+
+def _log_if_unexpected(asking: "asyncio.Task[Payment | Exception]") -> None:
+    """Have asyncio log what no request may be there to hear of. The payment stays undecided, and is resolved."""
+    error = None if asking.cancelled() else asking.result()
+    if isinstance(error, Exception) and not isinstance(error, Fault):
+        asking.get_loop().call_exception_handler({"message": "a charge failed unexpectedly", "exception": error})

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from services.chassis import call
 from services.errors import OutcomeUnknown, Unavailable
 from services.pb import checkout_pb2 as pb
 from tests.services.gateway.conftest import STORED
@@ -73,4 +72,3 @@ async def test_starts_ride_together_and_each_says_whose_it_is(gateway, backend):
     }
     assert len({item.call.request_id for item in items}) == 28
     assert all(0 < item.call.timeout_ms <= 4800 for item in items)
-    assert call.current().request_id == ""

@@ -119,3 +119,25 @@ async def test_a_slow_claim_is_pending(checkouts, cart, user, find):
     goes.set()
     [started] = await checkouts.start([replace(request, patience=None)])
     assert (started.session.id, cart.reads) == ((await find("k")).id, 1)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("unforeseen"), Unavailable("the cart is away")])
+async def test_a_claim_that_fails_after_its_request_was_answered_is_logged_if_unexpected(checkouts, cart, user, error):
+    """What a claim meets once its request was answered as pending reaches the log, unless it is a fault that a repeat meets too."""
+    logged = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context["exception"]))
+    goes, ended = asyncio.Event(), asyncio.Event()
+
+    async def fail():
+        await goes.wait()
+        ended.set()
+        raise error
+
+    cart.before.append(fail)
+    assert await checkouts.start([CartRequest(user, "k", WAIT, patience=0.05)]) == [Pending()]
+    goes.set()
+    await ended.wait()
+    async with asyncio.timeout(10):
+        while checkouts._claiming:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0)
+    assert logged == ([] if isinstance(error, Unavailable) else [error])
