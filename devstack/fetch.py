@@ -14,7 +14,7 @@ from devstack.home import ROOT, NotWritable, cache, writing
 
 TOOLS = ROOT / "devstack" / "tools"
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
-MONGODB = "de.bwaldvogel:mongo-java-server-h2-backend:1.47.0"
+MONGODB = "de.bwaldvogel:mongo-java-server-memory-backend:1.47.0"
 ECJ = "org.eclipse.jdt:ecj:3.43.0"
 COORDINATES = {"kafka": KAFKA, "mongodb": MONGODB, "ecj": ECJ}
 

@@ -14,20 +14,54 @@ from devstack.home import ROOT, user_environment
 
 pytestmark = pytest.mark.real
 
+OURS = {"DEVSTACK_IGNORE_PATH": "1"}
+"""The server that is fetched, even where the machine has a mongod."""
+
 
 def test_acknowledged_carts_survive_a_kill(home, eventually) -> None:
-    """A thousand acknowledged writes are all there after the server is killed."""
-    stack = Stack.up(home.path, only={"mongodb"})
+    """What was acknowledged is all there after the server is killed, and after it is killed again: inserts, changes and indexes."""
+    stack = Stack.up(home.path, only={"mongodb"}, env=OURS)
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
         carts = client["t"].get_collection("carts", write_concern=pymongo.WriteConcern(w="majority", j=True))
-        carts.delete_many({})
+        carts.create_index("user", unique=True)
         for number in range(1000):
-            carts.insert_one({"_id": number})
-    stack.kill("mongodb")
-    eventually(lambda: stack.row("mongodb")["restarts"])
-    stack.wait_ready("mongodb")
+            carts.insert_one({"_id": number, "user": number, "version": 1})
+        with pytest.raises(pymongo.errors.DuplicateKeyError):
+            carts.insert_one({"_id": 1000, "user": 0})
+        assert carts.update_many({"user": {"$lt": 10}}, {"$set": {"version": 2}}).modified_count == 10
+        assert carts.delete_many({"user": {"$gte": 990}}).deleted_count == 10
+    for times in (1, 2):
+        stack.kill("mongodb")
+        eventually(lambda times=times: stack.row("mongodb")["restarts"] == times)
+        stack.wait_ready("mongodb")
+        with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
+            carts = client["t"]["carts"]
+            assert carts.count_documents({}) == 990
+            assert carts.count_documents({"version": 2}) == 10
+            with pytest.raises(pymongo.errors.DuplicateKeyError):
+                carts.insert_one({"user": 0})
+    stack.down()
+
+
+def test_a_record_cut_short_was_never_acknowledged(home) -> None:
+    """A server that was killed while it wrote its journal starts with what it had acknowledged."""
+    stack = Stack.up(home.path, only={"mongodb"}, env=OURS)
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
-        assert client["t"]["carts"].count_documents({}) == 1000
+        client["t"]["carts"].insert_many([{"_id": 1}, {"_id": 2}])
+    stack.down()
+    with (home.data("mongodb") / "journal.bson").open("ab") as journal:
+        journal.write(b"\0\0\1\0 the rest never came")
+    stack = Stack.up(home.path, only={"mongodb"}, env=OURS)
+    with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
+        assert client["t"]["carts"].count_documents({}) == 2
+    stack.down()
+
+
+def test_a_cart_is_found_by_an_index(home) -> None:
+    """The local server has an index for each query of the cart service: by user, and by user and version."""
+    stack = Stack.up(home.path, only={"mongodb"}, env=OURS)
+    with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
+        assert "user_id_1_version_1" in client["cartdb"]["carts"].index_information()
     stack.down()
 
 
