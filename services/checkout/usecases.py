@@ -20,6 +20,7 @@ from services.checkout.domain import (
     UnknownCheckout,
     UnknownProducts,
 )
+from services.checkout.running import Running
 from services.errors import Fault, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
@@ -109,17 +110,16 @@ class Checkouts:
         self._notify = notify
         self._resources = asyncio.Semaphore(MOST_RESOURCES)
         self._claiming: dict[tuple[int, str], asyncio.Task[Session]] = {}
-        self._driven: dict[str, asyncio.Task[Session | None]] = {}
+        self._running = Running()
 
     @property
     def driven(self) -> Sequence[str]:
         """The ids of the checkouts that this process drives, whose leases it must renew."""
-        return list(self._driven)
+        return self._running.ids
 
     async def drain(self) -> None:
         """Wait until no saga runs in this process: each has ended or is parked."""
-        while self._driven:
-            await asyncio.wait(self._driven.values())
+        await self._running.drain()
 
     async def start(self, requests: Sequence[CartRequest | ResourceRequest]) -> Sequence[Answer | Exception]:
         """Start, join or replay a checkout for each request, each within its own time.
@@ -170,12 +170,17 @@ class Checkouts:
         now = asyncio.get_running_loop().time()
         ends_at = now + request.wait
         answer_at = ends_at if request.patience is None else min(ends_at, now + request.patience)
-        known = await self._sessions.lookup(request.user_id, request.key)
-        if known.session and known.session.status is not Status.PROCESSING:
-            return Started(known.session, replayed=True)
-        if known.session:
-            return Started(await self._ended(known.session, answer_at), replayed=False)
-        claiming = self._claim_once(request, known.uncleared, ends_at)
+        if here := self._running.find(request.user_id, request.key):
+            ended = here.status is not Status.PROCESSING
+            return Started(here if ended else await self._ended(here, answer_at), replayed=ended)
+        claiming = self._claiming.get((request.user_id, request.key))
+        if claiming is None:
+            known = await self._sessions.lookup(request.user_id, request.key)
+            if known.session and known.session.status is not Status.PROCESSING:
+                return Started(known.session, replayed=True)
+            if known.session:
+                return Started(await self._ended(known.session, answer_at), replayed=False)
+            claiming = self._claim_once(request, known.uncleared, ends_at)
         patience = None if request.patience is None else max(0.0, answer_at - asyncio.get_running_loop().time())
         done, _ = await asyncio.wait({claiming}, timeout=patience)
         if done:
@@ -188,7 +193,7 @@ class Checkouts:
         key = (request.user_id, request.key)
         task = self._claiming.get(key)
         if task is None:
-            if len(self._claiming) + len(self._driven) >= MOST_RUNNING:
+            if len(self._claiming) + len(self._running) >= MOST_RUNNING:
                 raise Unavailable("too many checkouts are running; try again", retry_after=1)
             task = asyncio.create_task(self._claim(request, bought, ends_at))
             self._claiming[key] = task
@@ -244,9 +249,7 @@ class Checkouts:
         raise Unavailable("the checkout could not be cancelled; repeat it")  # it has just been made: the next finds it
 
     def _drive(self, session: Session) -> None:
-        task = asyncio.create_task(self._driving(session))
-        self._driven[session.id] = task
-        task.add_done_callback(lambda _: self._driven.pop(session.id, None))
+        self._running.add(session, asyncio.create_task(self._driving(session)))
 
     async def _driving(self, session: Session) -> Session | None:
         """Drive a saga; what stops it is reported to `notify`, and recovery goes on with it."""
@@ -262,7 +265,7 @@ class Checkouts:
     async def _ended(self, session: Session, ends_at: float) -> Session:
         """Wait for the end of a checkout, whoever drives it; when the time is over, return it as it is."""
         loop = asyncio.get_running_loop()
-        task = self._driven.get(session.id)
+        task = self._running.task(session.id)
         if task is not None:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, ends_at - loop.time()))
             if done and (ended := task.result()):

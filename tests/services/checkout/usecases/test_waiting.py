@@ -110,6 +110,32 @@ async def test_a_slow_saga_holds_up_its_neighbours_no_longer_than_it_may(checkou
     assert (ended.session.id, ended.session.status) == (running.session.id, Status.COMPLETED)
 
 
+async def test_who_asks_again_for_what_runs_here_asks_no_database(checkouts, saga, sessions, user, monkeypatch):
+    """A request for a checkout that this process drives, or has just driven to its end, is answered from memory."""
+    saga.goes.clear()
+    request = CartRequest(user, "k", WAIT, patience=0.05)
+    async with asyncio.timeout(10):
+        while isinstance(running := (await checkouts.start([request]))[0], Pending):
+            pass
+    looks = []
+
+    async def look(*key):
+        looks.append(key)
+        return await lookup(*key)
+
+    lookup = sessions.lookup
+    monkeypatch.setattr(sessions, "lookup", look)
+    again = asyncio.create_task(checkouts.start([replace(request, patience=None)]))
+    await asyncio.sleep(0)
+    saga.goes.set()
+    [ended] = await again
+    assert (ended.session.id, ended.session.status, ended.replayed) == (running.session.id, Status.COMPLETED, False)
+    await checkouts.drain()
+    [replayed] = await checkouts.start([request])
+    assert (replayed.session, replayed.replayed) == (ended.session, True)
+    assert looks == []
+
+
 async def test_a_slow_claim_is_pending(checkouts, cart, user, find):
     """A request whose patience is over before it is claimed is pending; asked again it joins the same claim."""
     goes = asyncio.Event()
