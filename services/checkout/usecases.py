@@ -41,8 +41,8 @@ class Sessions(Protocol):
     async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
         """Return the checkout of a key; None when the key has none."""
 
-    async def get(self, user_id: int, checkout_ids: Sequence[str]) -> Sequence[Session]:
-        """Return those of the user's checkouts that exist."""
+    async def get(self, user_id: int, checkout_id: str) -> Session | None:
+        """Return the user's checkout; None when there is none."""
 
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""
@@ -152,10 +152,10 @@ class Checkouts:
         """Return the checkout of each (user id, checkout id); UnknownCheckout also for another user's."""
 
         async def one(user_id: int, checkout_id: str) -> Session:
-            found = await self._sessions.get(user_id, [checkout_id])
-            if not found:
+            found = await self._sessions.get(user_id, checkout_id)
+            if found is None:
                 raise UnknownCheckout
-            return found[0]
+            return found
 
         return await asyncio.gather(*(self._error_as_value(one(*pair)) for pair in asked))
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from services.chassis.batched_statement import BatchedStatement
+from services.chassis.postgres import Row
 from services.checkout.domain import Lookup, Origin, Purchase, Session, UnknownCheckout
 from services.checkout.store.rows import COLUMNS, Queries, purchase_of, session_of
 
@@ -17,6 +18,15 @@ UNION ALL
 SELECT ord, false, {COLUMNS} FROM asked JOIN checkout_sessions
     ON user_id = buyer AND source = 'cart' AND status = 'COMPLETED' AND cart_cleared_version IS NULL"""  # noqa: S608 - constants
 
+_FIND = f"""
+WITH asked AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) WITH ORDINALITY AS a (buyer, kind, key, ord))
+SELECT ord, {COLUMNS} FROM asked JOIN checkout_sessions
+    ON user_id = buyer AND origin = kind AND idempotency_key = key"""  # noqa: S608 - constants
+
+_GET = f"""
+WITH asked AS (SELECT * FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS a (buyer, checkout_id, ord))
+SELECT ord, {COLUMNS} FROM asked JOIN checkout_sessions ON id = checkout_id AND user_id = buyer"""  # noqa: S608 - constants
+
 LOOK_BACK = "5 s"  # longer than a statement and its commit can last
 
 
@@ -27,6 +37,12 @@ class SessionQueries(Queries):
         super().__init__(*args, **kwargs)
         self._lookups: BatchedStatement[tuple[int, str], Lookup] = BatchedStatement(
             "checkout.lookup", self._lookup_all, self._metrics
+        )
+        self._finds: BatchedStatement[tuple[int, Origin, str], Session | None] = BatchedStatement(
+            "checkout.find", self._find_all, self._metrics
+        )
+        self._gets: BatchedStatement[tuple[int, str], Session | None] = BatchedStatement(
+            "checkout.get", self._get_all, self._metrics
         )
 
     async def lookup(self, user_id: int, key: str) -> Lookup:
@@ -45,23 +61,18 @@ class SessionQueries(Queries):
         return [Lookup(sessions.get(ord_), tuple(uncleared.get(ord_, ()))) for ord_ in range(1, len(asked) + 1)]
 
     async def find(self, user_id: int, origin: Origin, key: str) -> Session | None:
-        """Return the checkout of a key."""
-        rows = await self._db.fetch(
-            f"SELECT {COLUMNS} FROM checkout_sessions WHERE user_id = $1 AND origin = $2 AND idempotency_key = $3",  # noqa: S608 - constants
-            user_id,
-            origin,
-            key,
-        )
-        return session_of(rows[0]) if rows else None
+        """Return the checkout of a key; None when the key has none."""
+        return await self._finds((user_id, origin, key))
 
-    async def get(self, user_id: int, checkout_ids: Sequence[str]) -> list[Session]:
-        """Return those of the user's checkouts that exist; an id that is no UUID is none."""
-        rows = await self._db.fetch(
-            f"SELECT {COLUMNS} FROM checkout_sessions WHERE user_id = $1 AND id = ANY($2::uuid[])",  # noqa: S608 - constants
-            user_id,
-            [checkout_id for checkout_id in checkout_ids if _is_uuid(checkout_id)],
-        )
-        return [session_of(row) for row in rows]
+    async def _find_all(self, asked: Sequence[tuple[int, Origin, str]]) -> list[Session | None]:
+        return _in_order(await self._db.fetch(_FIND, *map(list, zip(*asked, strict=True))), len(asked))
+
+    async def get(self, user_id: int, checkout_id: str) -> Session | None:
+        """Return a user's checkout; None when there is none, as for an id that is no UUID."""
+        return await self._gets((user_id, checkout_id)) if _is_uuid(checkout_id) else None
+
+    async def _get_all(self, asked: Sequence[tuple[int, str]]) -> list[Session | None]:
+        return _in_order(await self._db.fetch(_GET, *map(list, zip(*asked, strict=True))), len(asked))
 
     async def load(self, checkout_id: str) -> Session:
         """Read a row; UnknownCheckout when there is none."""
@@ -105,6 +116,12 @@ class SessionQueries(Queries):
             " FROM checkout_sessions WHERE status = 'PROCESSING'"
         )
         return float(rows[0]["age"])
+
+
+def _in_order(rows: Sequence[Row], asked: int) -> list[Session | None]:
+    """Return the session of each of those asked for, of which the rows have the numbers from 1 on; None where there is none."""
+    found = {row["ord"]: session_of(row) for row in rows}
+    return [found.get(number) for number in range(1, asked + 1)]
 
 
 def _is_uuid(text: str) -> bool:

@@ -46,8 +46,9 @@ class MemorySessions:
     async def lookup(self, user_id, key):
         return Lookup(await self.find(user_id, Origin.REST, key), tuple(await self.uncleared_purchases(user_id)))
 
-    async def get(self, user_id, checkout_ids):
-        return self._where(lambda one, _: one.user_id == user_id and one.id in checkout_ids)
+    async def get(self, user_id, checkout_id):
+        found = self._where(lambda one, _: (one.user_id, one.id) == (user_id, checkout_id))
+        return found[0] if found else None
 
     async def load(self, checkout_id):
         if checkout_id not in self.rows:

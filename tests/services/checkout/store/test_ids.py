@@ -22,7 +22,7 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(sessions, table, make_c
     assert_plain(await sessions.conflicting(edge, edge - 1))
     assert await table.events() == [(ended.id, str(edge), ended.order_id)]
     assert_plain(await sessions.find(edge, Origin.REST, "k"))
-    assert_plain(await sessions.get(edge, [ended.id]))
+    assert_plain(await sessions.get(edge, ended.id))
     assert_plain(await sessions.oldest_running_seconds())
     event = Parse(completed_event(ended, "e", datetime.now(UTC)), CheckoutCompleted())
     assert (event.user_id, event.lines[0].product_id) == (edge, edge)

@@ -1,18 +1,35 @@
 """Looking checkouts up on both stores."""
 
+import asyncio
 import uuid
 
 import pytest
 
-from services.checkout.domain import Reason, ResourceRequest, Step, UnknownCheckout
+from services.checkout.domain import Origin, Reason, ResourceRequest, Step, UnknownCheckout
 
 
 async def test_a_checkout_is_its_users_alone(sessions, user, make_claim):
     """Another user's checkout is not given, nor is one that does not exist or whose id is none."""
     mine = await sessions.claim(make_claim(user))
     theirs = await sessions.claim(make_claim(user + 10**9))
-    asked = [mine.id, theirs.id, str(uuid.uuid4()), "", "x", mine.id.replace("-", ""), f"{{{mine.id}}}"]
-    assert [one.id for one in await sessions.get(user, asked)] == [mine.id]
+    asked = [mine.id, theirs.id, str(uuid.uuid4()), "", "x", mine.id.replace("-", ""), f"{{{mine.id}}}", mine.id]
+    found = await asyncio.gather(*(sessions.get(user, checkout_id) for checkout_id in asked))
+    assert [one and one.id for one in found] == [mine.id, *[None] * 6, mine.id]
+
+
+async def test_each_key_is_found_for_itself(sessions, user, make_claim):
+    """Keys that are looked up at once are each answered with their own checkout, or with none."""
+    mine = await sessions.claim(make_claim(user))
+    theirs = await sessions.claim(make_claim(user + 10**9))
+    asked = [
+        (user, Origin.REST, "k"),
+        (user, Origin.RESOURCE, "k"),
+        (user, Origin.REST, "other"),
+        (user + 10**9, Origin.REST, "k"),
+        (user, Origin.REST, "k"),
+    ]
+    found = await asyncio.gather(*(sessions.find(*key) for key in asked))
+    assert [one and one.id for one in found] == [mine.id, None, None, theirs.id, mine.id]
 
 
 async def test_an_unknown_checkout_cannot_be_loaded(sessions):
