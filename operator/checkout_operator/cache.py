@@ -35,6 +35,8 @@ class ResourceCache:
         """By name, then by uid in the order in which they came."""
         self._by_key: dict[tuple[int, str], dict[str, str]] = {}
         """The names of those that are not mirrors, by user and key, then by uid."""
+        self._mirrors: set[str] = set()
+        """The uids of the mirrors, which are counted for every checkout that gets one."""
         self._confirmed: set[str] = set()
         self._deleted = RecentSet()
         self._endings: dict[str, Ending] = {}
@@ -42,7 +44,9 @@ class ResourceCache:
     def put(self, resource: Resource) -> None:
         """Add a resource, or replace it with what it is now."""
         self._by_name.setdefault(resource.name, {})[resource.uid] = resource
-        if not resource.is_mirror:
+        if resource.is_mirror:
+            self._mirrors.add(resource.uid)
+        else:
             self._by_key.setdefault(_key(resource), {})[resource.uid] = resource.name
 
     def set_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
@@ -56,6 +60,7 @@ class ResourceCache:
             return
         _remove(self._by_name, resource.name, resource.uid)
         _remove(self._by_key, _key(resource), resource.uid)
+        self._mirrors.discard(resource.uid)
         self._confirmed.discard(resource.uid)
         self._endings.pop(resource.uid, None)
         if resource.name not in self._by_name:
@@ -103,6 +108,10 @@ class ResourceCache:
     def mirrors(self) -> list[Resource]:
         """Return the mirrors."""
         return [one for one in self._every() if one.is_mirror]
+
+    def count_mirrors(self) -> int:
+        """Return how many mirrors there are."""
+        return len(self._mirrors)
 
     def names_for(self, view: SagaView) -> Sequence[str]:
         """Return the names of the resources that show a checkout. A checkout of REST has one, also before it exists."""

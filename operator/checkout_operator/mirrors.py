@@ -67,7 +67,7 @@ class MirrorPolicy:
             late = time.time() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
             if late or self._cache.was_deleted(mirror_name(view.id)):
                 return Decision.NOT_WANTED
-        if len(self._cache.mirrors()) + self.creating >= self._config.mirror_max_objects:
+        if self._cache.count_mirrors() + self.creating >= self._config.mirror_max_objects:
             return Decision.TOO_MANY_OBJECTS
         return Decision.CREATE if self.writes.spend() else Decision.TOO_MANY_WRITES
 

@@ -111,7 +111,7 @@ class Reconciler:
         for view in await self._sagas.list_rest(MIRROR_WITHIN_SECONDS):
             self._projector.enqueue(view)
         self._retry_unanswered()
-        mirrors = len(self._cache.mirrors())
+        mirrors = self._cache.count_mirrors()
         self._metrics.resources.labels("mirror").set(mirrors)
         self._metrics.resources.labels("operator").set(len(resources) - mirrors)
         self._metrics.compared_at.set(time.time())

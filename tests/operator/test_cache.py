@@ -38,6 +38,16 @@ def test_a_mirror_is_no_owner_of_a_key(cache, make, mirror, view):
     assert [one.name for one in cache.mirrors()] == ["co-c2"]
 
 
+def test_mirrors_are_counted(cache, make, mirror):
+    """Each mirror counts once while it exists, however often it is reported; other resources do not count."""
+    for one in (mirror("c1"), mirror("c2"), mirror("c2"), make("first")):
+        cache.put(one)
+    assert cache.count_mirrors() == 2
+    for one in (mirror("c2"), mirror("c2"), make("first")):
+        cache.remove(one)
+    assert cache.count_mirrors() == 1
+
+
 def test_a_name_that_is_used_again(cache, make, view):
     """Another resource of the same name has its own key, and is the one that the name means from now on."""
     first, second = make("first"), make("first", uid="second")
