@@ -21,7 +21,7 @@ from checkout_operator.config import Config
 from checkout_operator.main import operate
 from checkout_operator.saga_client import SagaClient
 
-WRITES = ("patch_status", "create", "delete", "create_event")
+WRITES = ("replace_status", "create", "delete", "create_event")
 REQUESTS = ("start", "cancel", "get_for", "list_rest")
 
 

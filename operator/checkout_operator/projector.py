@@ -18,7 +18,7 @@ from checkout_operator.faults import Faults
 from checkout_operator.mirrors import OVER_BUDGET, Decision, MirrorPolicy
 from checkout_operator.recent import RecentSet
 from checkout_operator.spec import Resource, parse
-from checkout_operator.status import MESSAGES, SagaView, differs, patch, project, refused, seconds
+from checkout_operator.status import MESSAGES, SagaView, differs, project, refused, seconds
 from checkout_operator.telemetry import Metrics
 
 T = TypeVar("T")
@@ -115,13 +115,13 @@ class Projector:
         status = project(view, resource.generation)
         self._expect_changes(resource, status)
         if differs(resource.status, status) and int(resource.status.get("sagaVersion") or 0) > view.version:
-            await self._call("clear", self._cluster.patch_status(resource.name, None))
+            await self._call("clear", self._cluster.replace_status(resource.name, {}))
         self._enqueue(resource.name, view)
 
     async def orphan(self, mirror: Resource) -> None:
         """Treat a mirror of a checkout that does not exist: it shows nothing, and its time counts from its creation."""
         if mirror.status:
-            await self._call("clear", self._cluster.patch_status(mirror.name, None))
+            await self._call("clear", self._cluster.replace_status(mirror.name, {}))
         created = seconds(mirror.created)
         self._cache.end(mirror, Ending(finished_at=created, ttl_from=created, failed=False))
 
@@ -193,7 +193,7 @@ class Projector:
         if shown.failed and not resource.is_mirror:
             await self._report_failure(resource, shown.status)
         if self._needs_write(resource, shown.status):
-            if not await self._call("status", self._cluster.patch_status(resource.name, patch(shown.status))):
+            if not await self._call("status", self._cluster.replace_status(resource.name, shown.status)):
                 return
             self._written[resource.uid] = shown.status
             self._cache.set_status(resource, shown.status)

@@ -155,11 +155,6 @@ def differs(status: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return False
 
 
-def patch(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge patch that makes a status what is wanted. It removes the other fields."""
-    return {name: wanted.get(name) for name in FIELDS}
-
-
 def _progress(view: SagaView) -> int:
     return sum(view.done(name) for name in STEPS)
 

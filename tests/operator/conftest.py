@@ -38,12 +38,12 @@ class MemoryCluster:
         if self.faults.get(verb):
             raise self.faults[verb].pop()
 
-    async def patch_status(self, name, status):
+    async def replace_status(self, name, status):
         self._called("status", name)
         known = self.statuses.get(name) or {}
         if status and (status.get("sagaVersion") or 0) < (known.get("sagaVersion") or 0):
             raise Refused("sagaVersion cannot go back")
-        self.statuses[name] = None if status is None else known | status
+        self.statuses[name] = dict(status)
         return True
 
     async def create(self, body):

@@ -52,7 +52,7 @@ async def test_not_known_to_be_done(answering, answer):
     """A connection that breaks, at whatever point, and every answer that says nothing of the call may be repeated."""
     cluster = await answering(answer)
     with pytest.raises(ClusterUnavailable):
-        await cluster.patch_status("first", {"phase": "Paying"})
+        await cluster.replace_status("first", {"phase": "Paying"})
 
 
 async def test_nobody_there():
@@ -65,12 +65,12 @@ async def test_nobody_there():
 
 async def test_what_is_gone_or_there_already(answering):
     """What is gone is not written, what is there already is not made, and a rule's words are kept."""
-    assert await (await answering(reply(404))).patch_status("first", {}) is False
+    assert await (await answering(reply(404))).replace_status("first", {}) is False
     assert await (await answering(reply(409))).create({"metadata": {"name": "co-1"}}) is None
     assert await (await answering(reply(409))).delete("first", "u1") is False
     assert await (await answering(reply(201, '{"a": 1}'))).create({}) == {"a": 1}
     with pytest.raises(Refused, match="sagaVersion cannot go back"):
-        await (await answering(reply(422, "sagaVersion cannot go back"))).patch_status("first", {})
+        await (await answering(reply(422, "sagaVersion cannot go back"))).replace_status("first", {})
 
 
 async def test_page_by_page(answering):
@@ -105,7 +105,7 @@ async def test_an_answer_that_is_late(monkeypatch):
     port = server.sockets[0].getsockname()[1]
     cluster = Cluster(client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{port}")), "default")
     with pytest.raises(ClusterUnavailable, match="TimeoutError"):
-        await cluster.patch_status("first", {"phase": "Paying"})
+        await cluster.replace_status("first", {"phase": "Paying"})
     await cluster.close()
     for writer in accepted:
         writer.close()
@@ -138,11 +138,11 @@ async def test_a_token_that_is_replaced(answering, tmp_path):
     loader.load_and_set(cluster._api.configuration)
     for content in ("one", "two"):
         token.write_text(content)
-        assert await cluster.patch_status("first", {})
+        assert await cluster.replace_status("first", {})
     assert [line.partition(": ")[2] for line in seen] == ["bearer one", "bearer two"]
     token.write_text("")
     with pytest.raises(ClusterUnavailable, match="credentials"):
-        await cluster.patch_status("first", {})
+        await cluster.replace_status("first", {})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from checkout_operator import cluster as module
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.spec import parse
-from checkout_operator.status import patch, project
+from checkout_operator.status import project
 from devstack.client import Stack
 from devstack.home import ROOT, Home
 from tests.kube import MOUSE, Kube
@@ -55,20 +55,20 @@ async def test_a_status_is_written(api, cluster, first, view):
     """What is written is what the resource shows; a later status replaces lists and removes what it does not have."""
     for version, paid in ((3, view), (4, view)):
         status = project(paid, 1) | {"sagaVersion": version}
-        assert await cluster.patch_status(first.name, patch(status))
+        assert await cluster.replace_status(first.name, status)
         assert api.admin.status(first.name) == status
     status = {"phase": "Pending", "sagaVersion": 5}
-    assert await cluster.patch_status(first.name, patch(status))
+    assert await cluster.replace_status(first.name, status)
     assert api.admin.status(first.name) == status
-    assert await cluster.patch_status(first.name, None)
+    assert await cluster.replace_status(first.name, {})
     assert api.admin.status(first.name) == {}
 
 
 async def test_what_the_rules_forbid(api, cluster, first):
     """A status that goes back is refused with the rule's own words, and so is a mirror with another name."""
-    assert await cluster.patch_status(first.name, {"sagaVersion": 5})
+    assert await cluster.replace_status(first.name, {"sagaVersion": 5})
     with pytest.raises(Refused, match="sagaVersion"):
-        await cluster.patch_status(first.name, {"sagaVersion": 4})
+        await cluster.replace_status(first.name, {"sagaVersion": 4})
     mirror = {"userId": 7, "managedBy": "mirror", "checkoutId": "b3b5a1ac-1111-4222-8333-444455556666"}
     body = {"apiVersion": "cartwright.dev/v1alpha1", "kind": "Checkout", "metadata": {"name": "x"}, "spec": mirror}
     with pytest.raises(Refused, match="co-"):
@@ -86,7 +86,7 @@ async def test_what_is_gone(api, cluster, first):
     assert api.admin.get(first.name)
     assert await cluster.delete(first.name, first.uid)
     assert await cluster.delete(first.name, first.uid) is False
-    assert await cluster.patch_status(first.name, {"phase": "Pending"}) is False
+    assert await cluster.replace_status(first.name, {"phase": "Pending"}) is False
     assert api.admin.get(first.name) is None
 
 
@@ -109,7 +109,7 @@ async def test_without_credentials(cluster):
     """A token that the API server does not take is no outcome: the call may be repeated with the next token."""
     cluster._api.configuration.api_key["BearerToken"] = "bearer of nothing"
     with pytest.raises(ClusterUnavailable, match="401"):
-        await cluster.patch_status("first", {"phase": "Pending"})
+        await cluster.replace_status("first", {"phase": "Pending"})
 
 
 async def test_many_at_once(api, cluster, view):
@@ -117,7 +117,7 @@ async def test_many_at_once(api, cluster, view):
     names = [api.admin.apply(userId=7, items=MOUSE) for _ in range(20)]
     statuses = [project(view, 1) | {"orderId": name} for name in names]
     written = await asyncio.gather(
-        *(cluster.patch_status(name, patch(status)) for name, status in zip(names, statuses, strict=True))
+        *(cluster.replace_status(name, status) for name, status in zip(names, statuses, strict=True))
     )
     assert all(written)
     assert [api.admin.status(name)["orderId"] for name in names] == names
@@ -127,5 +127,5 @@ async def test_what_has_not_ended(api, cluster):
     """Those who wait for many resources see which have not ended, whether they have a status or not."""
     names = [api.admin.apply(userId=7, items=MOUSE) for _ in range(4)]
     for name, phase in zip(names, ("Completed", "Failed", "Paying"), strict=False):
-        assert await cluster.patch_status(name, {"phase": phase})
+        assert await cluster.replace_status(name, {"phase": phase})
     assert api.admin.unfinished() & set(names) == set(names[2:])

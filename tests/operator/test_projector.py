@@ -34,13 +34,13 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
     projector.enqueue(view)
     await asyncio.sleep(0)
     assert cluster.calls == []
-    shown, patch_status = asyncio.Event(), cluster.patch_status
+    shown, replace_status = asyncio.Event(), cluster.replace_status
 
     async def observed(name, status):
         shown.set()
-        return await patch_status(name, status)
+        return await replace_status(name, status)
 
-    cluster.patch_status = observed
+    cluster.replace_status = observed
     projector.enqueue(over(view))
     await asyncio.wait_for(shown.wait(), 5)
     assert cluster.statuses["first"]["phase"] == "Failed"
@@ -220,7 +220,7 @@ async def test_a_mirror_of_nothing(new, cluster, cache, mirror):
         cache.put(one)
         await projector.orphan(one)
     assert cluster.calls == [("status", "co-c1")]
-    assert cluster.statuses == {"co-c1": None}
+    assert cluster.statuses == {"co-c1": {}}
     assert {ending.ttl_from for ending in cache.endings().values()} == {seconds(plain.created)}
 
 

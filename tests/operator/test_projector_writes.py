@@ -44,14 +44,14 @@ async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
 async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, monkeypatch):
     """While the API server takes long for one resource, changes of the others are written; its own newest one comes next."""
     monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
-    answer, patch_status = asyncio.Event(), cluster.patch_status
+    answer, replace_status = asyncio.Event(), cluster.replace_status
 
     async def slow(name, status):
         if name == "first" and not answer.is_set():
             await answer.wait()
-        return await patch_status(name, status)
+        return await replace_status(name, status)
 
-    monkeypatch.setattr(cluster, "patch_status", slow)
+    monkeypatch.setattr(cluster, "replace_status", slow)
     for key in ("second", "third"):
         cache.put(make(key))
         cache.confirm(make(key))
@@ -133,13 +133,13 @@ async def test_two_operators_at_once(cluster, config, view, make):
 
 async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache, make, monkeypatch):
     """While all writers are busy, however many changes of a checkout come, its resource costs one write: the latest."""
-    answer, patch_status = asyncio.Event(), cluster.patch_status
+    answer, replace_status = asyncio.Event(), cluster.replace_status
 
     async def slow(name, status):
         await answer.wait()
-        return await patch_status(name, status)
+        return await replace_status(name, status)
 
-    monkeypatch.setattr(cluster, "patch_status", slow)
+    monkeypatch.setattr(cluster, "replace_status", slow)
     projector, names = new(), [f"busy-{number}" for number in range(module.MAX_WRITERS)]
     for name in (*names, "last"):
         cache.put(make(name))

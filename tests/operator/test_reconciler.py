@@ -262,7 +262,7 @@ async def test_a_mirror_of_nothing(reconciler, cache, cluster, mirror):
     """A mirror whose checkout the service does not know is never started, and counts as ended since its creation."""
     cache.put(mirror("c9", FORGED[0]))
     await reconciler.compare()
-    assert cluster.statuses == {"co-c9": None}
+    assert cluster.statuses == {"co-c9": {}}
     assert list(cache.endings()) == ["uid-co-c9"]
 
 
