@@ -236,6 +236,11 @@ def _start_kafka(programs: Programs, data: Path, ports: Mapping[str, int]) -> St
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # Threads and records for a broker of a cluster. They wake several times a second here for nothing.
+        "num.network.threads": "1",
+        "num.io.threads": "2",
+        "group.coordinator.threads": "1",
+        "metadata.max.idle.interval.ms": "0",
     }
     properties = data / "server.properties"
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

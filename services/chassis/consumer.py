@@ -15,6 +15,7 @@ from services.chassis.brokers import Brokers
 from services.chassis.dead_letters import DeadLetters
 from services.chassis.logs import Logger
 from services.chassis.messages import Handle
+from services.chassis.offsets import OffsetCommits
 from services.chassis.partition import PartitionMetrics, PartitionWorker
 from services.chassis.run import wait
 from services.chassis.telemetry import Metrics
@@ -23,7 +24,9 @@ PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 5.0
 SESSION_MS = 6000
 REVOKE_SECONDS = 4.0
-"""How long a batch under way may take to end once its partition is revoked: less than a session, as the group waits no longer."""
+"""How long a member takes at most to give its partitions up: less than a session, as the group waits no longer."""
+LAST_COMMIT_SECONDS = 1.0
+"""How much of that is for the commit of what is applied. A batch under way may take the rest to end."""
 NEVER_MS = 2**31 - 1
 
 
@@ -86,10 +89,14 @@ class Consumer:
             max_poll_interval_ms=NEVER_MS,
         )
 
-        def worker(partition: TopicPartition) -> PartitionWorker:
+        def commits() -> OffsetCommits:
+            return OffsetCommits(consumer.commit, self._log)
+
+        def worker(partition: TopicPartition, commits: OffsetCommits) -> PartitionWorker:
             return PartitionWorker(
                 consumer,
                 partition,
+                commits=commits,
                 handle=self._handle,
                 dead_letters=self._dead_letters,
                 log=self._log,
@@ -98,13 +105,15 @@ class Consumer:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._assignment = _Assignment(tasks, worker)
+                self._assignment = _Assignment(tasks, worker, commits)
                 consumer.subscribe([self._topic], listener=self._assignment)
                 await consumer.start()
                 self._connected = True
                 await stopping.wait()
                 await self._assignment.end()
         finally:
+            if self._assignment:
+                await self._assignment.end()  # an error ends the workers, and leaves what they applied uncommitted
             self._assignment = None
             self._problem = "not connected"
             await consumer.stop()
@@ -113,9 +122,17 @@ class Consumer:
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
     """The workers of the partitions that this member has. Each rebalance ends them all and starts those of the new share."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, make: Callable[[TopicPartition], PartitionWorker]) -> None:
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        make_worker: Callable[[TopicPartition, OffsetCommits], PartitionWorker],
+        make_commits: Callable[[], OffsetCommits],
+    ) -> None:
         self._tasks = tasks
-        self._make = make
+        self._make_worker = make_worker
+        self._make_commits = make_commits
+        self._commits = make_commits()
+        self._committing: asyncio.Task[None] | None = None
         self._running: dict[PartitionWorker, asyncio.Task[None]] = {}
         self._ended = False
 
@@ -124,28 +141,36 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         return self._running.keys()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        if not self._ended:
-            self._running = {worker: self._tasks.create_task(worker.run()) for worker in map(self._make, assigned)}
+        if self._ended:
+            return
+        self._commits = self._make_commits()
+        self._committing = self._tasks.create_task(self._commits.run())
+        workers = [self._make_worker(partition, self._commits) for partition in assigned]
+        self._running = {worker: self._tasks.create_task(worker.run()) for worker in workers}
 
     async def on_partitions_revoked(self, _: Collection[TopicPartition]) -> None:
-        await self._stop_workers()
+        await self._give_up()
 
     async def end(self) -> None:
         """End the workers, and start no more."""
         self._ended = True
-        await self._stop_workers()
+        await self._give_up()
 
-    async def _stop_workers(self) -> None:
-        """Let what is under way end and be committed, for a while."""
+    async def _give_up(self) -> None:
+        """Let what is under way end, for a while, and commit what is applied."""
         running, self._running = self._running, {}
         for worker, task in running.items():
             worker.stopping.set()
             if not worker.applying:
                 task.cancel()
         if running:
-            _, late = await asyncio.wait(running.values(), timeout=REVOKE_SECONDS)
+            _, late = await asyncio.wait(running.values(), timeout=REVOKE_SECONDS - LAST_COMMIT_SECONDS)
             for task in late:
                 task.cancel()
+        if self._committing:
+            committing, self._committing = self._committing, None
+            await self._commits.close(LAST_COMMIT_SECONDS)
+            committing.cancel()
 
 
 def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -1,27 +1,23 @@
 """One partition of a consumer: its messages are applied in order, and what stops it stops no other partition.
 
-Offsets are committed after the effect, so that a message comes again rather than being lost. A message that cannot be
-applied is retried a few times and then set aside as a dead letter. A message that can be neither applied nor set aside
-stops the partition in front of it, with a log line, a metric and a line on `/ready`, until the cause is gone.
+Offsets are committed after the effect (services/chassis/offsets.py), so that a message comes again rather than being lost.
+A message that cannot be applied is retried a few times and then set aside as a dead letter. A message that can be neither
+applied nor set aside stops the partition in front of it, with a log line, a metric and a line on `/ready`, until the cause
+is gone.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import (
-    CommitFailedError,
-    CorruptRecordException,
-    IllegalStateError,
-    TopicAuthorizationFailedError,
-    UnsupportedCodecError,
-)
+from aiokafka.errors import CorruptRecordException, TopicAuthorizationFailedError, UnsupportedCodecError
 from prometheus_client import Counter, Gauge
 
 from services.chassis import call
 from services.chassis.dead_letters import CannotSetAside, DeadLetters
 from services.chassis.logs import Logger
 from services.chassis.messages import Handle, message_of
+from services.chassis.offsets import LOST, OffsetCommits
 from services.chassis.run import wait
 from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown, Transient, Unavailable
@@ -56,6 +52,7 @@ class PartitionWorker:
         consumer: AIOKafkaConsumer,
         partition: TopicPartition,
         *,
+        commits: OffsetCommits,
         handle: Handle,
         dead_letters: DeadLetters,
         log: Logger,
@@ -65,9 +62,10 @@ class PartitionWorker:
         self.problem: str | None = None
         """Why the partition does not go on, or None."""
         self.applying = False
-        """Whether the handler works, or its effect is yet to be committed. At other times it may be cancelled at once."""
+        """Whether the handler works. At other times the worker may be cancelled at once: nothing is applied and not noted."""
         self.stopping = asyncio.Event()
         self._consumer = consumer
+        self._commits = commits
         self._handle = handle
         self._dead_letters = dead_letters
         self._log = log.bind(topic=partition.topic, partition=partition.partition)
@@ -83,7 +81,7 @@ class PartitionWorker:
                 records = await self._read()
                 if records:
                     await self._apply(records)
-        except (CommitFailedError, IllegalStateError) as error:
+        except LOST as error:
             self._log.info("the partition has another owner, who applies the last messages again", error=repr(error))
         finally:
             self._stopped_metric.remove(str(self.partition.partition))
@@ -120,7 +118,7 @@ class PartitionWorker:
         """Apply a batch. A batch that fails is applied message by message, so that one of them holds up no good one."""
         fault = await self._attempt(records)
         if fault is None:
-            await self._commit(records[-1].offset + 1)
+            self._commits.reach(self.partition, records[-1].offset + 1)
             self._consumed.inc(len(records))
             return
         for record in records:
@@ -133,7 +131,7 @@ class PartitionWorker:
         while not self.stopping.is_set():
             fault = await self._attempt([record])
             if fault is None:
-                await self._commit(record.offset + 1)
+                self._commits.reach(self.partition, record.offset + 1)
                 self._consumed.inc()
                 self._went_on()
                 return True
@@ -175,9 +173,10 @@ class PartitionWorker:
     async def _attempt(self, records: Sequence[ConsumerRecord]) -> BaseException | None:
         """Call the handler, and give what it raised, or None. Nothing that a message causes passes this point."""
         self.applying = True
-        fault = await self._call_handler(records)
-        self.applying = fault is None
-        return fault
+        try:
+            return await self._call_handler(records)
+        finally:
+            self.applying = False
 
     async def _call_handler(self, records: Sequence[ConsumerRecord]) -> BaseException | None:
         try:
@@ -204,8 +203,9 @@ class PartitionWorker:
         return None
 
     async def _commit(self, offset: int) -> None:
-        await self._consumer.commit({self.partition: offset})
-        self.applying = False
+        """Commit at once: a message that was set aside must not be set aside again."""
+        self._commits.reach(self.partition, offset)
+        await self._commits.commit()
 
     def _stopped(self, what: str, reason: str, **more: str) -> None:
         self.problem = f"{what}: {reason}"

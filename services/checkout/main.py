@@ -23,7 +23,7 @@ from services.checkout.config import Config, MigrateConfig, RecoveryConfig, Rela
 from services.checkout.domain import LostLease, Session, Status
 from services.checkout.driver import Driver
 from services.checkout.recovery import Recovery
-from services.checkout.relay import KafkaPublisher, Relay
+from services.checkout.relay import REST_SECONDS, KafkaPublisher, Relay
 from services.checkout.store import PostgresSessions
 from services.checkout.usecases import Checkouts
 from services.errors import InternalError, Transient, Unavailable
@@ -84,7 +84,15 @@ async def relay(runtime: Runtime) -> None:
         async def loop(stopping: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(
-                    repeat(worker.run_once, stopping, runtime.log, runtime.metrics, least=0.01, most=0.25)
+                    repeat(
+                        worker.run_once,
+                        stopping,
+                        runtime.log,
+                        runtime.metrics,
+                        least=0.02,
+                        most=0.25,
+                        rest=REST_SECONDS,
+                    )
                 )
                 group.create_task(repeat(worker.sweep, stopping, runtime.log, runtime.metrics, least=1, most=300))
             try:

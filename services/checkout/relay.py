@@ -21,6 +21,9 @@ from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
 
 BATCH = 100
+REST_SECONDS = 0.04
+"""How long events gather after a round that published some. A round costs two statements, a request to Kafka and a batch in
+each consumer, however many events it carries. An event that comes alone does not meet this pause: no round was before it."""
 LEASE_SECONDS = 5.0
 ATTEMPTS = 5
 ACK_SECONDS = 5.0

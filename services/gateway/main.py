@@ -1,6 +1,5 @@
 """Starts the gateway: `python -m services.gateway.main`."""
 
-import gc
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -14,9 +13,6 @@ from services.gateway.config import Config
 from services.gateway.cors import origins
 from services.gateway.edge import edge
 from services.gateway.routes import Routes
-
-GC_THRESHOLD = 10_000
-"""How many new objects start a garbage collection. A request makes some tens of them and leaves none behind."""
 
 
 async def serve(runtime: Runtime) -> None:
@@ -38,8 +34,6 @@ async def serve(runtime: Runtime) -> None:
         middleware = edge(who.of, runtime.log, runtime.metrics, allowed, sample_reads=config.log_sample_reads)
         app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
         app.add_routes(Routes(Services(**ends, metrics=runtime.metrics)).table())
-        gc.freeze()  # what is there now stays; a collection need not look at it again and again
-        gc.set_threshold(GC_THRESHOLD)
         await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()} | dict(who.checks))
 
 

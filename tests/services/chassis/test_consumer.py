@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from services.chassis import partition
+from services.chassis import offsets, partition
 from services.chassis.messages import Message
+from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown, Unavailable
 
 pytestmark = pytest.mark.real
@@ -50,6 +51,65 @@ async def test_a_message_is_committed_after_its_effect(line, new_consumer, handl
     await consume(2, 2)
     assert handler.applied == ["a", "b"]
     assert handler.tried == ["a", "b", "b"]
+
+
+@pytest.fixture
+def no_timed_commits(monkeypatch):
+    """Let nothing be committed merely because time goes by."""
+    monkeypatch.setattr(offsets, "COMMIT_SECONDS", 3600)
+
+
+async def test_a_consumer_that_stops_commits_what_it_applied(
+    line, new_consumer, consume_until, handler, no_timed_commits
+):
+    """A consumer that is told to stop leaves nothing that it applied to be applied again."""
+    await line.send("a", "b")
+
+    async def applied():
+        return handler.applied == ["a", "b"]
+
+    await consume_until(new_consumer(line), applied)
+    assert await line.committed() == 2
+
+
+async def test_a_rebalance_applies_no_message_twice(line, new_consumer, handler, until, no_timed_commits):
+    """Before another member gets a partition, all that was applied of it is committed."""
+    await line.send("a")
+    stopping = asyncio.Event()
+
+    async def applied():
+        return handler.applied == ["a"]
+
+    async def committed():
+        return await line.committed() == 1
+
+    async def both_applied():
+        return handler.applied == ["a", "b"]
+
+    async with asyncio.TaskGroup() as members:
+        members.create_task(new_consumer(line).run(stopping))
+        await until(applied)
+        members.create_task(new_consumer(line, Metrics()).run(stopping))
+        await until(committed)
+        await line.send("b")
+        await until(both_applied)
+        stopping.set()
+    assert handler.tried == ["a", "b"]
+    assert await line.committed() == 2
+
+
+async def test_a_message_that_is_set_aside_is_committed_at_once(
+    line, new_consumer, consume_until, handler, no_timed_commits
+):
+    """A message goes to the dead letters once, so that its offset does not wait for others."""
+    handler.faults["bad"] = [ValueError("bad")] * (partition.ATTEMPTS + 1)
+    await line.send("bad")
+
+    async def committed():
+        return await line.committed() == 1
+
+    await consume_until(new_consumer(line), committed)
+    assert len(await line.dead_letters()) == 1
 
 
 @pytest.mark.parametrize("fault", [Unavailable, OutcomeUnknown])

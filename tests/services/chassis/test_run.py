@@ -1,6 +1,7 @@
 """How a process comes up beside others that may not be there yet, how it goes on, and how it says why it ends."""
 
 import asyncio
+import gc
 import logging
 from contextlib import contextmanager
 
@@ -34,8 +35,17 @@ def dependency():
     return Dependency()
 
 
+@pytest.fixture
+def collector_kept():
+    """Give the garbage collector of the tests back, whatever a process sets."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
 @pytest.fixture(params=["grpc", "http"])
-async def process(request, dependency):
+async def process(request, dependency, collector_kept):
     """A process that comes up, and its runtime."""
     runtime = Runtime("test", "serve", {})
     settings, checks = Settings.from_env(SETTINGS), {"store": dependency.check}
@@ -80,6 +90,25 @@ async def test_told_to_end_it_does_not_wait(process, dependency):
     await dependency.asked.wait()
     process.stopping.set()
     await until(process, "draining")
+
+
+async def test_a_process_that_serves_collects_garbage_seldom(process, dependency):
+    """What is there when a process begins to serve is never looked at again, and a collection waits for much that is new."""
+    dependency.there.set()
+    await until(process, "serving")
+    assert gc.get_threshold()[0] == run.GC_THRESHOLD
+    assert gc.get_freeze_count() > 0
+
+
+async def test_a_worker_collects_garbage_seldom(collector_kept):
+    """The same holds for a process that works and serves nothing."""
+    seen = []
+
+    async def loop(_):
+        seen.append((gc.get_threshold()[0], gc.get_freeze_count() > 0))
+
+    await Runtime("test", "worker", {}).work(Settings.from_env(SETTINGS | {"HTTP_PORT": "0"}), loop, {})
+    assert seen == [(run.GC_THRESHOLD, True)]
 
 
 @contextmanager
@@ -148,6 +177,23 @@ async def test_a_loop_goes_on_after_an_unexpected_failure():
     assert len(rounds) == 3
     where = {"where": round_of_work.__qualname__}
     assert metrics.registry.get_sample_value("cartwright_internal_errors_total", where) == 1
+
+
+async def test_a_loop_rests_after_a_round_that_did_something(monkeypatch):
+    """It pauses for `rest` after such a round, and for longer and longer while there is nothing to do."""
+    stopping, pauses, done = asyncio.Event(), [], iter([0, 0, 0, 3, 1, 0])
+
+    async def round_of_work():
+        return next(done)
+
+    async def wait(_, seconds):
+        pauses.append(seconds)
+        if len(pauses) == 6:
+            stopping.set()
+
+    monkeypatch.setattr(run, "wait", wait)
+    await run.repeat(round_of_work, stopping, structlog.get_logger(), Metrics(), least=1, most=5, rest=0.5)
+    assert pauses == [2, 4, 5, 0.5, 0.5, 2]
 
 
 async def test_a_readiness_check_that_fails_hides_no_other():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 import structlog
-from google.protobuf.json_format import MessageToJson, ParseError
+from google.protobuf.json_format import MessageToJson
 
 from services.chassis.messages import Message
 from services.chassis.telemetry import Metrics
@@ -116,21 +116,25 @@ async def test_a_bad_event_makes_no_order(orders, creator, user, other, error):
 
 
 @pytest.mark.parametrize(
-    ("value", "error"),
+    "value",
     [
-        (b"{", ParseError),
-        (b"\xff", UnicodeDecodeError),
-        (b"[" * 100_000, ParseError),
-        (b'{"userId": 1e400}', ParseError),
-        (b'{"checkoutId": "\\ud800"}', ParseError),
-        (b"", ParseError),
-        (None, InvalidEvent),
+        b"{",
+        b"\xff",
+        b'{"checkoutId": "\xff"}',
+        b"[" * 100_000,
+        b'{"more": ' + b"[" * 100_000,
+        b'{"userId": 1e400}',
+        b'{"userId": "9223372036854775808"}',
+        b'{"lines": [{"quantity": 2147483648}]}',
+        b'{"checkoutId": "\\ud800"}',
+        b"",
+        None,
     ],
     ids=lambda value: repr(value)[:20],
 )
-async def test_what_is_no_event_is_refused(creator, value, error):
+async def test_what_is_no_event_is_refused(creator, value):
     """A message that is no event of ours raises and is not skipped in silence; so does a tombstone."""
-    with pytest.raises(error):
+    with pytest.raises(InvalidEvent):
         await creator.handle([Message("checkout-events", 0, 0, b"1", value, {})])
 
 
