@@ -21,6 +21,11 @@ I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - an outcome
 
 
+TURNS = 2
+"""Turns of the event loop for which a batch is gathered. What one reply sets going asks within a few turns, not within the same
+one. A turn of an idle loop takes some microseconds, so a lone item hardly waits; the batches of 64 buyers become twice as large."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How many items a batch holds, how many may wait and for how long, and how many batches may be under way."""
@@ -127,13 +132,17 @@ class Batcher(Generic[I, O]):
             self._timer.cancel()
 
     def _schedule(self) -> None:
-        """Look at what waits once those that are asked for in this turn of the loop are there too."""
+        """Look at what waits once those that are asked for in the next turns of the loop are there too."""
         if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
             self._scheduled = True
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
-            asyncio.get_running_loop().call_soon(self._start, context=Context())
+            asyncio.get_running_loop().call_soon(self._start, TURNS, context=Context())
 
-    def _start(self) -> None:
+    def _start(self, turns: int) -> None:
+        """Send a batch after so many more turns of the loop."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._start, turns - 1)
+            return
         self._scheduled = False
         if batch := self._waiting.take(self._limits.batch, self._may_go):
             task = asyncio.get_running_loop().create_task(self._carry(batch))

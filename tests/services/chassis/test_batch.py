@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis import call
-from services.chassis.batch import Batcher, Limits
+from services.chassis.batch import TURNS, Batcher, Limits
 from services.chassis.telemetry import Metrics
 from services.errors import Fault, Invalid, OutcomeUnknown, Unavailable
 
@@ -62,7 +62,7 @@ def batcher(wire: Wire, limits: Limits = LIMITS) -> Batcher:
     )
 
 
-async def turns(count: int = 5) -> None:
+async def turns(count: int = 5 + 2 * TURNS) -> None:
     """Let the loop do what is due."""
     for _ in range(count):
         await asyncio.sleep(0)
@@ -177,6 +177,22 @@ async def test_who_comes_meanwhile_rides_in_the_next_one() -> None:
     wire.let_go()
     await turns()
     assert [len(one) for one in wire.sent] == [1, 5]
+    wire.let_go()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_is_asked_for_within_a_few_turns_goes_out_together() -> None:
+    """Items that are asked for in successive turns of the loop, as one reply sets them going, ride in one batch."""
+    wire = Wire()
+    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=2))
+
+    async def ask_later(number: int) -> None:
+        await turns(number)
+        await batch.ask((number, number, False))
+
+    tasks = [asyncio.create_task(ask_later(number)) for number in range(TURNS + 1)]
+    await turns()
+    assert [len(one) for one in wire.sent] == [TURNS + 1]
     wire.let_go()
     await asyncio.gather(*tasks)
 
