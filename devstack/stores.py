@@ -84,7 +84,9 @@ def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -
     if programs.cluster and name == "etcd":
         return Start(apiserver.etcd_command(programs.cluster, data, ports), env=GO_COLLECTS_LESS | user_environment())
     if programs.cluster and name == "apiserver":
-        return Start(apiserver.apiserver_command(programs.cluster, data, ports), env=GO_COLLECTS_LESS | user_environment())
+        return Start(
+            apiserver.apiserver_command(programs.cluster, data, ports), env=GO_COLLECTS_LESS | user_environment()
+        )
     return _start_kafka(programs, data, ports)
 
 

@@ -3,14 +3,20 @@
 `web.Response` knows text, charsets, compression, cookies, chunks and ranges. An answer of ours is bytes that are there.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 
 from aiohttp import HttpVersion10, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+
+from services.chassis.response_hook import ResponseHook
 
 JSON = "application/json"
+SERVER = "cartwright"
+"""The Server header of every answer. It names no version, so that nobody can look for those with a known hole."""
 
 
 class ReadyResponse(web.StreamResponse):
@@ -37,13 +43,13 @@ class ReadyResponse(web.StreamResponse):
         """Complete the headers, run the hooks of the application, and write the head."""
         if self._writer is not None:
             return self._writer
-        headers = self.headers
-        headers[hdrs.CONTENT_TYPE] = JSON
-        headers[hdrs.CONTENT_LENGTH] = str(len(self.body))
-        headers[hdrs.DATE] = _date()
+        headers = self._described()
         if isinstance(request, web.Request):
             for hook in request.app.on_response_prepare:
-                await hook(request, self)
+                if isinstance(hook, ResponseHook):
+                    hook.apply(request.transport, self)
+                else:
+                    await hook(request, self)
         self._keeps_alive = super().keep_alive is None and request.keep_alive
         version = request.version
         if not self._keeps_alive:
@@ -54,6 +60,28 @@ class ReadyResponse(web.StreamResponse):
         self._writer = request.writer
         await self._writer.write_headers(f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}", headers)
         return self._writer
+
+    def whole(self, transport: asyncio.BaseTransport, hooks: Sequence[ResponseHook]) -> bytes:
+        """Return the whole response to a GET of HTTP/1.1 whose client keeps the connection, its headers completed by hooks."""
+        headers = self._described()
+        for hook in hooks:
+            hook.apply(transport, self)
+        self._keeps_alive = super().keep_alive is None
+        if not self._keeps_alive:
+            headers[hdrs.CONNECTION] = "close"
+        lines = [f"HTTP/1.1 {self.status} {self.reason}", *[f"{name}: {value}" for name, value in headers.items()]]
+        head = "\n".join(lines)
+        if "\r" in head or head.count("\n") != len(headers):
+            raise ValueError("a header of a response has a line break")
+        return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + self.body
+
+    def _described(self) -> CIMultiDict[str]:
+        """Return the headers, with those that every response has."""
+        headers = self.headers
+        headers[hdrs.CONTENT_TYPE] = JSON
+        headers[hdrs.CONTENT_LENGTH] = str(len(self.body))
+        headers[hdrs.DATE] = _date()
+        return headers
 
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - aiohttp gives none
         """Write the body, which ends the response."""
