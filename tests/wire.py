@@ -44,6 +44,14 @@ class Wire(asyncio.Transport):
                 await self.changed.wait()
         return found
 
+    async def settled(self):
+        """Wait until nothing is under way, and nothing begins by itself."""
+        async with asyncio.timeout(10):
+            quiet = 0
+            while quiet < 10:
+                quiet = 0 if self.protocol.is_busy else quiet + 1
+                await asyncio.sleep(0)
+
     def read(self):
         """Give the answers so far, without 100 Continue."""
         rest, found = bytes(self.written), []

@@ -16,7 +16,7 @@ from services.chassis.client import Endpoint
 from services.chassis.malformed import Runner
 from services.chassis.rpc import Server, batch
 from services.chassis.telemetry import Metrics
-from services.chassis.web import Readiness, health_routes
+from services.chassis.web import Readiness, close_when_draining, health_routes
 from services.errors import Conflict, Invalid, NotFound
 from services.gateway.auth import users
 from services.gateway.clients import Services
@@ -308,13 +308,15 @@ async def serving(backend, env, clock=time.monotonic):
             sample_reads=config.log_sample_reads,
             max_under_way=config.max_under_way,
         )
-        app = application(edge, Routes(Services(**ends, metrics=metrics)))
+        services = Services(**ends, metrics=metrics)
+        app = application(edge, Routes(services))
         readiness = Readiness()
         readiness.state = "serving"
         readiness.checks.update(who.checks)
         app.add_routes(health_routes(readiness, metrics))
+        app.on_response_prepare.append(close_when_draining(readiness))
         client = await stack.enter_async_context(TestClient(GatewayServer(app, metrics)))
-        yield SimpleNamespace(client=client, app=app, metrics=metrics)
+        yield SimpleNamespace(client=client, app=app, metrics=metrics, services=services, readiness=readiness)
 
 
 @pytest.fixture
