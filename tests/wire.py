@@ -28,6 +28,8 @@ class Wire(asyncio.Transport):
         self.writes = 0
         self.closed = self.paused = False
         self.changed = asyncio.Event()
+        self.on_write = lambda: None
+        """Called after each write."""
         self.protocol = server()
         self.protocol.connection_made(self)
 
@@ -77,6 +79,7 @@ class Wire(asyncio.Transport):
         assert not self.closed, "nothing is written to a closed connection"
         self.written += data
         self.writes += 1
+        self.on_write()
         self.changed.set()
 
     def writelines(self, pieces):

@@ -45,13 +45,15 @@ class Connection(web.RequestHandler):
         self,
         server: web.Server,
         *,
+        loop: asyncio.AbstractEventLoop,
         reads: PlainReads | None,
         hooks: Sequence[ResponseHook],
         idle_seconds: float = IDLE_SECONDS,
         **options: Any,
     ) -> None:
-        """Take the plain reads of the application, and the hooks that complete their answers."""
-        super().__init__(server, keepalive_timeout=_NEVER, **options)
+        """Take the plain reads of the application, and the hooks that complete the headers of their answers."""
+        super().__init__(server, loop=loop, keepalive_timeout=_NEVER, **options)
+        self._events = loop
         self._reads = reads
         """None from when it is not certain any more where a request begins: aiohttp then answers the rest of the connection."""
         self._hooks = hooks
@@ -73,13 +75,11 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         super().connection_made(transport)
-        self._active_at = self._loop.time()
-        self._idle_timer = self._loop.call_later(self._idle_seconds, self._close_if_idle)
+        self._active_at = self._events.time()
+        self._idle_timer = self._events.call_later(self._idle_seconds, self._close_if_idle)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End. A plain read under way goes on, and is logged and counted, as it would be in aiohttp."""
-        self._later.clear()
-        self._reads = None
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         super().connection_lost(exc)
@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
         if not data:  # aiohttp asks itself to go on
             self.parse(data)
             return
-        self._active_at = self._loop.time()
+        self._active_at = self._events.time()
         if self._read is not None:
             self._later.append(data)
             if self.transport is not None:
@@ -97,7 +97,7 @@ class Connection(web.RequestHandler):
             return
         if self._reads is not None:
             if not self._at_aiohttp and (read := self._reads.recognise(data)) is not None:
-                self._read = self._loop.create_task(self._answer(self._reads, read))
+                self._read = self._events.create_task(self._answer(self._reads, read))
                 return
             self._at_aiohttp += 1
             if not is_whole_request(data):
@@ -113,7 +113,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Write an answer of aiohttp. Returns it, and whether the client has left."""
         response, is_lost = await super().finish_response(request, resp, start_time)
-        self._active_at = self._loop.time()
+        self._active_at = self._events.time()
         self._at_aiohttp -= 1
         if is_lost or not response.keep_alive or self._at_aiohttp < 0:
             self._reads = None
@@ -132,7 +132,6 @@ class Connection(web.RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Close the connection once what is under way has been answered, after `timeout` seconds at most."""
         self._reads = None
-        self._later.clear()
         if (read := self._read) is not None:
             await asyncio.wait({read}, timeout=timeout)
             read.cancel()
@@ -146,7 +145,7 @@ class Connection(web.RequestHandler):
             self._write(response)
             if self.writing_paused:  # the client does not read: there is no next answer before it does
                 with suppress(ConnectionError):
-                    await StreamWriter(self, self._loop).drain()
+                    await StreamWriter(self, self._events).drain()
         except Exception:
             self.logger.exception("unexpected failure")
             self.force_close()
@@ -161,7 +160,7 @@ class Connection(web.RequestHandler):
         if self._reads is None:
             response.force_close()
         transport.write(response.whole(transport, self._hooks))
-        self._active_at = self._loop.time()
+        self._active_at = self._events.time()
         if not response.keep_alive:
             self.force_close()
 
@@ -174,10 +173,10 @@ class Connection(web.RequestHandler):
                 self.data_received(data)
 
     def _close_if_idle(self) -> None:
-        left = self._active_at + self._idle_seconds - self._loop.time()
+        left = self._active_at + self._idle_seconds - self._events.time()
         if self.is_busy:
             left = self._idle_seconds
         if left > 0:
-            self._idle_timer = self._loop.call_later(left, self._close_if_idle)
+            self._idle_timer = self._events.call_later(left, self._close_if_idle)
         else:
             self.force_close()

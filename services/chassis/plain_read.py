@@ -49,7 +49,6 @@ class PlainRead(dict[Any, Any]):
     method = "GET"
 
     def __init__(self, path: str, headers: CIMultiDict[str]) -> None:
-        super().__init__()
         self.path = path
         self.headers = headers
 

@@ -22,12 +22,13 @@ SERVER = "cartwright"
 class ReadyResponse(web.StreamResponse):
     """A response with a JSON body, and headers of its own if it has any. Its status must be one that has a body."""
 
+    _keeps_alive: bool | None = None
+    _writer: AbstractStreamWriter | None = None
+    _has_body = True
+
     def __init__(self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status=status, headers=headers)
         self.body = body
-        self._keeps_alive: bool | None = None
-        self._writer: AbstractStreamWriter | None = None
-        self._has_body = True
 
     @property
     def prepared(self) -> bool:
@@ -69,11 +70,11 @@ class ReadyResponse(web.StreamResponse):
         self._keeps_alive = super().keep_alive is None
         if not self._keeps_alive:
             headers[hdrs.CONNECTION] = "close"
-        lines = [f"HTTP/1.1 {self.status} {self.reason}", *[f"{name}: {value}" for name, value in headers.items()]]
-        head = "\n".join(lines)
-        if "\r" in head or head.count("\n") != len(headers):
+        lines = "\r\n".join(map(": ".join, headers.items()))
+        breaks = len(headers) - 1
+        if lines.count("\r") != breaks or lines.count("\n") != breaks:
             raise ValueError("a header of a response has a line break")
-        return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + self.body
+        return f"HTTP/1.1 {self.status} {self.reason}\r\n{lines}\r\n\r\n".encode() + self.body
 
     def _described(self) -> CIMultiDict[str]:
         """Return the headers, with those that every response has."""

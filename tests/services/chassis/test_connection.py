@@ -157,6 +157,26 @@ async def test_answers_come_in_the_order_of_the_requests(place, server, pieces, 
     assert not wire.paused
 
 
+@pytest.mark.parametrize("first", [slow(1) + slow(2), slow(1) + fast(2), fast(1) + fast(2), slow(1)[:-1]])
+async def test_a_read_does_not_overtake_what_came_with_another_request(place, server, first):
+    """Where one piece held more, or less, than one request, the connection stays with aiohttp: nothing is out of order."""
+    place.hold(1, 2)
+    wire = Wire(server)
+    wire.receive(first)
+    if b"X-Number: 2" not in first:
+        wire.receive(slow(1)[-1:] + slow(2))
+    await place.reached(1)
+    place.gates[1].set()
+    await wire.answers(1)
+    await place.reached(2)
+    wire.receive(fast(3))
+    await settle()
+    assert bodies(wire.read()) == [1]
+    place.gates[2].set()
+    assert bodies(await wire.answers(3)) == [1, 2, 3]
+    assert ("PlainRead", 3) not in place.begun
+
+
 async def test_a_client_that_does_not_wait_is_not_read_further(place, server):
     """While a plain read is under way the connection is not read from, so a client cannot fill the memory."""
     place.hold(1)
@@ -229,15 +249,17 @@ async def test_an_old_connection_ends(place, server):
     assert ((await wire.answers(3))[2].headers["Connection"], wire.closed) == ("close", True)
 
 
-@pytest.mark.parametrize("request_", [slow(1, b"Connection: close\r\n"), b"BAD\r\n\r\n"])
-async def test_nothing_is_answered_after_the_last_answer(place, server, request_):
+@pytest.mark.parametrize(
+    ("request_", "state"),
+    [(slow(1), "draining"), (slow(1, b"Connection: close\r\n"), "serving"), (b"BAD\r\n\r\n", "serving")],
+)
+async def test_nothing_is_answered_after_the_last_answer(place, server, request_, state):
     """Once an answer of aiohttp ends the connection, a plain read behind it is not begun."""
-    place.hold(1)
+    place.readiness.state = state
     wire = Wire(server)
+    wire.on_write = lambda: asyncio.get_running_loop().call_soon(wire.receive, fast(2))  # before it is closed
     wire.receive(request_)
-    place.gates[1].set()
     await wire.answers()
-    wire.protocol.data_received(fast(2))
     await settle()
     assert (wire.closed, len(wire.read()), ("PlainRead", 2) in place.begun) == (True, 1, False)
 
