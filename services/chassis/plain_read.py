@@ -24,7 +24,7 @@ _FRAMING = (rb"transfer-encoding", rb"te", rb"trailer", rb"upgrade", rb"expect",
 """The headers that say where a request ends, or what becomes of its connection."""
 _NOT_PLAIN = (
     *_FRAMING,
-    rb"content-[^:]*",  # there is no body
+    rb"content-(?!type:)[^:]*",
     rb"if-[^:]*",
     rb"range",
     rb"origin",  # of CORS, whose answer has more headers
@@ -33,7 +33,10 @@ _NOT_PLAIN = (
     rb"sec-websocket-[^:]*",
     rb"(?:etag|max-forwards|server)",  # aiohttp refuses the request if one occurs twice
 )
-_CONNECTION, _USER_AGENT = b"connection", b"user-agent"
+_CONNECTION = b"connection"
+_IGNORED = (b"user-agent", b"content-type")
+"""The headers that change nothing, but for which parsers refuse a request that has two. Many clients say of every request that
+it has JSON, also if it has no body."""
 
 _WHOLE = re.compile(rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) [\x21-\x7e]++ HTTP/1\.1\r\n(?:" + _FIELD_LINE + rb"){1,64}\r\n")  # fmt: skip
 _FRAMED = re.compile(rb"\n(content-length|connection|" + b"|".join(_FRAMING) + rb"):[\t ]*([^\r]*)", re.IGNORECASE)
@@ -62,7 +65,7 @@ class Recogniser:
         self._names: dict[bytes, istr] = {name.lower().encode(): istr(name) for name in headers}
         lines = b"|".join(re.escape(path) for path in self._paths)
         self._head = re.compile(rb"GET (" + lines + rb") HTTP/1\.1\r\n(?:" + _FIELD_LINE + rb"){1,32}\r\n")
-        single = b"|".join((b"host", _CONNECTION, _USER_AGENT, *map(re.escape, self._names)))
+        single = b"|".join((b"host", _CONNECTION, *_IGNORED, *map(re.escape, self._names)))
         self._looked_at = re.compile(
             rb"\n(?:(" + single + rb")|" + b"|".join(_NOT_PLAIN) + rb"):[ ]?([^\r]*)", re.IGNORECASE
         )
@@ -81,9 +84,10 @@ class Recogniser:
             return None
         if found.pop(_CONNECTION, b"keep-alive").lower() != b"keep-alive":
             return None
-        found.pop(_USER_AGENT, None)
         headers: CIMultiDict[str] = CIMultiDict()
         for known, value in found.items():
+            if known in _IGNORED:
+                continue
             if value != value.strip(b"\t "):
                 return None
             headers[self._names[known]] = value.decode("ascii")

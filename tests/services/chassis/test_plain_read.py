@@ -26,6 +26,7 @@ PLAIN = {
         f"{HEAD}User-Agent: Mozilla/5.0 (X11)\r\nAccept: */*\r\nAccept-Language: en\r\nConnection: keep-alive\r\n"
         "Cookie: a=b; c=d\r\nSec-Fetch-Mode: cors\r\nReferer: https://shop.example.com/\r\n\r\n"
     ),
+    "a client of JSON": f"{HEAD}Accept: application/json\r\nContent-Type: application/json\r\n\r\n",
     "an ingress": f"{HEAD}X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Real-Ip: 10.0.0.1\r\nForwarded: for=_a\r\n\r\n",
     "an empty header": f"{HEAD}X-Other:\r\nAccept: \r\n\r\n",
     "32 headers": HEAD + "X: y\r\n" * 31 + "\r\n",
@@ -80,7 +81,7 @@ OTHER = {
 CHANGING = {
     "Content-Length": "0", "Transfer-Encoding": "chunked", "Connection": "close", "Upgrade": "h2c", "Expect": "100-continue",
     "TE": "trailers", "Trailer": "X", "If-None-Match": '"a"', "If-Modified-Since": "x", "If-Match": "*", "If-Range": "a",
-    "Range": "bytes=0-1", "Content-Type": "a/b", "Content-Encoding": "gzip", "Origin": "https://a.example",
+    "Range": "bytes=0-1", "Content-Language": "en", "Content-Encoding": "gzip", "Origin": "https://a.example",
     "Access-Control-Request-Method": "GET", "X-HTTP-Method-Override": "DELETE", "X-HTTP-Method": "DELETE",
     "X-Method-Override": "DELETE", "Keep-Alive": "timeout=5", "Proxy-Connection": "keep-alive", "HTTP2-Settings": "a",
     "Sec-WebSocket-Key1": "a", "Max-Forwards": "1", "Server": "a", "ETag": '"a"',
@@ -125,7 +126,7 @@ def test_a_header_that_may_change_the_answer_is_not_plain(name, spell):
         assert recognise(raw.encode()) is None
 
 
-@pytest.mark.parametrize("name", [*READ, "User-Agent", "Connection"])
+@pytest.mark.parametrize("name", [*READ, "User-Agent", "Content-Type", "Connection"])
 def test_two_headers_that_say_one_thing_are_not_plain(name):
     """Of a header that is read, or that parsers refuse twice, there is one; also if the values are the same."""
     value = "keep-alive" if name == "Connection" else "7"
