@@ -2,7 +2,7 @@
 
 aiohttp's parser, request, router and response cost more than a cached read does. The order of the answers holds, since a
 plain read begins only while aiohttp has nothing of this connection to answer, and what arrives while one is under way is
-kept until it has been answered (docs/decisions/0008-plain-reads.md).
+held until it has been answered (docs/decisions/0008-plain-reads.md).
 """
 
 import asyncio
@@ -55,13 +55,13 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=loop, keepalive_timeout=_NEVER, **options)
         self._events = loop
         self._reads = reads
-        """None from when it is not certain any more where a request begins: aiohttp then answers the rest of the connection."""
+        """None once the connection begins no plain read any more: it is being closed, or it is not certain where a request begins."""
         self._hooks = hooks
-        self._at_aiohttp = 0
+        self._outstanding = 0
         """How many requests aiohttp was given and has not answered. It is exact while `_reads` is not None."""
         self._read: asyncio.Task[None] | None = None
         """The plain read under way."""
-        self._later: list[bytes] = []
+        self._held: list[bytes] = []
         """What arrived during it."""
         self._idle_seconds = idle_seconds
         self._active_at = 0.0
@@ -91,15 +91,15 @@ class Connection(web.RequestHandler):
             return
         self._active_at = self._events.time()
         if self._read is not None:
-            self._later.append(data)
+            self._held.append(data)
             if self.transport is not None:
                 self.transport.pause_reading()
             return
         if self._reads is not None:
-            if not self._at_aiohttp and (read := self._reads.recognise(data)) is not None:
+            if not self._outstanding and (read := self._reads.recognise(data)) is not None:
                 self._read = self._events.create_task(self._answer(self._reads, read))
                 return
-            self._at_aiohttp += 1
+            self._outstanding += 1
             if not is_whole_request(data):
                 self._reads = None
         self.parse(data)
@@ -114,8 +114,8 @@ class Connection(web.RequestHandler):
         """Write an answer of aiohttp. Returns it, and whether the client has left."""
         response, is_lost = await super().finish_response(request, resp, start_time)
         self._active_at = self._events.time()
-        self._at_aiohttp -= 1
-        if is_lost or not response.keep_alive or self._at_aiohttp < 0:
+        self._outstanding -= 1
+        if is_lost or not response.keep_alive or self._outstanding < 0:
             self._reads = None
         return response, is_lost
 
@@ -157,19 +157,21 @@ class Connection(web.RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if self._reads is None:
+        if (
+            self._reads is None
+        ):  # it is being closed: nothing else happens during a plain read, since what arrives is held
             response.force_close()
-        transport.write(response.whole(transport, self._hooks))
+        transport.write(response.to_bytes(transport, self._hooks))
         self._active_at = self._events.time()
         if not response.keep_alive:
             self.force_close()
 
     def _go_on(self) -> None:
         """Receive what arrived during a plain read. If another one begins with it, the rest is kept again."""
-        later, self._later = self._later, []
-        if later and self.transport is not None and not self.transport.is_closing():
+        held, self._held = self._held, []
+        if held and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
-            for data in later:
+            for data in held:
                 self.data_received(data)
 
     def _close_if_idle(self) -> None:

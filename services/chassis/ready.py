@@ -62,7 +62,7 @@ class ReadyResponse(web.StreamResponse):
         await self._writer.write_headers(f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}", headers)
         return self._writer
 
-    def whole(self, transport: asyncio.BaseTransport, hooks: Sequence[ResponseHook]) -> bytes:
+    def to_bytes(self, transport: asyncio.BaseTransport, hooks: Sequence[ResponseHook]) -> bytes:
         """Return the whole response to a GET of HTTP/1.1 whose client keeps the connection, its headers completed by hooks."""
         headers = self._described()
         for hook in hooks:
