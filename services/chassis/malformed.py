@@ -13,6 +13,9 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 from prometheus_client import Counter
 
+from services.chassis.connection import IDLE_SECONDS, PLAIN_READS, Connection, PlainReads
+from services.chassis.ready import SERVER
+from services.chassis.response_hook import ResponseHook
 from services.chassis.telemetry import Metrics
 
 MAX_URL_BYTES = 8 * 1024
@@ -21,8 +24,6 @@ MAX_HEADER_BYTES = 16 * 1024
 """The longest header, its name included: a bearer token of 8 kB fits twice."""
 MAX_HEADERS = 128
 """The most headers of a request."""
-SERVER = "cartwright"
-"""The Server header of every answer. It names no version, so that nobody can look for those with a known hole."""
 
 _VERSIONS = (HttpVersion11, HttpVersion10)
 _BAD_VERSION = web.RequestKey("bad_version", bool)
@@ -40,7 +41,9 @@ _TEXTS = {
 class Runner(web.AppRunner):
     """Runs an application within the limits above, with the answers of this module and the Server header."""
 
-    def __init__(self, app: web.Application, metrics: Metrics, **options: Any) -> None:
+    def __init__(
+        self, app: web.Application, metrics: Metrics, *, idle_seconds: float = IDLE_SECONDS, **options: Any
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -50,27 +53,41 @@ class Runner(web.AppRunner):
             max_headers=MAX_HEADERS,
             **options,
         )
-        app.on_response_prepare.append(_name_server)
+        app.on_response_prepare.append(ResponseHook(_name_server))
+        self._idle_seconds = idle_seconds
         self._malformed = metrics.counter(
             "cartwright_malformed_requests_total", "Requests refused before they reached a route.", ("code",)
         )
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made, self._malformed)
+        reads, hooks = self.app.get(PLAIN_READS), list(self.app.on_response_prepare)
+        fitting = [hook for hook in hooks if isinstance(hook, ResponseHook)]
+        if reads is not None and len(fitting) < len(hooks):
+            raise TypeError("an application with plain reads has only hooks that are a ResponseHook")
+        return _Server(made, self._malformed, reads=reads, hooks=fitting, idle_seconds=self._idle_seconds)
 
 
 class _Server(web.Server):
     """Makes the protocol of each connection."""
 
-    def __init__(self, made: web.Server, malformed: Counter) -> None:
+    def __init__(
+        self,
+        made: web.Server,
+        malformed: Counter,
+        *,
+        reads: PlainReads | None,
+        hooks: list[ResponseHook],
+        idle_seconds: float,
+    ) -> None:
         super().__init__(made.request_handler, request_factory=made.request_factory, **made._kwargs)  # noqa: SLF001 - aiohttp has no other way to its options
         self.malformed = malformed
+        self._of_connections = {"reads": reads, "hooks": hooks, "idle_seconds": idle_seconds}
         self._handle, self.request_handler = self.request_handler, self._handled
         self._make, self.request_factory = self.request_factory, self._made
 
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        return _Protocol(self, loop=self._loop, **self._of_connections, **self._kwargs)
 
     def refuse(self, status: int) -> web.Response:
         """Return the answer to a malformed request, and count it."""
@@ -94,17 +111,17 @@ class _Server(web.Server):
             return self.refuse(error.status)
 
 
-class _Protocol(web.RequestHandler):
+class _Protocol(Connection):
     """Speaks HTTP with one client."""
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._refuse = server.refuse
 
-    def data_received(self, data: bytes) -> None:
+    def parse(self, data: bytes) -> None:
         """Parse what came. If the rest of a body is malformed, the handler that reads it fails instead of waiting for more."""
         reading = self._current_request
-        super().data_received(data)
+        super().parse(data)
         if reading is None or reading.content.is_eof() or not self._messages:
             return
         if isinstance(self._messages[-1][0], _ErrInfo):
@@ -146,5 +163,5 @@ def _answer(status: int) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", headers={"Server": SERVER})
 
 
-async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+def _name_server(_: object, response: web.StreamResponse) -> None:
     response.headers[hdrs.SERVER] = SERVER

@@ -3,25 +3,32 @@
 `web.Response` knows text, charsets, compression, cookies, chunks and ranges. An answer of ours is bytes that are there.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 
 from aiohttp import HttpVersion10, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+
+from services.chassis.response_hook import ResponseHook
 
 JSON = "application/json"
+SERVER = "cartwright"
+"""The Server header of every answer. It names no version, so that nobody can look for those with a known hole."""
 
 
 class ReadyResponse(web.StreamResponse):
     """A response with a JSON body, and headers of its own if it has any. Its status must be one that has a body."""
 
+    _keeps_alive: bool | None = None
+    _writer: AbstractStreamWriter | None = None
+    _has_body = True
+
     def __init__(self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status=status, headers=headers)
         self.body = body
-        self._keeps_alive: bool | None = None
-        self._writer: AbstractStreamWriter | None = None
-        self._has_body = True
 
     @property
     def prepared(self) -> bool:
@@ -37,13 +44,13 @@ class ReadyResponse(web.StreamResponse):
         """Complete the headers, run the hooks of the application, and write the head."""
         if self._writer is not None:
             return self._writer
-        headers = self.headers
-        headers[hdrs.CONTENT_TYPE] = JSON
-        headers[hdrs.CONTENT_LENGTH] = str(len(self.body))
-        headers[hdrs.DATE] = _date()
+        headers = self._described()
         if isinstance(request, web.Request):
             for hook in request.app.on_response_prepare:
-                await hook(request, self)
+                if isinstance(hook, ResponseHook):
+                    hook.apply(request.transport, self)
+                else:
+                    await hook(request, self)
         self._keeps_alive = super().keep_alive is None and request.keep_alive
         version = request.version
         if not self._keeps_alive:
@@ -54,6 +61,28 @@ class ReadyResponse(web.StreamResponse):
         self._writer = request.writer
         await self._writer.write_headers(f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}", headers)
         return self._writer
+
+    def to_bytes(self, transport: asyncio.BaseTransport, hooks: Sequence[ResponseHook]) -> bytes:
+        """Return the whole response to a GET of HTTP/1.1 whose client keeps the connection, its headers completed by hooks."""
+        headers = self._described()
+        for hook in hooks:
+            hook.apply(transport, self)
+        self._keeps_alive = super().keep_alive is None
+        if not self._keeps_alive:
+            headers[hdrs.CONNECTION] = "close"
+        lines = "\r\n".join(map(": ".join, headers.items()))
+        breaks = len(headers) - 1
+        if lines.count("\r") != breaks or lines.count("\n") != breaks:
+            raise ValueError("a header of a response has a line break")
+        return f"HTTP/1.1 {self.status} {self.reason}\r\n{lines}\r\n\r\n".encode() + self.body
+
+    def _described(self) -> CIMultiDict[str]:
+        """Return the headers, with those that every response has."""
+        headers = self.headers
+        headers[hdrs.CONTENT_TYPE] = JSON
+        headers[hdrs.CONTENT_LENGTH] = str(len(self.body))
+        headers[hdrs.DATE] = _date()
+        return headers
 
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - aiohttp gives none
         """Write the body, which ends the response."""

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from services.chassis.malformed import Runner
 from services.chassis.ready import ReadyResponse
+from services.chassis.response_hook import ResponseHook
 from services.chassis.telemetry import CONTENT_TYPE, Metrics
 
 Check = Callable[[], Awaitable[str]]
-Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 CHECK_SECONDS = 0.5
 
 
@@ -75,17 +75,17 @@ def health_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
     return [web.get("/health", health), web.get("/ready", ready), web.get("/metrics", page)]
 
 
-def close_when_draining(readiness: Readiness) -> Prepare:
+def close_when_draining(readiness: Readiness) -> ResponseHook:
     """Return a hook that closes a client's connection after each answer while draining, so that it connects to another replica."""
 
-    async def prepare(_: web.Request, response: web.StreamResponse) -> None:
+    def apply(_: asyncio.BaseTransport | None, response: web.StreamResponse) -> None:
         if readiness.state == "draining":
             _close(response)
 
-    return prepare
+    return ResponseHook(apply)
 
 
-def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) -> Prepare:
+def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) -> ResponseHook:
     """Return a hook that closes a client's connection after an answer once it is old: the next one may reach a new replica.
 
     Each connection gets its own age between half of `seconds` and `seconds`, counted from its first request, so that clients
@@ -94,8 +94,7 @@ def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) 
     """
     ends_at: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
 
-    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
-        connection = request.transport
+    def apply(connection: asyncio.BaseTransport | None, response: web.StreamResponse) -> None:
         if not seconds or connection is None:
             return
         end = ends_at.get(connection)
@@ -104,7 +103,7 @@ def close_when_old(seconds: float, clock: Callable[[], float] = time.monotonic) 
         elif clock() >= end:
             _close(response)
 
-    return prepare
+    return ResponseHook(apply)
 
 
 def _close(response: web.StreamResponse) -> None:

@@ -5,7 +5,8 @@ It is the CORS protocol of the Fetch standard. Cookies are not used, so credenti
 
 import re
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import MultiMapping
 
 from services.chassis.env import BadSettings
 
@@ -40,9 +41,10 @@ class Cors:
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """Return the answer to a preflight request of an allowed origin for a route that exists, or None for any other."""
+        if request.method != hdrs.METH_OPTIONS or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
+            return None
         refused = request.match_info.http_exception
-        asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not asked or not self._allows(request) or not isinstance(refused, web.HTTPMethodNotAllowed):
+        if not self._allows(request.headers) or not isinstance(refused, web.HTTPMethodNotAllowed):
             return None
         return web.Response(
             status=204,
@@ -53,14 +55,14 @@ class Cors:
             },
         )
 
-    def let_read(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let a page of an allowed origin read the answer, and tell caches that it depends on the origin."""
+    def let_read(self, headers: MultiMapping[str], response: web.StreamResponse) -> None:
+        """Let a page of an allowed origin read the answer to a request with these headers, and tell caches that it depends on the origin."""
         if not self._allowed:
             return
         response.headers.add("Vary", "Origin")
-        if self._allows(request):
-            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        if self._allows(headers):
+            response.headers["Access-Control-Allow-Origin"] = headers["Origin"]
             response.headers["Access-Control-Expose-Headers"] = EXPOSED
 
-    def _allows(self, request: web.Request) -> bool:
-        return request.headers.get("Origin") in self._allowed and len(request.headers.getall("Origin")) == 1
+    def _allows(self, headers: MultiMapping[str]) -> bool:
+        return headers.get("Origin") in self._allowed and len(headers.getall("Origin")) == 1

@@ -1,16 +1,20 @@
-"""The middleware of every request: request id, user, deadline, log line, and how a fault becomes an answer."""
+"""What happens to every request: request id, user, deadline, log line, and how a fault becomes an answer."""
 
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 from prometheus_client import Histogram
 
 from services import errors
 from services.chassis import call
+from services.chassis.connection import PlainReads
 from services.chassis.failures import report
 from services.chassis.logs import Logger
+from services.chassis.plain_read import PlainRead, Recogniser
 from services.chassis.telemetry import Metrics
 from services.chassis.web import json_response
 from services.gateway import bodies
@@ -19,7 +23,7 @@ from services.gateway.admission import PLACE, Admission, Overloaded, Place
 from services.gateway.answers import answer, http_answer
 from services.gateway.auth import UserOf
 from services.gateway.cors import Cors
-from services.gateway.headers import REQUEST_ID, TRACEPARENT, agreed, check_single
+from services.gateway.headers import REQUEST_ID, SINGLE, TRACEPARENT, agreed, check_single
 
 SECONDS = 4.8
 CLIENT_GONE = 499
@@ -36,6 +40,11 @@ _REFUSED = web.RequestKey("refused", bool)
 QUERY = {"/api/v1/orders": frozenset({"limit", "cursor"})}
 """The query parameters of the routes that have some."""
 
+Asked = web.Request | PlainRead
+"""A request, as it was read."""
+Handles = Callable[[Any], Awaitable[web.StreamResponse]]
+"""Answers a request, or raises a fault or an exception of aiohttp that becomes the answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Route:
@@ -46,39 +55,71 @@ class _Route:
     query: frozenset[str]
     logged: bool
     checkout: bool = False
+    exists: bool = True
 
 
-class _Edge:
-    """The middleware, as an object with what requests share."""
+class Edge:
+    """What requests share. Whichever way a request was read, `_serve` answers it."""
 
     def __init__(
-        self, user_of: UserOf, log: Logger, metrics: Metrics, *, admission: Admission, access: AccessLog, cors: Cors
+        self,
+        user_of: UserOf,
+        log: Logger,
+        metrics: Metrics,
+        origins: frozenset[str] = frozenset(),
+        *,
+        sample_reads: int = 1,
+        max_under_way: int = 512,
     ) -> None:
+        """Take what finds the user of a request.
+
+        `origins`: those whose pages may read the answers. `sample_reads`: of so many reads that went well one is logged.
+        `max_under_way`: how many requests to the API may be under way at once.
+        """
         self._user_of = user_of
-        self._admission = admission
-        self._access = access
-        self._cors = cors
+        self._admission = Admission(max_under_way, log, metrics)
+        self._access = AccessLog(log, sample_reads)
+        self._cors = Cors(origins)
         self._log = log
         self._metrics = metrics
         self._routes: dict[web.AbstractResource, _Route] = {}
         self._served: dict[tuple[str, str, int], Histogram] = {}
 
     @web.middleware
-    async def around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a request."""
+    def around(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        """Answer a request that aiohttp read: the middleware of the application."""
+        resource = request.match_info.route.resource
+        if resource is None:
+            is_api = request.path.startswith(API)
+            return self._serve(
+                request, handler, _Route("unknown", is_api, frozenset(), logged=True, exists=False), "ANY"
+            )
+        route = self._routes.get(resource)
+        if route is None:
+            route = self._routes[resource] = _route(resource.canonical)
+        return self._serve(request, handler, route, request.method)
+
+    def plain_reads(self, handlers: Mapping[str, Handles]) -> PlainReads:
+        """Return the plain reads of an application: paths without parameters, and what handles a GET of them."""
+        known = {path: (handler, _route(path)) for path, handler in handlers.items()}
+
+        def answer(read: PlainRead) -> Awaitable[web.StreamResponse]:
+            handler, route = known[read.path]
+            return self._serve(read, handler, route, read.method)
+
+        return PlainReads(Recogniser(handlers, (*SINGLE, REQUEST_ID, TRACEPARENT)), answer)
+
+    async def _serve(self, request: Asked, handler: Handles, route: _Route, method: str) -> web.StreamResponse:
         started = time.perf_counter()
         headers = request.headers
         now = call.incoming(agreed(headers, REQUEST_ID), agreed(headers, TRACEPARENT), seconds=SECONDS)
-        resource = request.match_info.route.resource
-        route = self._route(request, resource)
-        method = request.method if resource else "ANY"
         with call.within(now):
             try:
-                response = await self._answered(request, handler, route, known=resource is not None)
+                response = await self._answered(request, handler, route)
             except Exception as error:  # noqa: BLE001 - it ends as 500, logged with its traceback and counted
                 report(self._log, self._metrics, f"{method} {route.label}", error)
                 response = answer(errors.InternalError())
-            self._cors.let_read(request, response)
+            self._cors.let_read(headers, response)
             response.headers[REQUEST_ID] = now.request_id
             took = time.perf_counter() - started
             self._count(method, route.label, response.status, took)
@@ -86,17 +127,20 @@ class _Edge:
                 self._access.write(request.method, route.label, request.get(USER), response.status, took)
         return response
 
-    async def _answered(
-        self, request: web.Request, handler: Handler, route: _Route, *, known: bool
-    ) -> web.StreamResponse:
+    async def _answered(self, request: Asked, handler: Handles, route: _Route) -> web.StreamResponse:
         try:
-            if request.method == hdrs.METH_OPTIONS and (preflight := self._cors.preflight(request)):
+            if not isinstance(request, PlainRead) and (preflight := self._cors.preflight(request)):
                 return preflight
             if not route.has_user:
-                return await self._checked(request, handler, route, known=known)
+                check_single(request.headers)
+                _check(request, route)
+                return await handler(request)
             with Place(self._admission, checkout=route.checkout) as place:
                 request[PLACE] = place
-                return await self._checked(request, handler, route, known=known)
+                check_single(request.headers)
+                request[USER] = await self._user_of(request.headers)
+                _check(request, route)
+                return await handler(request)
         except errors.Fault as fault:
             if isinstance(fault, Overloaded):
                 request[_REFUSED] = True
@@ -105,33 +149,6 @@ class _Edge:
             return json_response({"error": "the client has gone"}, status=CLIENT_GONE)
         except web.HTTPException as error:
             return http_answer(error)
-
-    async def _checked(
-        self, request: web.Request, handler: Handler, route: _Route, *, known: bool
-    ) -> web.StreamResponse:
-        check_single(request.headers)
-        if route.has_user:
-            request[USER] = await self._user_of(request.headers)
-        if known:
-            _check_encoding(request)
-            bodies.check_query(request, route.query)
-        return await handler(request)
-
-    def _route(self, request: web.Request, resource: web.AbstractResource | None) -> _Route:
-        if resource is None:
-            return _Route("unknown", request.path.startswith(API), frozenset(), logged=True)
-        route = self._routes.get(resource)
-        if route is None:
-            label = resource.canonical
-            route = _Route(
-                label,
-                label.startswith(API),
-                QUERY.get(label, frozenset()),
-                logged=label not in PAGES,
-                checkout=label.startswith(CHECKOUT),
-            )
-            self._routes[resource] = route
-        return route
 
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request. The labels are looked up once for each route and status, of which there are few."""
@@ -142,31 +159,23 @@ class _Edge:
         served.observe(seconds)
 
 
-def edge(
-    user_of: UserOf,
-    log: Logger,
-    metrics: Metrics,
-    origins: frozenset[str] = frozenset(),
-    *,
-    sample_reads: int = 1,
-    max_under_way: int = 512,
-) -> Middleware:
-    """Return the middleware.
+def _route(label: str) -> _Route:
+    return _Route(
+        label,
+        label.startswith(API),
+        QUERY.get(label, frozenset()),
+        logged=label not in PAGES,
+        checkout=label.startswith(CHECKOUT),
+    )
 
-    `origins`: those whose pages may read the answers. `sample_reads`: of so many reads that went well one is logged.
-    `max_under_way`: how many requests to the API may be under way at once.
+
+def _check(request: Asked, route: _Route) -> None:
+    """Refuse a query parameter that the route does not have, and a Content-Encoding. A plain read has neither.
+
+    `identity` is refused too: RFC 9110 (section 8.4.1) does not want it in a request.
     """
-    return _Edge(
-        user_of,
-        log,
-        metrics,
-        admission=Admission(max_under_way, log, metrics),
-        access=AccessLog(log, sample_reads),
-        cors=Cors(origins),
-    ).around
-
-
-def _check_encoding(request: web.Request) -> None:
-    """Refuse a Content-Encoding, `identity` too, which RFC 9110 (section 8.4.1) does not want in a request."""
+    if isinstance(request, PlainRead) or not route.exists:
+        return
     if hdrs.CONTENT_ENCODING in request.headers:
         raise web.HTTPUnsupportedMediaType(reason="a request must not have a Content-Encoding")
+    bodies.check_query(request, route.query)

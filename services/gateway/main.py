@@ -5,14 +5,23 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from services.chassis.client import Endpoint
+from services.chassis.connection import PLAIN_READS
 from services.chassis.run import Runtime, run
 from services.gateway.auth import users
 from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
 from services.gateway.config import Config
 from services.gateway.cors import origins
-from services.gateway.edge import edge
+from services.gateway.edge import Edge
 from services.gateway.routes import Routes
+
+
+def application(edge: Edge, routes: Routes) -> web.Application:
+    """Return the application of the REST contract."""
+    app = web.Application(middlewares=[edge.around], client_max_size=MAX_BODY_BYTES)
+    app.add_routes(routes.table())
+    app[PLAIN_READS] = edge.plain_reads(routes.plain_reads())
+    return app
 
 
 async def serve(runtime: Runtime) -> None:
@@ -31,9 +40,8 @@ async def serve(runtime: Runtime) -> None:
             name: await stack.enter_async_context(Endpoint(name, address, runtime.metrics))
             for name, address in addresses.items()
         }
-        middleware = edge(who.of, runtime.log, runtime.metrics, allowed, sample_reads=config.log_sample_reads)
-        app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
-        app.add_routes(Routes(Services(**ends, metrics=runtime.metrics)).table())
+        edge = Edge(who.of, runtime.log, runtime.metrics, allowed, sample_reads=config.log_sample_reads)
+        app = application(edge, Routes(Services(**ends, metrics=runtime.metrics)))
         await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()} | dict(who.checks))
 
 

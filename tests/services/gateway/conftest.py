@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict
 
@@ -17,14 +16,14 @@ from services.chassis.client import Endpoint
 from services.chassis.malformed import Runner
 from services.chassis.rpc import Server, batch
 from services.chassis.telemetry import Metrics
-from services.chassis.web import Readiness, health_routes
+from services.chassis.web import Readiness, close_when_draining, health_routes
 from services.errors import Conflict, Invalid, NotFound
 from services.gateway.auth import users
-from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
 from services.gateway.config import Config
 from services.gateway.cors import origins
-from services.gateway.edge import edge
+from services.gateway.edge import Edge
+from services.gateway.main import application
 from services.gateway.routes import Routes
 from services.pb import (
     cart_pb2,
@@ -260,7 +259,7 @@ async def send_raw(gateway, first, rest=b"", *, leave=False, body=True):
         writer.write(first)
         if rest or leave:
             async with asyncio.timeout(8):
-                while not any(one._current_request for one in server.runner.server.connections):  # noqa: ASYNC110 - no event tells of it
+                while not any(one.is_busy for one in server.runner.server.connections):  # noqa: ASYNC110 - no event tells of it
                     await asyncio.sleep(0.001)
         if leave:
             return None
@@ -301,7 +300,7 @@ async def serving(backend, env, clock=time.monotonic):
         ends = {
             name: await stack.enter_async_context(Endpoint(name, f"127.0.0.1:{port}", metrics)) for name in register
         }
-        middleware = edge(
+        edge = Edge(
             who.of,
             log,
             metrics,
@@ -309,14 +308,15 @@ async def serving(backend, env, clock=time.monotonic):
             sample_reads=config.log_sample_reads,
             max_under_way=config.max_under_way,
         )
-        app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY_BYTES)
-        app.add_routes(Routes(Services(**ends, metrics=metrics)).table())
+        services = Services(**ends, metrics=metrics)
+        app = application(edge, Routes(services))
         readiness = Readiness()
         readiness.state = "serving"
         readiness.checks.update(who.checks)
         app.add_routes(health_routes(readiness, metrics))
+        app.on_response_prepare.append(close_when_draining(readiness))
         client = await stack.enter_async_context(TestClient(GatewayServer(app, metrics)))
-        yield SimpleNamespace(client=client, app=app, metrics=metrics)
+        yield SimpleNamespace(client=client, app=app, metrics=metrics, services=services, readiness=readiness)
 
 
 @pytest.fixture
