@@ -15,6 +15,12 @@ from checkout_operator.status import SagaView
 
 MIRROR_WITHIN_SECONDS = 30.0
 """How long after its end a checkout may still get a mirror."""
+SLOW_SECONDS = 0.05
+"""A write that takes longer says that the API server is busy. An idle one answers within 2 to 20 ms."""
+DECREASE, INCREASE = 0.9, 0.5
+"""What becomes of the rate with a slow write, and what is added with a quick one."""
+LEAST_PER_SECOND = 10.0
+"""The rate does not fall below this one: somebody who looks sees mirrors also on a busy cluster."""
 
 
 class Decision(Enum):
@@ -30,22 +36,36 @@ OVER_BUDGET = (Decision.TOO_MANY_OBJECTS, Decision.TOO_MANY_WRITES)
 
 
 class WriteBudget:
-    """A token bucket: so many writes a second, and no more than one second's worth at once."""
+    """A token bucket: so many writes a second, and no more than one second's worth at once.
+
+    The rate gives way while the API server is slow, and comes back as it recovers (additive increase, multiplicative decrease,
+    as TCP has it): a cluster that is busy with purchases makes fewer mirrors of them.
+    """
 
     def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
+        self._most = per_second
+        self._least = min(per_second, LEAST_PER_SECOND)
+        self.per_second = per_second
+        """The rate as it is now."""
         self._tokens = per_second
         self._filled_at = time.monotonic()
 
     def spend(self) -> bool:
         """Spend one write. Returns False when the budget is spent."""
         now = time.monotonic()
-        self._tokens = min(self._per_second, self._tokens + (now - self._filled_at) * self._per_second)
+        self._tokens = min(self.per_second, self._tokens + (now - self._filled_at) * self.per_second)
         self._filled_at = now
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    def wrote(self, seconds: float) -> None:
+        """Adjust the rate to how long a write to the API server took."""
+        if seconds > SLOW_SECONDS:
+            self.per_second = max(self._least, self.per_second * DECREASE)
+        else:
+            self.per_second = min(self._most, self.per_second + INCREASE)
 
 
 class MirrorPolicy:

@@ -55,6 +55,7 @@ class Projector:
         self._cache = cache
         self._cluster = cluster
         self._mirrors = mirrors
+        metrics.mirror_rate.set(mirrors.writes.per_second)
         self._faults = faults
         self._metrics = metrics
         self._log = log
@@ -232,12 +233,16 @@ class Projector:
 
     async def _call(self, verb: str, call: Coroutine[Any, Any, T]) -> T | None:
         """Make a write. Returns None when it failed; the next comparison finds that."""
+        began = time.monotonic()
         try:
             done = await call
         except (ClusterUnavailable, Refused) as error:
             self._metrics.writes.labels(verb, type(error).__name__).inc()
             self._log.warning("a write failed", verb=verb, error=str(error)[:300])
             return None
+        finally:
+            self._mirrors.writes.wrote(time.monotonic() - began)
+            self._metrics.mirror_rate.set(self._mirrors.writes.per_second)
         self._metrics.writes.labels(verb, "ok").inc()
         return done
 

@@ -29,6 +29,11 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.mirror_rate = Gauge(
+            "checkout_mirror_writes_per_second_limit",
+            "The budget of writes for mirrors as it is now: it falls while the API server is slow.",
+            registry=self.registry,
+        )
         self.resources = Gauge(
             "checkout_operator_resources", "Checkouts that exist.", ("managed_by",), registry=self.registry
         )

@@ -21,7 +21,7 @@ I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - an outcome
 
 
-TURNS = 2
+TURNS = 4
 """Turns of the event loop for which a batch is gathered. What one reply sets going asks within a few turns, not within the same
 one. A turn of an idle loop takes some microseconds, so a lone item hardly waits; the batches of 64 buyers become twice as large."""
 

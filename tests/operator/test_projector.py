@@ -99,6 +99,39 @@ async def test_the_budget_of_writes(new, view, cluster, metrics, monkeypatch):
     assert all(cluster.statuses[name]["phase"] == "Completed" for name in made)
 
 
+async def test_mirrors_give_way_to_a_busy_api_server(new, view, cluster, metrics, monkeypatch):
+    """While writes are slow fewer mirrors are made, though never none; once writes are quick the budget is whole again."""
+    now = [100.0]
+    monkeypatch.setattr(mirrors.time, "monotonic", lambda: now[0])
+    projector, takes, create = new(mirror_max_writes_per_second=40), [1.0], cluster.create
+
+    async def create_in_time(body):
+        now[0] += takes[0]
+        return await create(body)
+
+    monkeypatch.setattr(cluster, "create", create_in_time)
+
+    async def made(numbers):
+        before = len(cluster.objects)
+        for number in numbers:
+            projector.enqueue(rest(view, number))
+            await projector.flush()
+        return len(cluster.objects) - before
+
+    def rate():
+        return metrics.mirror_rate._value.get()
+
+    assert rate() == 40
+    await made(range(200))
+    assert rate() <= mirrors.LEAST_PER_SECOND + mirrors.INCREASE  # the status after the last creation was quick
+    takes[0] = 0.0
+    assert 1 <= await made(range(200, 300)) <= mirrors.LEAST_PER_SECOND + 1
+    for number in range(300, 400):
+        now[0] += 1
+        await made([number])
+    assert rate() == 40
+
+
 @pytest.mark.parametrize(
     ("mode", "late", "gone", "made"),
     [
