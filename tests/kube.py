@@ -121,6 +121,11 @@ class Kube:
         query = {"fieldSelector": "spec.managedBy=mirror"}
         return len(self.session.get(self.checkouts, params=query, timeout=10).json()["items"])
 
+    def has_mirrors(self):
+        """Return whether there is a mirror. It costs the API server little, however many there are."""
+        query = {"fieldSelector": "spec.managedBy=mirror", "limit": 1}
+        return bool(self.session.get(self.checkouts, params=query, timeout=10).json()["items"])
+
     def writes(self):
         """Give how often Checkouts and events have been written, by the API server's own counter."""
         page = self.session.get(self.url + "/metrics", timeout=30).text

@@ -22,7 +22,7 @@ from devstack.home import ROOT, Home
 from devstack.stores import data_folder
 from tests.bench import special
 from tests.bench.loads import CLOSED, UnknownLoad, chosen
-from tests.bench.measure import Failed, Scales, hello
+from tests.bench.measure import MIRROR_TTL, Failed, Scales, hello
 from tests.bench.plot import svg
 from tests.bench.report import WIDTH, show
 from tests.bench.report import number as shown
@@ -68,7 +68,8 @@ def main() -> int:
     with ExitStack() as stack:
         began = time.monotonic()
         try:
-            running = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"})
+            settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info", "MIRROR_SUCCESS_TTL": MIRROR_TTL}
+            running = Stack.up(home.path, env=settings)
             stack.callback(running.down)
             results.note("start", "the platform from nothing, until all is ready", "s", time.monotonic() - began)
             scales = Scales(OnThisMachine(running), stack.enter_context(hello()), asked.peer_port)

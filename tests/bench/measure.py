@@ -19,6 +19,8 @@ from tests.platforms import OnThisMachine
 
 REST_SECONDS = 5.0
 QUIET_SECONDS = 30.0
+MIRROR_TTL = "5"
+"""How many seconds a mirror lives: less than by default, so that its deletion belongs to the load that made it, and not to the next."""
 WELL_TIMES = 5
 LOAD_SECONDS = 90.0
 _FIRST_USER, _USERS = 2**41, 2**40
@@ -79,6 +81,7 @@ class Scales:
 
     def __init__(self, platform: OnThisMachine, hello_port: int, peer_port: int | None) -> None:
         self.platform = platform
+        self._kube = platform.kube()
         self._ports = {OURS: int(platform.urls["CARTWRIGHT_URL"].rpartition(":")[2]), HELLO: hello_port}
         if peer_port:
             self._ports[PEER] = peer_port
@@ -103,9 +106,9 @@ class Scales:
         return self._idle
 
     def quiet(self) -> bool:
-        """Wait until no saga runs, no event waits and every purchase is an order; False where that takes too long."""
+        """Wait until no saga runs, no event waits, every purchase is an order and no mirror is left; False if that takes too long."""
         ends_at = time.monotonic() + QUIET_SECONDS
-        while self.platform.sql(_WAITING)[0]["n"]:
+        while self.platform.sql(_WAITING)[0]["n"] or self._kube.has_mirrors():
             if time.monotonic() > ends_at:
                 return False
             time.sleep(0.1)
