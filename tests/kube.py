@@ -31,7 +31,7 @@ class Kube:
         else:
             names = ("client-certificate-data", "client-key-data")
             self.session.cert = tuple(self._file(name, user[name]) for name in names)
-        self._names = (f"e2e-{secrets.token_hex(3)}-{number}" for number in itertools.count())
+        self._prefix, self._numbers = f"e2e-{secrets.token_hex(3)}", itertools.count()
 
     def _file(self, name, data):
         path = self.kubeconfig.parent / name
@@ -41,9 +41,13 @@ class Kube:
             path.write_bytes(content)
         return str(path)
 
+    def _name(self):
+        """Give a name that no other Checkout has; several threads may ask at once."""
+        return f"{self._prefix}-{next(self._numbers)}"
+
     def apply(self, **spec):
         """Create a Checkout, and give its name."""
-        name = next(self._names)
+        name = self._name()
         answer = self.create(spec, name)
         assert answer.status_code == 201, answer.text
         return name
@@ -53,7 +57,7 @@ class Kube:
         body = {
             "apiVersion": "cartwright.dev/v1alpha1",
             "kind": "Checkout",
-            "metadata": {"name": name or next(self._names)},
+            "metadata": {"name": name or self._name()},
             "spec": spec,
         }
         if status:

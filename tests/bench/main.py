@@ -79,6 +79,9 @@ def main() -> int:
         except Failed as error:
             console.print(f"[red]{error}[/]")
             failed = results.interrupted = True
+        except Exception:  # noqa: BLE001 - what has been measured by then is shown and kept
+            console.print_exception()
+            failed = results.interrupted = True
     show(results, console)
     path = asked.out / time.strftime("%Y%m%d-%H%M%S.json")
     save(results, path)
