@@ -19,8 +19,6 @@ SLOW_SECONDS = 0.05
 """A write that takes longer says that the API server is busy. An idle one answers within 2 to 20 ms."""
 DECREASE, INCREASE = 0.9, 0.5
 """What becomes of the rate with a slow write, and what is added with a quick one."""
-LEAST_PER_SECOND = 10.0
-"""The rate does not fall below this one: somebody who looks sees mirrors also on a busy cluster."""
 
 
 class Decision(Enum):
@@ -42,9 +40,10 @@ class WriteBudget:
     as TCP has it): a cluster that is busy with purchases makes fewer mirrors of them.
     """
 
-    def __init__(self, per_second: float) -> None:
+    def __init__(self, per_second: float, least: float) -> None:
+        """Take the rate, and the one below which it does not fall: somebody who looks sees mirrors on a busy cluster too."""
         self._most = per_second
-        self._least = min(per_second, LEAST_PER_SECOND)
+        self._least = min(per_second, least)
         self.per_second = per_second
         """The rate as it is now."""
         self._tokens = per_second
@@ -74,7 +73,7 @@ class MirrorPolicy:
     def __init__(self, cache: ResourceCache, config: Config) -> None:
         self._cache = cache
         self._config = config
-        self.writes = WriteBudget(config.mirror_max_writes_per_second)
+        self.writes = WriteBudget(config.mirror_max_writes_per_second, config.mirror_min_writes_per_second)
         self.creating = 0
         """Mirrors whose creation is under way; they count as objects too."""
 
