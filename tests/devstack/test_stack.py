@@ -22,6 +22,7 @@ def test_acknowledged_carts_survive_a_kill(home, eventually) -> None:
     """What was acknowledged is all there after the server is killed, and after it is killed again: inserts, changes and indexes."""
     stack = Stack.up(home.path, only={"mongodb"}, env=OURS)
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
+        client.drop_database("t")  # a run before may have left it
         carts = client["t"].get_collection("carts", write_concern=pymongo.WriteConcern(w="majority", j=True))
         carts.create_index("user", unique=True)
         for number in range(1000):
@@ -47,6 +48,7 @@ def test_a_record_cut_short_was_never_acknowledged(home) -> None:
     """A server that was killed while it wrote its journal starts with what it had acknowledged."""
     stack = Stack.up(home.path, only={"mongodb"}, env=OURS)
     with pymongo.MongoClient(stack.env()["MONGODB_URL"]) as client:
+        client.drop_database("t")
         client["t"]["carts"].insert_many([{"_id": 1}, {"_id": 2}])
     stack.down()
     with (home.data("mongodb") / "journal.bson").open("ab") as journal:
