@@ -84,9 +84,8 @@ class Kube:
         query = {"fieldSelector": "status.phase!=Completed,status.phase!=Failed"}
         headers = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         items = self.session.get(self.checkouts, params=query, headers=headers, timeout=10).json()["items"]
-        return {
-            one["metadata"]["name"] for one in items or ()
-        }  # the API server writes an empty list of this kind as null
+        # The API server writes an empty list of this kind as null.
+        return {one["metadata"]["name"] for one in items or ()}
 
     def condition(self, name, kind):
         """Give one of its conditions."""

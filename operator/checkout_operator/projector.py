@@ -5,6 +5,7 @@ Writes that fail are repeated by the full comparison, so nothing here queues the
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
@@ -234,14 +235,18 @@ class Projector:
     async def _call(self, verb: str, call: Coroutine[Any, Any, T]) -> T | None:
         """Make a write. Returns None when it failed; the next comparison finds that."""
         began = time.monotonic()
+        took = math.inf  # a write that was not answered is as slow as can be, however soon that was known
         try:
             done = await call
+            took = time.monotonic() - began
         except (ClusterUnavailable, Refused) as error:
+            if isinstance(error, Refused):  # that is an answer
+                took = time.monotonic() - began
             self._metrics.writes.labels(verb, type(error).__name__).inc()
             self._log.warning("a write failed", verb=verb, error=str(error)[:300])
             return None
         finally:
-            self._mirrors.writes.wrote(time.monotonic() - began)
+            self._mirrors.writes.wrote(took)
             self._metrics.mirror_rate.set(self._mirrors.writes.per_second)
         self._metrics.writes.labels(verb, "ok").inc()
         return done

@@ -9,6 +9,7 @@ import pytest
 from checkout_operator import mirrors
 from checkout_operator import projector as module
 from checkout_operator.cache import Ending
+from checkout_operator.cluster import ClusterUnavailable
 from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS
 from checkout_operator.status import seconds
 from tests.operator.views import over, rest
@@ -134,6 +135,9 @@ async def test_mirrors_give_way_to_a_busy_api_server(new, view, cluster, metrics
         now[0] += 1
         await made([number])
     assert rate() == 40
+    cluster.faults["status"] = [ClusterUnavailable("away")]
+    await made([400])
+    assert rate() < 40
 
 
 @pytest.mark.parametrize(
