@@ -61,6 +61,8 @@ class Connection(web.RequestHandler):
         """How many requests aiohttp was given and has not answered. It is exact while `_reads` is not None."""
         self._read: asyncio.Task[None] | None = None
         """The plain read under way."""
+        self._repeated: tuple[bytes, PlainRead] | None = None
+        """The last plain read and its bytes: a client that keeps its connection tends to send the same ones again."""
         self._held: list[bytes] = []
         """What arrived during it."""
         self._idle_seconds = idle_seconds
@@ -96,7 +98,7 @@ class Connection(web.RequestHandler):
                 self.transport.pause_reading()
             return
         if self._reads is not None:
-            if not self._outstanding and (read := self._reads.recognise(data)) is not None:
+            if not self._outstanding and (read := self._recognise(self._reads, data)) is not None:
                 self._read = self._events.create_task(self._answer(self._reads, read))
                 return
             self._outstanding += 1
@@ -136,6 +138,14 @@ class Connection(web.RequestHandler):
             await asyncio.wait({read}, timeout=timeout)
             read.cancel()
         await super().shutdown(timeout)
+
+    def _recognise(self, reads: PlainReads, data: bytes) -> PlainRead | None:
+        if self._repeated is not None and self._repeated[0] == data:
+            return self._repeated[1].again()
+        read = reads.recognise(data)
+        if read is not None:
+            self._repeated = (data, read)
+        return read
 
     async def _answer(self, reads: PlainReads, read: PlainRead) -> None:
         try:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict, MultiMapping, istr
 
 MAX_HEAD_BYTES = 4096
 """The longest head of a plain read: a token of 2 kB and what a browser sends fit. A longer one goes to aiohttp."""
@@ -51,9 +51,13 @@ class PlainRead(dict[Any, Any]):
     __slots__ = ("headers", "path")
     method = "GET"
 
-    def __init__(self, path: str, headers: CIMultiDict[str]) -> None:
+    def __init__(self, path: str, headers: MultiMapping[str]) -> None:
         self.path = path
         self.headers = headers
+
+    def again(self) -> "PlainRead":
+        """Return the same read as a new request, in which nothing is kept yet."""
+        return PlainRead(self.path, self.headers)
 
 
 class Recogniser:

@@ -69,7 +69,9 @@ class Record:
     answers: Counter[str] = field(default_factory=Counter)
     good: int = 0
     not_sent: int = 0
+    began: float = field(default_factory=time.perf_counter)
     good_by_second: Counter[int] = field(default_factory=Counter)
+    """Good answers by the second, since `began`, in which their script began: what is asked in one second may be answered in the next."""
 
 
 class Link(asyncio.Protocol):
@@ -178,7 +180,7 @@ class Client:
                 answer = None
                 if isinstance(step, Good):
                     self._record.good += 1
-                    self._record.good_by_second[int(time.perf_counter())] += 1
+                    self._record.good_by_second[int(self._began_at - self._record.began)] += 1
                 else:
                     self._record.times[step.label].append(step.seconds)
         except StopIteration:
@@ -219,7 +221,7 @@ class Generator:
 
     async def run(self) -> dict[str, Any]:
         """Do it, and give what was seen; after its seconds are over, what was seen until then."""
-        started, cpu = time.perf_counter(), time.process_time()
+        self._record.began, cpu = time.perf_counter(), time.process_time()
         watching = asyncio.create_task(self._watch())
         ended = "done"
         try:
@@ -227,11 +229,10 @@ class Generator:
                 await (self._open() if self._order.rate else self._closed())
         except TimeoutError:
             ended = "out of time"
-        took = time.perf_counter() - started
+        took = time.perf_counter() - self._record.began
         watching.cancel()
         for client in self._clients:
             client.close()
-        first = int(started)
         return {
             "ended": ended,
             "seconds": took,
@@ -240,7 +241,7 @@ class Generator:
             "not_sent": self._record.not_sent,
             "answers": dict(sorted(self._record.answers.items())),
             "times": {label: summary(times) for label, times in self._record.times.items()},
-            "good_by_second": {second - first: good for second, good in sorted(self._record.good_by_second.items())},
+            "good_by_second": dict(sorted(self._record.good_by_second.items())),
         }
 
     async def _closed(self) -> None:

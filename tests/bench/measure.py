@@ -1,5 +1,6 @@
 """Runs one load at a time against one target, and reads what each process has used for it."""
 
+import asyncio
 import json
 import secrets
 import subprocess
@@ -8,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+import asyncpg
 
 from devstack.home import ROOT
 from tests.bench import generator
@@ -23,6 +26,7 @@ MIRROR_TTL = "5"
 """How many seconds a mirror lives: less than by default, so that its deletion belongs to the load that made it, and not to the next."""
 WELL_TIMES = 5
 LOAD_SECONDS = 90.0
+QUIET_PAUSE = 0.3
 _FIRST_USER, _USERS = 2**41, 2**40
 _WAITING = """SELECT (SELECT count(*) FROM checkout.outbox_events WHERE processed_at IS NULL AND dead_at IS NULL)
     + (SELECT count(*) FROM checkout.checkout_sessions WHERE status = 'PROCESSING')
@@ -107,11 +111,19 @@ class Scales:
 
     def quiet(self) -> bool:
         """Wait until no saga runs, no event waits, every purchase is an order and no mirror is left; False if that takes too long."""
+        return asyncio.run(self._quiet())
+
+    async def _quiet(self) -> bool:
         ends_at = time.monotonic() + QUIET_SECONDS
-        while self.platform.sql(_WAITING)[0]["n"] or self._kube.has_mirrors():
-            if time.monotonic() > ends_at:
-                return False
-            time.sleep(0.1)
+        # One connection, asked seldom: to open one costs PostgreSQL as much as several purchases, and would be counted as theirs.
+        connection = await asyncpg.connect(self.platform.urls["POSTGRES_URL"])
+        try:
+            while await connection.fetchval(_WAITING) or self._kube.has_mirrors():
+                if time.monotonic() > ends_at:
+                    return False
+                await asyncio.sleep(QUIET_PAUSE)
+        finally:
+            await connection.close()
         return True
 
     def well(self) -> bool:
@@ -151,9 +163,9 @@ class Scales:
         return self._weigh(load, target, number, order, load.unit, buys=load.buys)
 
     def open_loop(self, name: str, number: int, order: Order) -> tuple[Run, dict[str, Any]]:
-        """Run an order of its own, and give the generator's own words as well."""
+        """Run an order of its own, and give the generator's own words as well. It does not wait for what the order left to do."""
         load = Load(name, name, order.kind, order.connections, order.amount, "checkout")
-        words = self._words(order, buys=True)
+        words = self._words(order, buys=False)
         return _run(load, OURS, number, words, "checkout", int(order.rate * order.seconds)), words
 
     def port(self) -> int:

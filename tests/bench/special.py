@@ -18,10 +18,11 @@ BACK_SHARE = 0.9
 
 
 def overload(scales: Scales, results: Results, number: int) -> None:
-    """Send three times what 64 buyers reach, whatever comes back, and then half of what they reach.
+    """Send three times what 64 buyers reach, whatever comes back, and at once thereafter half of what they reach.
 
     Capacity is measured in the same round. Noted is the goodput under overload as a share of it, and how many seconds
-    after the overload nine in ten of what is asked succeed again.
+    after the overload nine in ten of what is asked succeed again. Nothing rests in between, so what the overload left to do is
+    counted neither as its own nor as anybody's.
     """
     measured = [run.rate for run in results.runs if (run.load, run.target, run.round) == ("buyers64", OURS, number)]
     capacity = measured[0] if measured else scales.run(CLOSED["buyers64"], OURS, number).rate
@@ -42,16 +43,15 @@ def overload(scales: Scales, results: Results, number: int) -> None:
 
 
 def back_after(good_by_second: dict[str, int], rate: float, seconds: float) -> float:
-    """Give after how many seconds nine in ten of what is asked stay good; all seconds where they do not.
+    """Give after how many seconds nine in ten of what is asked are good from then on; all seconds where they never are.
 
-    Seconds are looked at in pairs, since what begins in one may end in the next, and the last is left out.
+    `good_by_second` has them by the second in which they were asked. The last second is left out: its answers come too late to be seen.
     """
     last = int(seconds) - 1
-    good = [good_by_second.get(str(second), 0) for second in range(last)]
-    bad = [at for at in range(last - 1) if good[at] + good[at + 1] < 2 * BACK_SHARE * rate]
+    bad = [second for second in range(last) if good_by_second.get(str(second), 0) < BACK_SHARE * rate - 1]
     if not bad:
         return 0.0
-    return seconds if bad[-1] == last - 2 else bad[-1] + 1.0
+    return seconds if bad[-1] == last - 1 else bad[-1] + 1.0
 
 
 def resources(scales: Scales, results: Results) -> None:

@@ -1,13 +1,33 @@
 """The load generator against a server that answers as it likes."""
 
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from tests.bench import generator
 from tests.bench.generator import Generator, Order, asked, written
+
+LATE_SECONDS = 1.5
+
+
+@asynccontextmanager
+async def serving(page: Handler) -> AsyncIterator[int]:
+    """Serve a page, and give the port."""
+    app = web.Application()
+    app.add_routes([web.get("/", page)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 @pytest.fixture
@@ -25,13 +45,40 @@ async def port() -> AsyncIterator[int]:
             answer.force_close()
         return answer
 
-    app = web.Application()
-    app.add_routes([web.get("/", page)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield runner.addresses[0][1]
-    await runner.cleanup()
+    async with serving(page) as port:
+        yield port
+
+
+class Clock:
+    """The generator's clock, which a test can set forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def perf_counter(self) -> float:
+        return time.perf_counter() + self.ahead
+
+    process_time = staticmethod(time.process_time)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """Give the generator a clock of its own."""
+    clock = Clock()
+    monkeypatch.setattr(generator, "time", clock)
+    return clock
+
+
+@pytest.fixture
+async def late_port(clock) -> AsyncIterator[int]:
+    """Give the port of a server whose answers come late by that clock."""
+
+    async def page(_: web.Request) -> web.Response:
+        clock.ahead += LATE_SECONDS
+        return web.Response(text="late")
+
+    async with serving(page) as port:
+        yield port
 
 
 async def test_every_request_ends_as_what_it_was(port) -> None:
@@ -59,6 +106,13 @@ async def test_what_was_good_until_the_time_was_over_counts(port) -> None:
     seen = await Generator(Order(port, "page", 2, 10**6, seconds=0.5)).run()
     assert seen["ended"] == "out of time"
     assert seen["good"] == seen["answers"]["page 200"] == sum(seen["good_by_second"].values())
+
+
+async def test_a_good_answer_counts_for_the_second_in_which_it_was_asked(clock, late_port) -> None:
+    """An answer that comes more than a second after its question is good for the second of the question."""
+    seen = await Generator(Order(late_port, "page", 2, 1, seconds=0.5, rate=2)).run()
+    assert seen["good_by_second"] == {0: 1}
+    assert seen["times"]["page"]["p50"] > LATE_SECONDS
 
 
 @pytest.mark.parametrize("wrong", [{"connections": 5000}, {"connections": 0}, {"kind": "flood"}])

@@ -1,4 +1,4 @@
-"""Topics on the real Kafka, and consumers of them."""
+"""Topics on the real Kafka, and consumers of them; a server of HTTP whose answers a test holds."""
 
 import asyncio
 import secrets
@@ -15,6 +15,7 @@ from services.chassis import call, consumer, kafka, partition
 from services.chassis.brokers import Brokers
 from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
+from tests.services.chassis.held import Place
 
 SECONDS = 30
 TOPIC, LITERAL, WRITE, DENY = 2, 3, 4, 2  # Kafka's numbers of resource type, pattern type, operation and permission
@@ -218,3 +219,22 @@ def consume(new_consumer, consume_until, handler, line):
         await consume_until(new_consumer(line, Metrics()), holds)
 
     return consume
+
+
+@pytest.fixture
+def place():
+    """A server that does not run yet."""
+    return Place()
+
+
+@pytest.fixture
+async def runner(place):
+    """Run it."""
+    async with place.runner() as it:
+        yield it
+
+
+@pytest.fixture
+def server(runner):
+    """What makes its connections."""
+    return runner.server
