@@ -10,6 +10,13 @@ The maximum is how long a resource may still wait once the checkout service is b
 thousand resources that wait cost it a few calls a second.
 """
 
+GATHER_SECONDS = 0.1
+"""The shortest time between two handovers, but for a full one: what comes meanwhile rides together.
+
+A call for ten checkouts, and each step of ten checkouts that go together, costs the services little more than for one. A name
+that comes after a pause is handed out at once, so one resource alone never waits.
+"""
+
 
 class WorkQueue:
     """A queue without duplicates. A name that a worker holds is not handed to a second worker."""
@@ -21,6 +28,7 @@ class WorkQueue:
         self._failures: dict[str, int] = {}
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._filled = asyncio.Event()
+        self._handed_out_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._delayed) + sum(self._in_progress.values())
@@ -36,10 +44,20 @@ class WorkQueue:
         self._filled.set()
 
     async def get(self, limit: int) -> list[str]:
-        """Return the names that have waited longest, at least one. The worker must call `done` or `retry` for each."""
-        while not self._waiting:
-            self._filled.clear()
-            await self._filled.wait()
+        """Return the names that have waited longest, at least one. The worker must call `done` or `retry` for each.
+
+        Fewer than `limit` are returned only GATHER_SECONDS after the last ones.
+        """
+        loop = asyncio.get_running_loop()
+        while len(self._waiting) < limit:
+            if not self._waiting:
+                self._filled.clear()
+                await self._filled.wait()
+            elif (left := self._handed_out_at + GATHER_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(left)
+            else:
+                break
+        self._handed_out_at = loop.time()
         names = list(islice(self._waiting, limit))
         for name in names:
             del self._waiting[name]

@@ -5,17 +5,24 @@ import asyncio
 import pytest
 
 from checkout_operator import workqueue as module
-from checkout_operator.workqueue import BASE_DELAY, MAX_DELAY, WorkQueue
+from checkout_operator.workqueue import BASE_DELAY, GATHER_SECONDS, MAX_DELAY, WorkQueue
 
 
 class Clock:
     """Stands in for the loop's timers, and keeps the delays that were asked for."""
 
     def __init__(self):
-        self.delays, self.due = [], []
+        self.delays, self.due, self.now = [], [], 0.0
 
     def get_running_loop(self):
         return self
+
+    def time(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        """Let the time pass."""
+        self.now += seconds
 
     def call_later(self, delay, call, *args):
         self.delays.append(delay)
@@ -61,6 +68,22 @@ async def test_names_ride_together():
     assert await queue.get(50) == ["d"]
     queue.done("a")
     assert await queue.get(50) == ["a"]
+
+
+async def test_names_gather(clock):
+    """A lone name is handed out at once. Those that come soon after it gather, unless there are enough for a full call."""
+    queue = WorkQueue()
+    queue.add("a")
+    assert (await queue.get(3), clock.now) == (["a"], 0)
+    queue.add("b")
+    sleep, clock.sleep = clock.sleep, lambda seconds: (queue.add("c"), sleep(seconds))[1]
+    assert (await queue.get(3), clock.now) == (["b", "c"], GATHER_SECONDS)
+    for name in ("d", "e", "f"):
+        queue.add(name)
+    assert (await queue.get(3), clock.now) == (["d", "e", "f"], GATHER_SECONDS)
+    clock.now += GATHER_SECONDS
+    queue.add("g")
+    assert (await queue.get(3), clock.now) == (["g"], 2 * GATHER_SECONDS)
 
 
 async def test_a_worker_waits():
