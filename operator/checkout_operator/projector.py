@@ -7,7 +7,7 @@ Writes that fail are repeated by the full comparison, so nothing here queues the
 import asyncio
 import math
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import structlog
 
 from checkout_operator.cache import Ending, ResourceCache, mirror_name
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.event_recorder import EventRecorder
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import OVER_BUDGET, Decision, MirrorPolicy
 from checkout_operator.recent import RecentSet
@@ -77,8 +78,7 @@ class Projector:
         self._settled: dict[str, tuple[Resource, int]] = {}
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
         self._written: dict[str, StatusDigest] = {}
-        self._reported: set[str] = set()
-        """The uids of resources whose failure this process has reported as an event."""
+        self._events = EventRecorder(cluster, self._call)
         self._skipped = RecentSet()
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
@@ -121,6 +121,10 @@ class Projector:
         self._expect_changes(resource, shown.digest)
         await self._write(resource, shown)
 
+    async def report_unanswered(self, resource: Resource, error: str) -> None:
+        """Have an event say that a resource could not be started or cancelled, once that lasts."""
+        await self._events.record_unanswered(resource, error)
+
     async def repair(self, resource: Resource, view: SagaView) -> None:
         """Have a resource show its checkout, also where somebody has written another status."""
         settled = self._settled.get(resource.uid)
@@ -143,7 +147,7 @@ class Projector:
         """Forget what is known of all other resources: they are gone."""
         self._written = {uid: status for uid, status in self._written.items() if uid in uids}
         self._settled = {uid: settled for uid, settled in self._settled.items() if uid in uids}
-        self._reported &= set(uids)
+        self._events.retain(uids)
 
     def _enqueue(self, name: str, view: SagaView) -> None:
         known = self._pending.get(name)
@@ -189,9 +193,11 @@ class Projector:
         if within_budget and self._needs_write(resource, shown) and not self._mirrors.writes.spend():
             self._postpone(name, view)
             return
+        if not resource.is_mirror:
+            await self._events.record_progress(resource, view)
         await self._write(resource, shown)
         current = self._cache.find(resource.name, resource.uid)
-        reported = resource.is_mirror or not view.failed or resource.uid in self._reported
+        reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource, status)
         if current and current.generation == resource.generation and reported and current.status == shown.digest:
             self._settled[resource.uid] = (current, hash(view))
 
@@ -206,7 +212,7 @@ class Projector:
 
     async def _write(self, resource: Resource, shown: _Shown) -> None:
         if shown.failed and not resource.is_mirror:
-            await self._report_failure(resource, shown.status)
+            await self._events.record_failure(resource, shown.status)
         if self._needs_write(resource, shown):
             if not await self._call("status", self._cluster.replace_status(resource.name, shown.status)):
                 return
@@ -215,17 +221,6 @@ class Projector:
         if shown.ended:
             ttl_from = _ttl_from(resource, shown.finished_at, time.time())
             self._cache.end(resource, Ending(shown.finished_at, ttl_from, shown.failed))
-
-    async def _report_failure(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Create the event of a failure. Each process does so once; the event's name keeps it one event."""
-        if resource.uid in self._reported:
-            return
-        top = status["conditions"][0]
-        message = MESSAGES.get(top["reason"], top["message"])
-        at = str(status.get("finishedAt", ""))
-        event = self._cluster.create_event(resource.name, resource.uid, top["reason"], message, at)
-        if await self._call("event", event):
-            self._reported.add(resource.uid)
 
     async def _create_mirror(self, view: SagaView) -> Resource | None:
         """Create the mirror of a checkout. Returns None where it gets none, or where there is one already."""

@@ -185,6 +185,7 @@ class Reconciler:
         with self._faults.isolated(resource.name):
             if isinstance(outcome, SagaUnavailable):
                 self._metrics.actions.labels(action.value, "unavailable").inc()
+                await self._projector.report_unanswered(resource, str(outcome))
                 return False
             if isinstance(outcome, KeyReused):
                 self._metrics.actions.labels(action.value, "key_reused").inc()

@@ -62,9 +62,10 @@ class MemoryCluster:
         for body in list(self.objects.values()):
             yield body
 
-    async def create_event(self, name, uid, reason, message, at):
+    async def create_event(self, event):
+        name = event["involvedObject"]["name"]
         self._called("event", name)
-        self.events.append((name, reason))
+        self.events.append((name, event["reason"]))
         return True
 
 
