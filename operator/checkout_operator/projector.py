@@ -184,7 +184,7 @@ class Projector:
             await self._events.record_progress(resource, view)
         await self._write(resource, _Shown(status, view.ended, view.failed, view.finished_ms / 1000))
         current = self._cache.find(resource.name, resource.uid)
-        reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource, status)
+        reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource)
         if current and current.generation == resource.generation and reported and not differs(current.status, status):
             self._settled[resource.uid] = (current, view)
 
