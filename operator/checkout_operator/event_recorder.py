@@ -8,7 +8,15 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Protocol
 
-from checkout_operator.events import Event, body, failure_event, progress_events, unanswered_event
+from checkout_operator.events import (
+    ENDED,
+    UNANSWERED,
+    Event,
+    body,
+    failure_event,
+    progress_events,
+    unanswered_event,
+)
 from checkout_operator.mirrors import WriteBudget
 from checkout_operator.spec import Resource
 from checkout_operator.status import SagaView, seconds
@@ -45,9 +53,9 @@ class EventRecorder:
         """Create the event of a failure."""
         await self._record(resource, failure_event(status))
 
-    def has_recorded_failure(self, resource: Resource, status: Mapping[str, Any]) -> bool:
+    def has_recorded_failure(self, resource: Resource) -> bool:
         """Return whether this process has created the event of a failure, or found it there."""
-        return failure_event(status).place in self._created.get(resource.uid, ())
+        return ENDED in self._created.get(resource.uid, ())
 
     async def record_progress(self, resource: Resource, view: SagaView) -> None:
         """Create the events that are due for a checkout that has not failed."""
@@ -56,7 +64,7 @@ class EventRecorder:
 
     async def record_unanswered(self, resource: Resource, error: str) -> None:
         """Create the event of a resource that could not be started or cancelled, once that lasts."""
-        since = self._clock() - self._seen_for(resource, "0-unanswered")
+        since = self._clock() - self._seen_for(resource, UNANSWERED)
         await self._record_when_due(resource, unanswered_event(int(since * 1000), error))
 
     def retain(self, uids: Collection[str]) -> None:

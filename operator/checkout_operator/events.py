@@ -21,6 +21,8 @@ NOTABLE_SECONDS = 5.0
 GROUP_VERSION = "cartwright.dev/v1alpha1"
 COMPONENT = "cartwright-operator"
 MAX_NAME_LENGTH = 253
+ENDED, UNANSWERED = "9-ended", "0-unanswered"
+"""The places of the event of an end, and of that of a request without an answer."""
 _WAITS = re.compile(r"waits for checkout (\S+) of the cart")
 """The note of a checkout that waits for another one of the same cart."""
 _PARTS = {
@@ -62,7 +64,7 @@ def progress_events(view: SagaView) -> Iterator[Event]:
     if view.saga_step == "COMPLETED":
         if any(_had_trouble(step) for step in view.steps):
             message = f"the order {view.order_id} is made"
-            yield Event("9-ended", Type.NORMAL, "Completed", message, time_text(view.finished_ms))
+            yield Event(ENDED, Type.NORMAL, "Completed", message, time_text(view.finished_ms))
         return
     if view.ended:
         return
@@ -77,7 +79,7 @@ def unanswered_event(since_ms: int, error: str) -> Event:
     """Return the event of a resource whose start or cancellation has no answer. `error` names who does not answer."""
     since = time_text(since_ms)
     message = f"the request to the checkout service has been repeated since {since}: {error}"
-    return Event("0-unanswered", Type.WARNING, "Retrying", message, since, NOTABLE_SECONDS)
+    return Event(UNANSWERED, Type.WARNING, "Retrying", message, since, NOTABLE_SECONDS)
 
 
 def failure_event(status: Mapping[str, Any]) -> Event:
@@ -87,7 +89,7 @@ def failure_event(status: Mapping[str, Any]) -> Event:
     message = failed["message"]
     if "Compensated" in conditions:
         message = f"{message}; {conditions['Compensated']['message']}"
-    return Event("9-ended", Type.WARNING, failed["reason"], message, str(status.get("finishedAt", "")))
+    return Event(ENDED, Type.WARNING, failed["reason"], message, str(status.get("finishedAt", "")))
 
 
 def body(resource: Resource, event: Event) -> Mapping[str, Any]:

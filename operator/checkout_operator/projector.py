@@ -197,7 +197,7 @@ class Projector:
             await self._events.record_progress(resource, view)
         await self._write(resource, shown)
         current = self._cache.find(resource.name, resource.uid)
-        reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource, status)
+        reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource)
         if current and current.generation == resource.generation and reported and current.status == shown.digest:
             self._settled[resource.uid] = (current, hash(view))
 
