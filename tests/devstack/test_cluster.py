@@ -21,9 +21,8 @@ MAY = {
     "checkouts.cartwright.dev/status": {"patch"},
     "events": {"create"},
 }
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "mirror", "buy", "cancel")
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "mirror")
 OTHERS = ("secrets", "configmaps", "pods", "namespaces", "roles.rbac.authorization.k8s.io", "serviceaccounts")
-SHOPPERS = "shoppers.cartwright.dev"
 
 
 @pytest.fixture(name="home", scope="module")
@@ -80,7 +79,6 @@ def test_the_operator_may_do_what_its_role_says_and_no_more(stack, home) -> None
         assert {verb for verb in VERBS if may(verb, resource, NAMESPACE)} == verbs, resource
     asked = [(verb, resource, NAMESPACE) for verb in ("get", "create") for resource in OTHERS]
     asked += [("list", "checkouts.cartwright.dev", "kube-system"), ("create", "events", "kube-system")]
-    asked += [("buy", SHOPPERS, NAMESPACE), ("cancel", SHOPPERS, NAMESPACE)]
     assert [one for one in asked if may(*one)] == []
 
 
