@@ -54,9 +54,9 @@ class Cluster:
         self.run("get", "--raw", "/version", seconds=ANSWER_SECONDS)
 
     def prepare(self, *, role: bool) -> None:
-        """Bring the Checkout resource up to date and wait until it is served. `role` adds the operator's role and the warning.
+        """Bring the Checkout resource up to date and wait until it is served. `role` adds the operator's role and the policies.
 
-        The warning is for a Checkout that is created without an idempotency key.
+        The policies warn of a Checkout without an idempotency key, and refuse who has no right to buy for its user.
         """
         files = [CRDS, ROLE, ADMISSION] if role else [CRDS]
         # Server-side, so that a field that a new version lacks goes, and by force: these objects are ours.

@@ -1,13 +1,16 @@
 """Who may do what to the cluster, to the letter."""
 
+import json
+
 import yaml
 
 from devstack.home import ROOT
 
 CHECKOUTS = {"apiGroups": ["cartwright.dev"], "resources": ["checkouts"]}
+EMPTY = {"apiGroups": ["cartwright.dev"], "resources": [], "verbs": []}
 GOLDEN = {
     "operator": [
-        CHECKOUTS | {"verbs": ["list", "watch", "create", "delete"]},
+        CHECKOUTS | {"verbs": ["list", "watch", "create", "delete", "mirror"]},
         {"apiGroups": ["cartwright.dev"], "resources": ["checkouts/status"], "verbs": ["patch"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     ],
@@ -15,10 +18,19 @@ GOLDEN = {
 }
 
 
+def golden(rendering):
+    """Give the rights of a rendering: the chart's test may buy for its own user alone, or cancel where that is what it tries."""
+    (pod,) = (one for one in rendering.of("Pod") if one["metadata"]["name"].endswith("-test"))
+    spec = next(json.loads(one["value"]) for one in pod["spec"]["containers"][0]["env"] if one["name"] == "SPEC")
+    verb = "cancel" if spec.get("cancelRequested") else "buy"
+    shopper = {"resources": ["shoppers"], "resourceNames": [str(spec["userId"])], "verbs": [verb]}
+    return GOLDEN | {"test": [*GOLDEN["test"], {"apiGroups": ["cartwright.dev"]} | shopper]}
+
+
 def test_rights_are_these_and_no_more(rendering):
     """The operator and the chart's test have the rights listed here, in their own namespace; nobody else has any."""
     name = rendering.named("Deployment")
-    wanted = GOLDEN if any(one.endswith("-operator") for one in name) else {}
+    wanted = golden(rendering) if any(one.endswith("-operator") for one in name) else {}
     roles = {one["metadata"]["name"].rpartition("-")[2]: one["rules"] for one in rendering.of("Role")}
     assert roles == wanted
     assert rendering.of("ClusterRoleBinding") == []
@@ -32,16 +44,23 @@ def test_rights_are_these_and_no_more(rendering):
 
 
 def test_the_clusters_own_roles_cover_checkouts(rendered):
-    """Where that is asked for, `view` may look at Checkouts, and `edit` and `admin` may change them; nobody gets their status."""
+    """Where that is asked for, `view` may look at Checkouts, and `edit` and `admin` may buy for everybody.
+
+    Nobody gets the status, and nobody mirrors.
+    """
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     may = {"view": set(), "edit": set(), "admin": set()}
     for one in rendered["roles"].of("ClusterRole"):
-        (rule,) = one["rules"]
-        assert {name: rule[name] for name in CHECKOUTS} == CHECKOUTS
+        given = {(rule["resources"][0], verb) for rule in one["rules"] for verb in rule["verbs"]}
+        assert all(
+            rule | {"resources": [], "verbs": []} == EMPTY and len(rule["resources"]) == 1 for rule in one["rules"]
+        )
         for role in may:
-            may[role] |= set(rule["verbs"]) if one["metadata"]["labels"].get(prefix + role) == "true" else set()
-    look, change = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}
-    assert may == {"view": look, "edit": look | change, "admin": look | change}
+            may[role] |= given if one["metadata"]["labels"].get(prefix + role) == "true" else set()
+    look = {("checkouts", verb) for verb in ("get", "list", "watch")}
+    change = {("checkouts", verb) for verb in ("create", "update", "patch", "delete", "deletecollection")}
+    buy = {("shoppers", "buy"), ("shoppers", "cancel")}
+    assert may == {"view": look, "edit": look | change | buy, "admin": look | change | buy}
     names = set(rendered["roles"].named("ClusterRole"))
     assert names == {
         f"shop-cartwright-checkouts-{role}" for role in ("view", "edit")

@@ -17,11 +17,11 @@ pytestmark = pytest.mark.real
 
 BOTH = {"etcd", "apiserver"}
 MAY = {
-    "checkouts.cartwright.dev": {"list", "watch", "create", "delete"},
+    "checkouts.cartwright.dev": {"list", "watch", "create", "delete", "mirror"},
     "checkouts.cartwright.dev/status": {"patch"},
     "events": {"create"},
 }
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "mirror")
 OTHERS = ("secrets", "configmaps", "pods", "namespaces", "roles.rbac.authorization.k8s.io", "serviceaccounts")
 
 
