@@ -1,7 +1,7 @@
 """Creates the events of resources: each once, and those of trouble at a bounded rate.
 
-An event that was not created, since the rate was used up or the API server did not answer, is created at the next
-occasion: every comparison is one.
+The event of a failure is created however often that takes. Another one that was not created, since the rate was used up or
+the API server did not answer, is created when its checkout is shown next, if there is still something to tell.
 """
 
 import time
