@@ -90,6 +90,9 @@ def main() -> int:
     except Failed as error:
         console.print(f"[red]{error}[/]")
         failed = results.interrupted = True
+    except Exception:  # noqa: BLE001 - what has been measured by then is shown and kept
+        console.print_exception()
+        failed = results.interrupted = True
     finally:
         running.down()
     table, missed = judged(results)
