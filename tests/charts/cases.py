@@ -237,6 +237,7 @@ CASES: dict[str, Case] = {
     "scaling-told": _with(
         {"services": {"cart": {"autoscaling": {"enabled": True, "behavior": BEHAVIOR, "metrics": [MEMORY]}}}}
     ),
+    "buyers-unchecked": _with({"admission": {"checkBuyer": False}}),
     "roles": _with({"rbac": {"aggregateClusterRoles": True}}),
     "no-hook": _with(BANK, {"migrations": {"hook": False}}, {"stores": {"postgresql": {"caSecret": "authority"}}}),
     "no-hook-deployments": _with(BANK, {"migrations": {"hook": False}, "workers": {"mode": "deployment"}}),

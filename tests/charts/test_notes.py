@@ -40,6 +40,7 @@ def test_what_to_try(notes):
     assert "svc/eu-cartwright-gateway" in notes("other-release")
     assert f"The operator watches the namespace {NAMESPACE} and no other" in told
     assert "idempotencyKey: first" in told
+    assert "needs the verb buy on shoppers.cartwright.dev/1" in told
     assert "get checkouts" not in notes("no-operator")
     assert "watches" not in notes("no-operator")
     bought = next(line for line in told.splitlines() if "kubectl" in line and "apply" in line)
@@ -57,6 +58,10 @@ def test_what_to_try(notes):
         ("routes", []),
         ("any-host", ["gateway.ingress.tls is empty"]),
         ("open-network", ["networkPolicy.enabled is off"]),
+        (
+            "buyers-unchecked",
+            [f"admission.checkBuyer is off: whoever may create a Checkout in {NAMESPACE} may buy for any"],
+        ),
     ],
 )
 def test_what_to_beware_of(notes, case, warnings):

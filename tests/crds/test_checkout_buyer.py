@@ -5,8 +5,10 @@ import shlex
 import subprocess
 
 import pytest
+import yaml
 
 from devstack.apiserver import OPERATOR_USER
+from devstack.home import ROOT
 from tests.kube import MOUSE, Kube
 
 pytestmark = pytest.mark.real
@@ -276,6 +278,18 @@ def test_a_status_cannot_be_forged(api, shop) -> None:
     assert shop.patch(name, {"status": forged, "metadata": {"labels": {"a": "b"}}}).status_code == 200
     assert shop.create({"userId": 7}, "forged", status=forged).status_code == 201
     assert (api.status(name), api.status("forged")) == ({}, {})
+
+
+def test_the_role_of_the_docs(api, stranger, eventually) -> None:
+    """The role that the docs show lets its holder apply and cancel for the user 7, and for nobody else."""
+    shown = (ROOT / "docs" / "resources.md").read_text().partition("## Who may buy for whom")[2]
+    role = yaml.safe_load(shown.partition("```yaml\n")[2].partition("```")[0])
+    grant(api, {"kind": "User", "name": "grace"}, *role["rules"])
+    person = Person(api, "grace")
+    eventually(lambda: may_look(person))
+    name = person.apply(userId=7)
+    person.change(name, {"spec": {"cancelRequested": True}})
+    assert "grace may not buy for user 8 " in person.refusal({"userId": 8})
 
 
 def test_an_admin_buys_as_before(api, stranger) -> None:
