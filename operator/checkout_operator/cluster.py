@@ -5,7 +5,9 @@ model objects of what it sends and receives, and the first call imports the mode
 seconds.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -16,9 +18,11 @@ from kubernetes.aio import client, config
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
+THROTTLE_SECONDS = 30.0
+"""The longest that a request waits in all because the API server asks for it."""
 PAGE = 500
 SUCCESS = range(200, 300)
-NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
+NOT_FOUND, CONFLICT, INVALID, TOO_MANY, SERVER_ERROR = 404, 409, 422, 429, 500
 _TIMEOUT = ClientTimeout(total=CALL_SECONDS)
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
@@ -42,6 +46,8 @@ class Cluster:
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._api = api
         self._namespace = namespace
+        self._not_before = 0.0
+        """The time, on the monotonic clock, until which the API server has asked for no request."""
         host = api.configuration.host
         self._checkouts = f"{host}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._events = f"{host}/api/v1/namespaces/{namespace}/events"
@@ -129,17 +135,19 @@ class Cluster:
 
         Raises Refused for what a rule forbids, and ClusterUnavailable for every other failure.
         """
-        headers = {"Accept": _JSON, "Content-Type": content_type, **self._api.default_headers}
-        try:
-            await self._api.update_params_for_auth(headers, None, ["BearerToken"], url, verb, body)
-            response = await self._api.rest_client.request(
-                verb, url, headers=headers, body=body, _request_timeout=_TIMEOUT
-            )
-            answer: bytes = await response.read()  # to its end: a connection with unread bytes is not used again
-        except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced
-            raise ClusterUnavailable(f"there are no credentials for the API server: {error}") from error
-        except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
-            raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error
+        deadline = time.monotonic() + THROTTLE_SECONDS
+        while True:
+            if (left := self._not_before - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            response, answer = await self._request(verb, url, body, content_type)
+            delay = _retry_after(response)
+            if delay is None:
+                break
+            now = time.monotonic()
+            # It asks the client, not the request: the others wait too, instead of being refused one by one.
+            self._not_before = max(self._not_before, now + min(delay, THROTTLE_SECONDS))
+            if now + delay > deadline:
+                break
         if response.status in SUCCESS:
             return answer
         if response.status in {NOT_FOUND, CONFLICT}:
@@ -147,6 +155,33 @@ class Cluster:
         if response.status == INVALID:
             raise Refused(answer.decode(errors="replace"))
         raise ClusterUnavailable(f"the API server answers {response.status} {response.reason}")
+
+    async def _request(
+        self, verb: str, url: str, body: Mapping[str, Any] | Sequence[Any] | None, content_type: str
+    ) -> tuple[Any, bytes]:
+        """Send a request once. Returns the response and its whole body. Raises ClusterUnavailable where none comes."""
+        headers = {"Accept": _JSON, "Content-Type": content_type, **self._api.default_headers}
+        try:
+            await self._api.update_params_for_auth(headers, None, ["BearerToken"], url, verb, body)
+            response = await self._api.rest_client.request(
+                verb, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+            )
+            return response, await response.read()  # to its end: a connection with unread bytes is not used again
+        except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced
+            raise ClusterUnavailable(f"there are no credentials for the API server: {error}") from error
+        except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
+            raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error
+
+
+def _retry_after(response: Any) -> float | None:
+    """Return after how many seconds the API server asks for the request again; None where it does not ask.
+
+    As in client-go, which repeats what is answered by 429 or 5xx with a whole number in Retry-After:
+    https://github.com/kubernetes/client-go/blob/master/rest/with_retry.go
+    """
+    asked = response.headers.get("Retry-After", "")
+    may_be_repeated = response.status == TOO_MANY or response.status >= SERVER_ERROR
+    return float(asked) if may_be_repeated and asked.isdecimal() else None
 
 
 def _proxy(host: str) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import ClientTimeout
@@ -53,6 +54,84 @@ async def test_not_known_to_be_done(answering, answer):
     cluster = await answering(answer)
     with pytest.raises(ClusterUnavailable):
         await cluster.replace_status("first", {"phase": "Paying"})
+
+
+def throttled(after, code=429):
+    """Give the answer of an API server that is busy."""
+    return reply(code).replace(b"Content-Length", b"Retry-After: %s\r\nContent-Length" % after)
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_busy_api_server(answering, monkeypatch, code):
+    """A write and a list wait as long as a busy API server asks, and are then made; neither counts as an outage."""
+    pauses, answers = [], []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
+    cluster = await answering(lambda _: answers.pop())
+    answers += [reply(200), throttled(b"3", code), throttled(b"2", code)]
+    assert await cluster.replace_status("first", {"phase": "Paying"})
+    assert pauses == [2, 3]
+    answers += [reply(200, '{"items": [{}], "metadata": {}}'), throttled(b"1", code)]
+    assert [body async for body in cluster.list_all()] == [{}]
+    assert pauses == [2, 3, 1]
+
+
+def record(pauses):
+    """Give a sleep that only says how long it was to be."""
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    return sleep
+
+
+async def test_all_wait_for_a_busy_api_server(answering, monkeypatch):
+    """While one request waits, no other is sent: the API server asks the whole client."""
+    asked, waiting, over = [], asyncio.Semaphore(0), asyncio.Event()
+
+    async def sleep(_):
+        waiting.release()
+        await over.wait()
+
+    def answer(request):
+        asked.append(request)
+        return throttled(b"1") if len(asked) == 1 else reply(200)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+    cluster = await answering(answer)
+    writes = []
+    for number in range(5):
+        writes.append(asyncio.create_task(cluster.replace_status(f"r{number}", {})))
+        await waiting.acquire()
+    assert len(asked) == 1
+    over.set()
+    assert all(await asyncio.gather(*writes))
+
+
+@pytest.mark.parametrize("after", [b"3600", b"31"])
+async def test_no_request_waits_for_ever(answering, monkeypatch, after):
+    """A request that would wait too long fails at once and may be repeated; the next one waits first."""
+    pauses = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
+    answers = [reply(200), throttled(after)]
+    cluster = await answering(lambda _: answers.pop())
+    with pytest.raises(ClusterUnavailable, match="429"):
+        await cluster.replace_status("first", {})
+    assert pauses == []
+    assert await cluster.replace_status("first", {})
+    assert pauses == [module.THROTTLE_SECONDS]
+
+
+async def test_a_server_that_stays_busy(answering, monkeypatch):
+    """A request that is put off again and again is given up after a while."""
+    pauses = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
+    cluster = await answering(throttled(b"10"))
+    with pytest.raises(ClusterUnavailable, match="429"):
+        await cluster.replace_status("first", {})
+    assert sum(pauses) == module.THROTTLE_SECONDS
 
 
 async def test_nobody_there():
