@@ -49,7 +49,7 @@ class Sweeper:
         mirrors = self._cache.mirrors()
         if len(mirrors) >= max(1, self._config.mirror_max_objects):  # make room for the mirrors of what runs
             uids = {one.uid for one in chosen}
-            left = [one for one in mirrors if not one.deleting and one.uid not in uids]
+            left = [one for one in mirrors if one.uid not in uids]
             chosen += _oldest([(endings[one.uid], one) for one in left if one.uid in endings], 1)
         return sum([await self._delete(one) for one in chosen])
 
