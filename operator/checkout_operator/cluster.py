@@ -1,6 +1,6 @@
-"""The client of the Kubernetes API server. The only importer of `kubernetes`.
+"""The client of the Kubernetes API server.
 
-The library gives the configuration, the credentials and the connections. Its API classes are not used: each call makes
+The `kubernetes` library gives the credentials and the connections. Its API classes are not used: each call makes
 model objects of what it sends and receives, and the first call imports the models of all of Kubernetes, which takes
 seconds.
 """
@@ -10,11 +10,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, urlencode
 
-from aiohttp import ClientError, ClientTimeout, DummyCookieJar
+from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
+
+from checkout_operator.credentials import UNAUTHORIZED, Credentials
+from checkout_operator.permissions import Permissions
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
@@ -28,10 +30,6 @@ _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
 
 
-class NoCluster(Exception):
-    """Nothing names an API server. `str()` says what to do."""
-
-
 class ClusterUnavailable(Exception):
     """The API server did not make the change. The same call may be repeated; `str()` says what happened."""
 
@@ -43,30 +41,16 @@ class Refused(Exception):
 class Cluster:
     """The Checkouts and events of one namespace."""
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self._api = api
+    def __init__(self, credentials: Credentials, permissions: Permissions, namespace: str) -> None:
+        self._credentials = credentials
+        self._permissions = permissions
+        self._api = client.ApiClient(credentials.settings)
         self._namespace = namespace
         self._not_before = 0.0
         """The time, on the monotonic clock, until which the API server has asked for no request."""
-        host = api.configuration.host
+        host = credentials.settings.host
         self._checkouts = f"{host}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._events = f"{host}/api/v1/namespaces/{namespace}/events"
-
-    @classmethod
-    async def connect(cls, namespace: str) -> "Cluster":
-        """Connect as the pod's service account, or as KUBECONFIG says. Raises NoCluster when there is neither."""
-        settings = client.Configuration()
-        try:
-            config.load_incluster_config(client_configuration=settings)
-        except config.ConfigException:
-            try:
-                await config.load_kube_config(client_configuration=settings)
-            except config.ConfigException as error:
-                raise NoCluster(f"no cluster: run it in a pod, or set KUBECONFIG ({error})") from error
-        settings.proxy = settings.proxy or _proxy(settings.host)
-        # Otherwise each request looks for ~/.netrc and for a proxy in the environment, both in a thread.
-        settings.client_session_kwargs = {"trust_env": False, "cookie_jar": DummyCookieJar()}
-        return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -159,18 +143,48 @@ class Cluster:
     async def _request(
         self, verb: str, url: str, body: Mapping[str, Any] | Sequence[Any] | None, content_type: str
     ) -> tuple[Any, bytes]:
-        """Send a request once. Returns the response and its whole body. Raises ClusterUnavailable where none comes."""
+        """Send a request, and once more with new credentials where they were refused. Returns the response and its body.
+
+        Raises ClusterUnavailable where no response comes.
+        """
         headers = {"Accept": _JSON, "Content-Type": content_type, **self._api.default_headers}
         try:
-            await self._api.update_params_for_auth(headers, None, ["BearerToken"], url, verb, body)
-            response = await self._api.rest_client.request(
-                verb, url, headers=headers, body=body, _request_timeout=_TIMEOUT
-            )
-            return response, await response.read()  # to its end: a connection with unread bytes is not used again
+            used = await self._authorise(headers)
+            response = await self._exchange(verb, url, headers, body)
+            if response.status == UNAUTHORIZED and await self._renew(used):
+                await self._authorise(headers)
+                response = await self._exchange(verb, url, headers, body)
+            await self._permissions.record(verb, url, response.status, response.read)
+            return response, await response.read()
         except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced
             raise ClusterUnavailable(f"there are no credentials for the API server: {error}") from error
         except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
             raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error
+
+    async def _exchange(self, verb: str, url: str, headers: Mapping[str, str], body: Any) -> Any:
+        response = await self._api.rest_client.request(
+            verb, url, headers=dict(headers), body=body, _request_timeout=_TIMEOUT
+        )
+        await response.read()  # to its end: a connection with unread bytes is not used again
+        return response
+
+    async def _authorise(self, headers: dict[str, str]) -> str | None:
+        """Put the token into the headers. Returns it; None where a certificate says who we are."""
+        token = await self._credentials.authorization()
+        if token:
+            headers["Authorization"] = token
+        return token
+
+    async def _renew(self, refused: str | None) -> bool:
+        """Load the credentials again. Returns whether there are others than those that were refused."""
+        settings = self._credentials.settings
+        certificate = settings.cert_file
+        if not await self._credentials.renew(refused):
+            return False
+        if settings.cert_file != certificate:  # connections that are open know the old one
+            old, self._api = self._api, client.ApiClient(settings)
+            await old.close()
+        return True
 
 
 def _retry_after(response: Any) -> float | None:
@@ -182,14 +196,6 @@ def _retry_after(response: Any) -> float | None:
     asked = response.headers.get("Retry-After", "")
     may_be_repeated = response.status == TOO_MANY or response.status >= SERVER_ERROR
     return float(asked) if may_be_repeated and asked.isdecimal() else None
-
-
-def _proxy(host: str) -> str | None:
-    """Return the proxy that the environment names for a server, by HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
-    url = urlsplit(host)
-    if proxy_bypass(url.hostname or ""):
-        return None
-    return getproxies().get(url.scheme)
 
 
 def _object(answer: bytes) -> Mapping[str, Any]:
