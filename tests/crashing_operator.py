@@ -100,7 +100,7 @@ def _install(crash: CrashPoint, names: frozenset[str]) -> None:
             method,
             crash,
             calls,
-            lambda what: (what if isinstance(what, str) else what["metadata"]["name"]) in names,
+            lambda what: _name(what) in names,
         )
     for method in REQUESTS:
         _count(SagaClient, method, crash, calls, lambda _: True)
@@ -117,6 +117,14 @@ def _install(crash: CrashPoint, names: frozenset[str]) -> None:
             crash.reached(call, after=True)
 
     SagaClient.follow = counted
+
+
+def _name(what: Any) -> str:
+    """Return the name of the resource that a write is about: given by itself, in an object, or in an event about it."""
+    if isinstance(what, str):
+        return what
+    name: str = what.get("involvedObject", what["metadata"])["name"]
+    return name
 
 
 def _count(owner: type, method: str, crash: CrashPoint, calls: Any, counts: Any) -> None:

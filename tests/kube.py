@@ -131,6 +131,23 @@ class Kube:
         query = {"fieldSelector": "spec.managedBy=mirror", "limit": 1}
         return bool(self.session.get(self.checkouts, params=query, timeout=10).json()["items"])
 
+    def count(self):
+        """Give how many Checkouts there are."""
+        headers = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+        page = self.session.get(self.checkouts, params={"limit": 1}, headers=headers, timeout=10).json()
+        return len(page["items"] or ()) + page["metadata"].get("remainingItemCount", 0)
+
+    def delete_all(self):
+        """Delete every Checkout."""
+        assert self.session.delete(self.checkouts, timeout=120).status_code == 200
+
+    def patches(self):
+        """Give how often Checkouts have been patched but for their status: the operator has no reason to, and kopf must not."""
+        page = self.session.get(self.url + "/metrics", timeout=30).text
+        wanted = ('resource="checkouts"', 'subresource=""', 'verb="PATCH"')
+        lines = [line for line in page.splitlines() if line.startswith("apiserver_request_total{")]
+        return sum(float(line.split()[-1]) for line in lines if all(one in line for one in wanted))
+
     def writes(self):
         """Give how often Checkouts and events have been written, by the API server's own counter."""
         page = self.session.get(self.url + "/metrics", timeout=30).text

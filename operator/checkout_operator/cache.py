@@ -6,11 +6,11 @@ may come in any order, so the cache holds both until the end of one is reported.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from checkout_operator.recent import RecentSet
 from checkout_operator.spec import Resource
-from checkout_operator.status import SagaView
+from checkout_operator.status import SagaView, StatusDigest
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,7 +49,7 @@ class ResourceCache:
         else:
             self._by_key.setdefault(_key(resource), {})[resource.uid] = resource.name
 
-    def set_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
+    def set_status(self, resource: Resource, status: StatusDigest) -> None:
         """Record the status that was written to a resource, so that it is known when the watch reports it."""
         if known := self.find(resource.name, resource.uid):
             self._by_name[resource.name][resource.uid] = replace(known, status=status)

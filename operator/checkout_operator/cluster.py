@@ -87,26 +87,9 @@ class Cluster:
             if not query["continue"]:
                 return
 
-    async def create_event(self, name: str, uid: str, reason: str, message: str, at: str) -> bool:
-        """Create the Warning event of a resource. A second call changes nothing: the event's name is made of the uid."""
-        body = {
-            "metadata": {"name": f"{name}.{uid[:13]}", "namespace": self._namespace},
-            "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": "Checkout",
-                "name": name,
-                "namespace": self._namespace,
-                "uid": uid,
-            },
-            "type": "Warning",
-            "reason": reason,
-            "message": message,
-            "source": {"component": "cartwright-operator"},
-            "firstTimestamp": at,
-            "lastTimestamp": at,
-            "count": 1,
-        }
-        await self._send("POST", self._events, body)
+    async def create_event(self, event: Mapping[str, Any]) -> bool:
+        """Create an event. One of the same name stays as it is."""
+        await self._send("POST", self._events, event)
         return True
 
     def _url(self, name: str) -> str:

@@ -14,7 +14,7 @@ from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
 from checkout_operator.spec import InvalidSpec, parse
-from checkout_operator.status import differs
+from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
 
 RETRY_SECONDS = 2.0
@@ -77,7 +77,7 @@ def _is_known(body: Mapping[str, Any], cache: ResourceCache) -> bool:
         return False
     if known.deleting is not bool(metadata.get("deletionTimestamp")):
         return False
-    return not differs(body.get("status") or {}, known.status)
+    return digest(body.get("status") or {}) == known.status
 
 
 class NoDiffs(kopf.DiffBaseStorage):

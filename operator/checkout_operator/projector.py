@@ -7,7 +7,7 @@ Writes that fail are repeated by the full comparison, so nothing here queues the
 import asyncio
 import math
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,11 +15,21 @@ import structlog
 
 from checkout_operator.cache import Ending, ResourceCache, mirror_name
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.event_recorder import EventRecorder
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import OVER_BUDGET, Decision, MirrorPolicy
 from checkout_operator.recent import RecentSet
 from checkout_operator.spec import Resource, parse
-from checkout_operator.status import MESSAGES, SagaView, differs, project, refused, seconds
+from checkout_operator.status import (
+    MESSAGES,
+    NOTHING_SHOWN,
+    SagaView,
+    StatusDigest,
+    digest,
+    project,
+    refused,
+    seconds,
+)
 from checkout_operator.telemetry import Metrics
 
 T = TypeVar("T")
@@ -34,6 +44,7 @@ class _Shown:
     """What a resource should show."""
 
     status: dict[str, Any]
+    digest: StatusDigest
     ended: bool
     failed: bool
     finished_at: float
@@ -64,11 +75,10 @@ class Projector:
         self._fresh: list[str] = []
         """The names in `_pending` that no write has been started for."""
         self._writing: dict[str, asyncio.Task[None]] = {}
-        self._settled: dict[str, tuple[Resource, SagaView]] = {}
-        """By uid: a resource that shows this state of its checkout, so that a comparison has nothing to do."""
-        self._written: dict[str, Mapping[str, Any]] = {}
-        self._reported: set[str] = set()
-        """The uids of resources whose failure this process has reported as an event."""
+        self._settled: dict[str, tuple[Resource, int]] = {}
+        """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
+        self._written: dict[str, StatusDigest] = {}
+        self._events = EventRecorder(cluster, self._call)
         self._skipped = RecentSet()
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
@@ -100,29 +110,35 @@ class Projector:
 
     async def refuse(self, resource: Resource, reason: str, message: str | None = None) -> None:
         """Show that a resource cannot become a checkout, with `message` instead of the reason's usual one."""
+        status = refused(reason, resource.generation, resource.created, message or MESSAGES[reason])
         shown = _Shown(
-            refused(reason, resource.generation, resource.created, message or MESSAGES[reason]),
+            status,
+            digest(status),
             ended=True,
             failed=True,
             finished_at=seconds(resource.created),
         )
-        self._expect_changes(resource, shown.status)
+        self._expect_changes(resource, shown.digest)
         await self._write(resource, shown)
+
+    async def report_unanswered(self, resource: Resource, error: str) -> None:
+        """Have an event say that a resource could not be started or cancelled, once that lasts."""
+        await self._events.record_unanswered(resource, error)
 
     async def repair(self, resource: Resource, view: SagaView) -> None:
         """Have a resource show its checkout, also where somebody has written another status."""
         settled = self._settled.get(resource.uid)
-        if settled is not None and settled[0] is resource and settled[1] == view:
+        if settled is not None and settled[0] is resource and settled[1] == hash(view):
             return
-        status = project(view, resource.generation)
-        self._expect_changes(resource, status)
-        if differs(resource.status, status) and int(resource.status.get("sagaVersion") or 0) > view.version:
+        wanted = digest(project(view, resource.generation))
+        self._expect_changes(resource, wanted)
+        if resource.status != wanted and resource.status.saga_version > view.version:
             await self._call("clear", self._cluster.replace_status(resource.name, {}))
         self._enqueue(resource.name, view)
 
     async def orphan(self, mirror: Resource) -> None:
         """Treat a mirror of a checkout that does not exist: it shows nothing, and its time counts from its creation."""
-        if mirror.status:
+        if mirror.status != NOTHING_SHOWN:
             await self._call("clear", self._cluster.replace_status(mirror.name, {}))
         created = seconds(mirror.created)
         self._cache.end(mirror, Ending(finished_at=created, ttl_from=created, failed=False))
@@ -131,7 +147,7 @@ class Projector:
         """Forget what is known of all other resources: they are gone."""
         self._written = {uid: status for uid, status in self._written.items() if uid in uids}
         self._settled = {uid: settled for uid, settled in self._settled.items() if uid in uids}
-        self._reported &= set(uids)
+        self._events.retain(uids)
 
     def _enqueue(self, name: str, view: SagaView) -> None:
         known = self._pending.get(name)
@@ -142,9 +158,9 @@ class Projector:
         if view.ended:
             self._ended.set()
 
-    def _expect_changes(self, resource: Resource, status: Mapping[str, Any]) -> None:
+    def _expect_changes(self, resource: Resource, wanted: StatusDigest) -> None:
         """Forget what was written where the resource does not show it: somebody has written another status."""
-        if differs(resource.status, status):
+        if resource.status != wanted:
             self._written.pop(resource.uid, None)
 
     def _start_writes(self) -> None:
@@ -172,15 +188,18 @@ class Projector:
         if resource is None or not self._cache.shows(resource, view):
             return
         status = project(view, resource.generation)
+        shown = _Shown(status, digest(status), view.ended, view.failed, view.finished_ms / 1000)
         within_budget = resource.is_mirror and not view.ended  # an end is always shown
-        if within_budget and self._needs_write(resource, status) and not self._mirrors.writes.spend():
+        if within_budget and self._needs_write(resource, shown) and not self._mirrors.writes.spend():
             self._postpone(name, view)
             return
-        await self._write(resource, _Shown(status, view.ended, view.failed, view.finished_ms / 1000))
+        if not resource.is_mirror:
+            await self._events.record_progress(resource, view)
+        await self._write(resource, shown)
         current = self._cache.find(resource.name, resource.uid)
-        reported = resource.is_mirror or not view.failed or resource.uid in self._reported
-        if current and current.generation == resource.generation and reported and not differs(current.status, status):
-            self._settled[resource.uid] = (current, view)
+        reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource, status)
+        if current and current.generation == resource.generation and reported and current.status == shown.digest:
+            self._settled[resource.uid] = (current, hash(view))
 
     def _postpone(self, name: str, view: SagaView) -> None:
         """Leave a state for the next round, unless a later one has come meanwhile."""
@@ -188,31 +207,20 @@ class Projector:
             self._pending[name] = view
             self._fresh.append(name)
 
-    def _needs_write(self, resource: Resource, status: Mapping[str, Any]) -> bool:
-        return differs(self._written.get(resource.uid, resource.status), status)
+    def _needs_write(self, resource: Resource, shown: _Shown) -> bool:
+        return self._written.get(resource.uid, resource.status) != shown.digest
 
     async def _write(self, resource: Resource, shown: _Shown) -> None:
         if shown.failed and not resource.is_mirror:
-            await self._report_failure(resource, shown.status)
-        if self._needs_write(resource, shown.status):
+            await self._events.record_failure(resource, shown.status)
+        if self._needs_write(resource, shown):
             if not await self._call("status", self._cluster.replace_status(resource.name, shown.status)):
                 return
-            self._written[resource.uid] = shown.status
-            self._cache.set_status(resource, shown.status)
+            self._written[resource.uid] = shown.digest
+            self._cache.set_status(resource, shown.digest)
         if shown.ended:
             ttl_from = _ttl_from(resource, shown.finished_at, time.time())
             self._cache.end(resource, Ending(shown.finished_at, ttl_from, shown.failed))
-
-    async def _report_failure(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Create the event of a failure. Each process does so once; the event's name keeps it one event."""
-        if resource.uid in self._reported:
-            return
-        top = status["conditions"][0]
-        message = MESSAGES.get(top["reason"], top["message"])
-        at = str(status.get("finishedAt", ""))
-        event = self._cluster.create_event(resource.name, resource.uid, top["reason"], message, at)
-        if await self._call("event", event):
-            self._reported.add(resource.uid)
 
     async def _create_mirror(self, view: SagaView) -> Resource | None:
         """Create the mirror of a checkout. Returns None where it gets none, or where there is one already."""

@@ -105,19 +105,29 @@ class Reconciler:
         self._done = {uid: action for uid, action in self._done.items() if uid in uids}
         self._refused = {uid: message for uid, message in self._refused.items() if uid in uids}
         self._projector.retain(uids)
-        views = await self._sagas.get_for(resources)
-        for number, (resource, view) in enumerate(zip(resources, views, strict=True)):
-            with self._faults.isolated(resource.name):
-                await self._compare_one(resource, view)
-            if number % BATCH == 0:
-                await asyncio.sleep(0)  # thousands of resources must not hold up the events and the health page
-        for view in await self._sagas.list_rest(MIRROR_WITHIN_SECONDS):
-            self._projector.enqueue(view)
+        # A page at a time: thousands of resources must neither hold up the events and the health page nor be in memory at once.
+        for start in range(0, len(resources), BATCH):
+            page = resources[start : start + BATCH]
+            for resource, view in zip(page, await self._sagas.get_for(page), strict=True):
+                with self._faults.isolated(resource.name):
+                    await self._compare_one(resource, view)
+        await self._compare_rest()
         self._retry_unanswered()
         mirrors = sum(one.is_mirror for one in resources)
         self._metrics.resources.labels("mirror").set(mirrors)
         self._metrics.resources.labels("operator").set(len(resources) - mirrors)
         self._metrics.compared_at.set(time.time())
+
+    async def _compare_rest(self) -> None:
+        """Have every checkout of REST shown that runs or has just ended."""
+        cursor: str | None = None
+        while True:
+            page = await self._sagas.list_rest(MIRROR_WITHIN_SECONDS, cursor)
+            for view in page.views:
+                self._projector.enqueue(view)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     async def run_compare(self, every: float) -> None:
         """Compare for ever, with so many seconds between; sooner where one failed, or where the stream of changes broke."""
@@ -178,6 +188,7 @@ class Reconciler:
         with self._faults.isolated(resource.name):
             if isinstance(outcome, SagaUnavailable):
                 self._metrics.actions.labels(action.value, "unavailable").inc()
+                await self._projector.report_unanswered(resource, str(outcome))
                 return False
             if isinstance(outcome, KeyReused):
                 self._metrics.actions.labels(action.value, "key_reused").inc()

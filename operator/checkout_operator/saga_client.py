@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ CALL_SECONDS = 5.0
 REPLACE_SECONDS = 2.0
 """The least age of a channel that is replaced."""
 BATCH = 100
-MAX_LISTED = 2000
+"""The most checkouts in a page of a list."""
 NO_CHECKOUT = {code.value[0] for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)}
 """The codes for a key that has no checkout, and for one that cannot have any. Neither may stop a comparison."""
 _LOAD_BALANCING = '{"loadBalancingConfig": [{"round_robin": {}}]}'  # over all replicas of a `dns:///` address
@@ -35,6 +36,15 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 3000),
     ("grpc.enable_http_proxy", 0),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some checkouts of a list, and where the list goes on."""
+
+    views: Sequence[SagaView]
+    next_cursor: str | None
+    """None: this is the last page."""
 
 
 class SagaUnavailable(Exception):
@@ -95,18 +105,17 @@ class SagaClient:
             else pb.GetCheckout(user_id=one.spec.user_id, origin=pb.RESOURCE, idempotency_key=one.spec.key)
             for one in resources
         ]
-        views: list[SagaView | SagaUnavailable | None] = []
-        for start in range(0, len(items), BATCH):
-            request = pb.GetCheckoutsRequest(items=items[start : start + BATCH])
-            reply = await self._call(self._stub.GetCheckouts, request)
-            views += [_found(result) for result in reply.results]
-        return views
+        reply = await self._call(self._stub.GetCheckouts, pb.GetCheckoutsRequest(items=items))
+        return [_found(result) for result in reply.results]
 
-    async def list_rest(self, ended_within: float) -> list[SagaView]:
-        """Return the checkouts of REST that run, or that ended within so many seconds."""
-        request = pb.ListCheckoutsRequest(origin=pb.REST, ended_within_ms=int(ended_within * 1000), most=MAX_LISTED)
+    async def list_rest(self, ended_within: float, cursor: str | None = None) -> Page:
+        """Return a page of the checkouts of REST that run, or that ended within so many seconds; the first without `cursor`."""
+        request = pb.ListCheckoutsRequest(
+            origin=pb.REST, ended_within_ms=int(ended_within * 1000), most=BATCH, cursor=cursor
+        )
         reply = await self._call(self._stub.ListCheckouts, request)
-        return [_view(one) for one in reply.checkouts]
+        next_cursor = reply.next_cursor if reply.HasField("next_cursor") else None
+        return Page([_view(one) for one in reply.checkouts], next_cursor)
 
     async def follow(self) -> AsyncIterator[SagaView]:
         """Yield every change from now on. Raises SagaUnavailable when the stream breaks."""

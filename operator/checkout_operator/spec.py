@@ -1,8 +1,10 @@
 """A Checkout resource as a value, read from what the API server sends. Knows no client and no transport."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from checkout_operator.status import NOTHING_SHOWN, StatusDigest, digest
 
 MIRROR = "mirror"
 MAX_INT64 = 2**63 - 1
@@ -37,7 +39,7 @@ class Resource:
     generation: int
     created: str
     spec: CheckoutSpec
-    status: Mapping[str, Any] = field(default_factory=dict)
+    status: StatusDigest = NOTHING_SHOWN
     """What it shows now. Users may write it, so it only tells whether a write is needed."""
     deleting: bool = False
     """Whether it is deleted, and somebody's finalizer still holds it."""
@@ -65,7 +67,7 @@ def parse(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
             generation=generation,
             created=metadata["creationTimestamp"],
             spec=known.spec if known is not None and same else _spec(body["spec"], metadata["uid"]),
-            status=dict(body.get("status") or {}),
+            status=digest(body.get("status") or {}),
             deleting=bool(metadata.get("deletionTimestamp")),
         )
     except (KeyError, TypeError, ValueError) as error:

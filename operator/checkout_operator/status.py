@@ -4,6 +4,8 @@ Times come from the saga too. The vocabulary is the table of the Checkout resour
 to show, and the condition that becomes true.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +14,13 @@ from typing import Any
 
 STEPS = ("claim", "reserve", "pay", "confirm")
 MAX_NOTE_LENGTH = 500  # a condition's message holds 1024 characters
+SHORT_ID_LENGTH = 4
+"""How many characters of an order's id are printed. With the ellipsis the id is as wide as the column's head."""
 FIELDS = (
     "observedGeneration",
     "checkoutId",
     "orderId",
+    "orderShort",
     "phase",
     "step",
     "progress",
@@ -114,17 +119,18 @@ def project(view: SagaView, generation: int) -> dict[str, Any]:
         "step": _shown(view).capitalize(),
         "progress": f"{_progress(view)}/{len(STEPS)}",
         "sagaVersion": view.version,
-        "startedAt": _time(view.created_ms),
+        "startedAt": time_text(view.created_ms),
         "steps": [_step(step) for step in view.steps],
         "conditions": _conditions(view, generation),
     }
     if view.saga_step == "COMPLETED":
         status["orderId"] = view.order_id
+        status["orderShort"] = _short(view.order_id)
     if claimed:
         status["total"] = {"amountMinor": view.total_minor, "currency": view.currency}
         status["totalDisplay"] = f"{view.total_minor // 100}.{view.total_minor % 100:02}"
     if view.finished_ms:
-        status["finishedAt"] = _time(view.finished_ms)
+        status["finishedAt"] = time_text(view.finished_ms)
     return status
 
 
@@ -143,16 +149,35 @@ def refused(reason: str, generation: int, created: str, message: str) -> dict[st
             _condition("Finished", "True", cause, generation),
             _condition("InventoryReserved", "False", cause, generation),
             _condition("PaymentCaptured", "False", cause, generation),
+            _condition("Stalled", "True", cause, generation),
         ],
     }
 
 
-def differs(status: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Return whether a status shows anything else than what is wanted."""
-    for name in FIELDS:  # noqa: SIM110 - it is called for each resource of a comparison, and any() costs twice as much
-        if status.get(name) != wanted.get(name):
-            return True
-    return False
+@dataclass(frozen=True, slots=True)
+class StatusDigest:
+    """What is kept of a status: enough to see whether it shows what it should. The status itself takes fifty times the memory."""
+
+    saga_version: int
+    """Of the checkout that it shows; 0 where it shows none."""
+    fields: bytes
+    """A digest of all fields that the operator writes."""
+
+
+def digest(status: Mapping[str, Any]) -> StatusDigest:
+    """Return the digest of a status. Two digests are equal if and only if the statuses show the same."""
+    shown = json.dumps([status.get(name) for name in FIELDS], sort_keys=True).encode()
+    return StatusDigest(int(status.get("sagaVersion") or 0), hashlib.blake2b(shown, digest_size=16).digest())
+
+
+NOTHING_SHOWN = digest({})
+
+
+def _short(order_id: str) -> str:
+    """Return an order's id as the column shows it: JSONPath cannot cut a string, so that the status has it cut."""
+    if len(order_id) <= SHORT_ID_LENGTH + 1:
+        return order_id
+    return f"{order_id[:SHORT_ID_LENGTH]}…"
 
 
 def _progress(view: SagaView) -> int:
@@ -176,9 +201,9 @@ def _step(step: StepView) -> dict[str, Any]:
         "state": step.state.capitalize(),
         "attempts": step.attempts,
     }
-    shown["startedAt"] = _time(step.started_ms)
+    shown["startedAt"] = time_text(step.started_ms)
     if step.finished_ms:
-        shown["finishedAt"] = _time(step.finished_ms)
+        shown["finishedAt"] = time_text(step.finished_ms)
     return shown
 
 
@@ -204,20 +229,24 @@ def _conditions(view: SagaView, generation: int) -> list[dict[str, Any]]:
     ):
         step = view.step(name)
         if step and step.state == "done":
-            conditions.append(_condition(kind, "True", _Cause("Done", text, _time(step.finished_ms)), generation))
+            conditions.append(_condition(kind, "True", _Cause("Done", text, time_text(step.finished_ms)), generation))
         else:
-            missing = _Cause(cause.reason, cause.message if view.ended else "not yet", _time(view.created_ms))
+            missing = _Cause(cause.reason, cause.message if view.ended else "not yet", time_text(view.created_ms))
             conditions.append(_condition(kind, "False", missing, generation))
     release = view.step("release")
     if release and view.done("release") and view.done("reserve"):
-        back = _Cause(cause.reason, "the stock that was held is back", _time(release.finished_ms))
+        back = _Cause(cause.reason, "the stock that was held is back", time_text(release.finished_ms))
         conditions.append(_condition("Compensated", "True", back, generation))
+    if view.saga_step != "COMPLETED":
+        # kstatus reads these two, and takes a resource that has neither for done. They are there only while they are true:
+        # https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+        conditions.append(_condition("Stalled" if view.failed else "Reconciling", "True", cause, generation))
     return conditions
 
 
 def _cause(view: SagaView) -> _Cause:
     if view.saga_step == "COMPLETED":
-        return _Cause("Completed", "the order is made", _time(view.finished_ms))
+        return _Cause("Completed", "the order is made", time_text(view.finished_ms))
     note = view.note[:MAX_NOTE_LENGTH]
     if view.saga_step == "FAILED":
         message = MESSAGES.get(view.reason, view.reason)
@@ -225,9 +254,9 @@ def _cause(view: SagaView) -> _Cause:
             message = f"{message}; last: {note}"
         if view.reason == "UnknownProduct" and note:
             message = f"{message}: {note}"
-        return _Cause(view.reason or "Failed", message, _time(view.finished_ms))
+        return _Cause(view.reason or "Failed", message, time_text(view.finished_ms))
     phase = PHASES.get(view.saga_step, "Unknown")
-    return _Cause(phase, note or f"it is {phase.lower()}", _time(view.created_ms))
+    return _Cause(phase, note or f"it is {phase.lower()}", time_text(view.created_ms))
 
 
 def _condition(kind: str, state: str, cause: _Cause, generation: int) -> dict[str, Any]:
@@ -246,7 +275,8 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _time(ms: int) -> str:
+def time_text(ms: int) -> str:
+    """Return a time in milliseconds since 1970 as the API server writes it; "" for 0, which means not yet."""
     return _second(ms // 1000) if ms else ""
 
 

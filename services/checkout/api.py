@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from services.chassis import call
 from services.chassis.rpc import batch, call_of
@@ -36,8 +37,11 @@ Follow = Callable[[], AsyncIterator[Sequence[Session]]]
 class Recent(Protocol):
     """The rows of checkouts, for those who compare themselves with them."""
 
-    async def recent(self, origin: Origin, ended_within: float, limit: int) -> Sequence[Session]:
-        """Return those of an origin that run, or that ended within so many seconds, oldest first."""
+    async def recent(self, origin: Origin, ended_within: float, limit: int, after: str | None) -> Sequence[Session]:
+        """Return those of an origin that run, or that ended within so many seconds, oldest first.
+
+        With `after`, the id of a checkout, only those that were created after it.
+        """
 
 
 class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
@@ -98,10 +102,12 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         return pb.CancelCheckoutsResponse(results=results)
 
     async def ListCheckouts(self, request: pb.ListCheckoutsRequest, context: Any) -> pb.ListCheckoutsResponse:
-        """Return what runs, and what has just ended."""
+        """Return a page of what runs, and of what has just ended. The cursor of a page is the id of its last checkout."""
         limit = min(request.most or MAX_LISTED, MAX_LISTED)
-        sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, limit)
-        return pb.ListCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
+        after = _cursor(request.cursor) if request.HasField("cursor") else None
+        sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, limit, after)
+        next_cursor = sessions[-1].id if len(sessions) == limit else None
+        return pb.ListCheckoutsResponse(checkouts=[_checkout(session) for session in sessions], next_cursor=next_cursor)
 
     async def WatchCheckouts(
         self, request: pb.WatchCheckoutsRequest, context: Any
@@ -126,6 +132,13 @@ def _origin(value: int) -> Origin:
     if value not in {pb.REST, pb.RESOURCE}:
         raise Invalid("origin must be REST or RESOURCE")
     return Origin.REST if value == pb.REST else Origin.RESOURCE
+
+
+def _cursor(value: str) -> str:
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise Invalid("cursor must be the next_cursor of a page") from None
 
 
 def _user(item: pb.StartCheckout | pb.GetCheckout | pb.CancelCheckout) -> int:

@@ -237,20 +237,24 @@ class CancelCheckoutsResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[CancelCheckoutResult, _Mapping]]] = ...) -> None: ...
 
 class ListCheckoutsRequest(_message.Message):
-    __slots__ = ("origin", "ended_within_ms", "most")
+    __slots__ = ("origin", "ended_within_ms", "most", "cursor")
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ENDED_WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
     MOST_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     origin: Origin
     ended_within_ms: int
     most: int
-    def __init__(self, origin: _Optional[_Union[Origin, str]] = ..., ended_within_ms: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
+    cursor: str
+    def __init__(self, origin: _Optional[_Union[Origin, str]] = ..., ended_within_ms: _Optional[int] = ..., most: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class ListCheckoutsResponse(_message.Message):
-    __slots__ = ("checkouts",)
+    __slots__ = ("checkouts", "next_cursor")
     CHECKOUTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     checkouts: _containers.RepeatedCompositeFieldContainer[Checkout]
-    def __init__(self, checkouts: _Optional[_Iterable[_Union[Checkout, _Mapping]]] = ...) -> None: ...
+    next_cursor: str
+    def __init__(self, checkouts: _Optional[_Iterable[_Union[Checkout, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class WatchCheckoutsRequest(_message.Message):
     __slots__ = ()

@@ -87,7 +87,8 @@ class CheckoutServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckouts(self, request, context):
-        """The checkouts of an origin that run or have just ended, oldest first: what a follower compares itself with.
+        """The checkouts of an origin that run or have just ended, oldest first and a page at a time: what a follower compares
+        itself with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

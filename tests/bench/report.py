@@ -9,7 +9,7 @@ from tests.bench.figures import Spread
 from tests.bench.loads import CLOSED, SPECIAL
 from tests.bench.results import OURS, Results, Row, rows
 
-WIDTH = 160
+WIDTH = 200
 SMALL = 10
 
 
@@ -35,7 +35,12 @@ def show(results: Results, console: Console) -> None:
 def _loads(found: Iterable[Row]) -> Table:
     table = Table(title="loads: median over the runs (least to most)")
     for name in ("load", "runs", "req/s", "÷ hello", "÷ peer", "p50 ms", "p99 ms", "cpu µs", "generator µs"):
-        table.add_column(name, justify="left" if name == "load" else "right", no_wrap=name != "load")
+        table.add_column(
+            name,
+            justify="left" if name == "load" else "right",
+            no_wrap=name != "load",
+            min_width=24 if name == "load" else None,
+        )
     for row in found:
         title = CLOSED[row.load].title if row.load in CLOSED else SPECIAL.get(row.load, row.load)
         spreads = (row.rate, row.to_hello, row.to_peer, row.p50, row.p99, row.cpu, row.generator)

@@ -1,22 +1,17 @@
 """The loads that are no closed loop of requests: overload, resources, starts and memory."""
 
 import asyncio
-import secrets
-import ssl
 import time
-from http import HTTPStatus
-
-import aiohttp
-import msgspec
 
 from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.generator import Order
 from tests.bench.loads import CLOSED
-from tests.bench.measure import Failed, Scales, new_users
+from tests.bench.measure import Scales, new_users
+from tests.bench.operator.applying import Applier
 from tests.bench.results import OURS, Results
 from tests.kube import Kube
 
-RESOURCES, APPLIERS = 1500, 8
+RESOURCES = 1500
 RESOURCE_SECONDS = 300.0
 OVERLOAD_SECONDS, AFTER_SECONDS = 15.0, 30.0
 OVERLOAD_CONNECTIONS = 512
@@ -64,10 +59,9 @@ def back_after(good_by_second: dict[str, int], rate: float, seconds: float) -> f
 def resources(scales: Scales, results: Results) -> None:
     """Apply 1,500 Checkout resources as fast as the API server takes them, and wait until each is finished."""
     kube = scales.platform.kube()
-    user = new_users()
     writes, before, began = kube.writes(), cpu_seconds(scales.pids()), time.monotonic()
 
-    names = asyncio.run(_applied(kube, user))
+    names = asyncio.run(_applied(kube))
     created = time.monotonic() - began
     finished: set[str] = set()
     while len(finished) < RESOURCES and time.monotonic() - began < RESOURCE_SECONDS:
@@ -86,32 +80,11 @@ def resources(scales: Scales, results: Results) -> None:
     scales.quiet()
 
 
-async def _applied(kube: Kube, user: int) -> set[str]:
-    """Create the resources over a few connections, and give their names. A client library would cost more than the operator does."""
-    prefix = f"bench-{secrets.token_hex(3)}"
-    numbers = iter(range(RESOURCES))
-    tls = ssl.create_default_context(cafile=kube.session.verify)
-    headers = {"Authorization": kube.session.headers["Authorization"], "Content-Type": "application/json"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), headers=headers) as session:
-
-        async def create() -> None:
-            for number in numbers:
-                body = {
-                    "apiVersion": "cartwright.dev/v1alpha1",
-                    "kind": "Checkout",
-                    "metadata": {"name": f"{prefix}-{number}"},
-                    "spec": {
-                        "userId": user + number,
-                        "items": [{"productId": number % 5 + 1, "quantity": 1}],
-                        "ttlSecondsAfterFinished": 3600,
-                    },
-                }
-                async with session.post(kube.checkouts, data=msgspec.json.encode(body)) as answer:
-                    if answer.status != HTTPStatus.CREATED:
-                        raise Failed(f"a resource was not created: {(await answer.text())[:300]}")
-
-        await asyncio.gather(*(create() for _ in range(APPLIERS)))
-    return {f"{prefix}-{number}" for number in range(RESOURCES)}
+async def _applied(kube: Kube) -> set[str]:
+    """Create the resources, and give their names."""
+    async with Applier(kube) as applier:
+        await applier.at_once(RESOURCES, ttl=3600)
+        return set(applier.applied)
 
 
 def memory(scales: Scales, results: Results, when: str) -> None:

@@ -1,5 +1,8 @@
 """What a Checkout shows: its status, its columns, its selectors and its descriptions, on a real API server."""
 
+import secrets
+import uuid
+
 import pytest
 import yaml
 
@@ -30,7 +33,8 @@ SUCCEEDED = {"type": "Succeeded", "status": "True", "lastTransitionTime": TIME, 
 STATUS = {
     "observedGeneration": 1,
     "checkoutId": "550e8400-e29b-41d4-a716-446655440000",
-    "orderId": "7c1e",
+    "orderId": "7c1e6b0a-1f0e-4b0e-8f0e-3f1d1c0b9a88",
+    "orderShort": "7c1e…",
     "phase": "Completed",
     "step": "Confirm",
     "progress": "4/4",
@@ -75,10 +79,39 @@ def test_the_columns(api) -> None:
     assert api.project(name, **STATUS).ok
     head, row = (line.split() for line in api.kubectl("get", "co", name).splitlines())
     assert head == ["NAME", "PHASE", "STEP", "PROGRESS", "TOTAL", "ORDER", "AGE"]
-    assert row[:6] == [name, "Completed", "Confirm", "4/4", "2599.98", "7c1e"]
+    assert row[:6] == [name, "Completed", "Confirm", "4/4", "2599.98", "7c1e…"]
     head, row = (line.split() for line in api.kubectl("get", "commerce", name, "-o", "wide").splitlines())
-    assert head[7:] == ["SUCCEEDED", "REASON", "USER", "MANAGEDBY", "FINISHED", "MESSAGE"]
-    assert (row[7:11], row[12]) == (["True", "Bought", "4711", "operator"], "Well.")
+    assert head[7:] == ["SUCCEEDED", "REASON", "USER", "MANAGEDBY", "FINISHED", "ORDERID", "MESSAGE"]
+    assert (row[7:11], row[12:]) == (["True", "Bought", "4711", "operator"], [STATUS["orderId"], "Well."])
+
+
+WIDTH = 100
+RUNNING = [("Reserving", "Reserve", "1/4"), ("Paying", "Pay", "2/4"), ("Confirming", "Confirm", "3/4")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "total", "oldest"),
+    [
+        ([("Completed", "Confirm", "4/4"), ("Failed", "Release", "2/4"), *RUNNING[:2]], "128699.01", "7d23h"),
+        ([("Completed", "Confirm", "4/4"), *RUNNING], "99999.98", "7d23h"),
+        ([("Compensating", "Release", "2/4"), ("Completed", "Confirm", "4/4")], "2599.98", "729d"),
+    ],
+    ids=["the largest purchase", "confirming", "compensating"],
+)
+def test_the_columns_fit(api, rows, total, oldest) -> None:
+    """A list fits 100 characters, with the name of a mirror, the longest phase and step, and the oldest age."""
+    user = secrets.randbits(62)
+    for phase, step, progress in rows:
+        name = f"co-{uuid.uuid4()}"  # as mirrors are named, which have the longest names
+        assert api.create({"userId": user}, name).ok
+        shown = {"phase": phase, "step": step, "progress": progress, "totalDisplay": total}
+        assert api.project(name, **STATUS | shown).ok
+    lines = api.kubectl("get", "co", "--field-selector", f"spec.userId={user}").splitlines()
+    assert len(lines) == len(rows) + 1
+    assert "7c1e…" in lines[1]
+    assert lines[0].endswith("   AGE")
+    assert all(len(line[: lines[0].index("AGE")]) + len(oldest) <= WIDTH for line in lines), lines
+    assert all(len(line) <= WIDTH for line in lines), lines
 
 
 def test_the_field_selectors(api) -> None:

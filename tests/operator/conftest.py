@@ -1,7 +1,5 @@
 """Resources and checkouts of the tests' own making, and an API server that keeps what is written to it."""
 
-from dataclasses import replace
-
 import pytest
 import structlog
 
@@ -23,7 +21,7 @@ def make_resource(name, *, uid="", status=None, generation=1, **spec):
     """A resource as the watch reports it."""
     metadata = {"name": name, "namespace": "default", "uid": uid or f"uid-{name}", "creationTimestamp": CREATED}
     body = {"metadata": metadata | {"generation": generation}, "spec": {"userId": 7, "managedBy": "operator"} | spec}
-    return replace(parse(body), status=status or {})
+    return parse(body | {"status": status})
 
 
 class MemoryCluster:
@@ -64,9 +62,10 @@ class MemoryCluster:
         for body in list(self.objects.values()):
             yield body
 
-    async def create_event(self, name, uid, reason, message, at):
+    async def create_event(self, event):
+        name = event["involvedObject"]["name"]
         self._called("event", name)
-        self.events.append((name, reason))
+        self.events.append((name, event["reason"]))
         return True
 
 

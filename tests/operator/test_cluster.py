@@ -178,10 +178,10 @@ async def test_page_by_page(answering):
 
 async def test_an_event_that_exists(answering):
     """An event that exists counts as created; one that the API server does not take does not."""
-    words = ("first", "u1", "OutOfStock", "there was not enough", "2026-01-01T00:00:00Z")
-    assert await (await answering(reply(409))).create_event(*words)
+    event = {"metadata": {"name": "first.u1"}, "reason": "OutOfStock"}
+    assert await (await answering(reply(409))).create_event(event)
     with pytest.raises(ClusterUnavailable):
-        await (await answering(reply(429))).create_event(*words)
+        await (await answering(reply(429))).create_event(event)
 
 
 async def test_an_answer_that_is_late(monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from checkout_operator import cluster as module
+from checkout_operator import events
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
@@ -103,10 +104,22 @@ async def test_all_are_listed(api, cluster, monkeypatch):
 
 async def test_an_event_once(api, cluster, first):
     """An event that is created twice is there once."""
+    event = events.Event("9-ended", events.Type.WARNING, "OutOfStock", "no", "2026-01-01T00:00:00Z")
     for _ in range(2):
-        assert await cluster.create_event(first.name, first.uid, "OutOfStock", "no", "2026-01-01T00:00:00Z")
-    events = api.admin.session.get(f"{api.admin.url}/api/v1/namespaces/default/events", timeout=10).json()["items"]
-    assert [one["reason"] for one in events if one["involvedObject"]["uid"] == first.uid] == ["OutOfStock"]
+        assert await cluster.create_event(events.body(first, event))
+    found = api.admin.session.get(f"{api.admin.url}/api/v1/namespaces/default/events", timeout=10).json()["items"]
+    assert [one["reason"] for one in found if one["involvedObject"]["uid"] == first.uid] == ["OutOfStock"]
+
+
+async def test_the_event_of_a_long_name(api, cluster):
+    """A resource with the longest name has events too, though an event's name is no longer than the resource's."""
+    name = "x" * 250 + ".yz"
+    assert api.admin.create({"userId": 7, "items": MOUSE}, name).ok
+    longest = parse(api.admin.get(name))
+    event = events.Event("9-ended", events.Type.WARNING, "OutOfStock", "no", "2026-01-01T00:00:00Z")
+    assert await cluster.create_event(events.body(longest, event))
+    found = api.admin.session.get(f"{api.admin.url}/api/v1/namespaces/default/events", timeout=10).json()["items"]
+    assert [one["reason"] for one in found if one["involvedObject"]["uid"] == longest.uid] == ["OutOfStock"]
 
 
 async def test_without_credentials(cluster):

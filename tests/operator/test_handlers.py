@@ -13,6 +13,7 @@ from kopf._core.intents.causes import WatchingCause
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
 
 FAILURES = 50
@@ -114,10 +115,10 @@ async def test_own_statuses_cost_nothing(watched):
     """A status that this operator has written comes back without a handler being called; another one is noticed."""
     await watched.report("ADDED", body())
     first = watched.cache.get("first")
-    watched.cache.set_status(first, {"phase": "Paying", "sagaVersion": 3})
+    watched.cache.set_status(first, digest({"phase": "Paying", "sagaVersion": 3}))
     assert not await watched.report("MODIFIED", body({"phase": "Paying", "sagaVersion": 3}))
     assert await watched.report("MODIFIED", body({"phase": "Completed", "sagaVersion": 3}))
-    assert watched.cache.get("first").status["phase"] == "Completed"
+    assert watched.cache.get("first").status == digest({"phase": "Completed", "sagaVersion": 3})
 
 
 async def test_a_deletion_that_somebody_holds_up(watched):

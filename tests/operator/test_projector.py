@@ -181,9 +181,9 @@ async def test_nothing_is_kept_of_what_is_gone(new, view, cluster):
     projector.enqueue(over(view))
     await projector.flush()
     projector.retain({"uid-first"})
-    assert (set(projector._written), projector._reported) == ({"uid-first"}, {"uid-first"})
+    assert (set(projector._written), set(projector._events._created)) == ({"uid-first"}, {"uid-first"})
     projector.retain(set())
-    assert (projector._written, projector._reported) == ({}, set())
+    assert (projector._written, projector._events._created, projector._events._first_seen) == ({}, {}, {})
 
 
 async def test_when_it_ended(new, view, cache, make):

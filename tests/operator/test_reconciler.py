@@ -1,6 +1,7 @@
 """What is done for resources, one by one, and what one of them may do to the others."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -11,7 +12,7 @@ from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
 from checkout_operator.reconciler import BATCH, Reconciler
-from checkout_operator.saga_client import KeyReused, SagaUnavailable, SpecRefused
+from checkout_operator.saga_client import KeyReused, Page, SagaUnavailable, SpecRefused
 from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
 
@@ -22,6 +23,7 @@ class Sagas:
     def __init__(self, views):
         self.views, self.errors, self.calls, self.away = views, {}, [], False
         self.cancelled, self.changes, self.compared = [], [], 0
+        self.looked_up, self.rest = [], {None: Page([], None)}
 
     @property
     def started(self):
@@ -50,13 +52,16 @@ class Sagas:
         raise SagaUnavailable("the stream broke")
 
     async def get_for(self, resources):
-        self.compared += 1
+        self.looked_up.append(len(resources))
         if self.away:
             raise SagaUnavailable("away")
         return [self.views.get(one.name) for one in resources]
 
-    async def list_rest(self, ended_within):
-        return []
+    async def list_rest(self, ended_within, cursor=None):
+        self.compared += cursor is None
+        if self.away:
+            raise SagaUnavailable("away")
+        return self.rest[cursor]
 
 
 @pytest.fixture
@@ -227,6 +232,21 @@ async def test_one_that_cannot_be_looked_up_stops_no_other(reconciler, cache, sa
     await reconciler.compare()
     await projector.flush()
     assert (list(cluster.statuses), cluster.statuses["first"]["checkoutId"]) == (["first"], view.id)
+
+
+async def test_a_comparison_goes_page_by_page(reconciler, cache, sagas, projector, cluster, make, view):
+    """However many resources and checkouts of REST there are, each is compared, and no more than a page is held at once."""
+    names = [f"r{number}" for number in range(2 * BATCH + 1)]
+    for name in names:
+        cache.put(make(name))
+        cache.confirm(make(name))
+    sagas.views = {name: replace(view, key=f"uid-{name}") for name in names}
+    rest = [replace(view, id=f"c{number}", from_resource=False) for number in range(3)]
+    sagas.rest = {None: Page(rest[:2], "c1"), "c1": Page(rest[2:], None)}
+    await reconciler.compare()
+    await projector.flush()
+    assert sagas.looked_up == [BATCH, BATCH, 1]
+    assert set(cluster.statuses) == {*names, "co-c0", "co-c1", "co-c2"}
 
 
 FORGED = [

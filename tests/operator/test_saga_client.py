@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from checkout_operator import saga_client as module
-from checkout_operator.saga_client import BATCH, KeyReused, SagaClient, SagaUnavailable, SpecRefused
+from checkout_operator.saga_client import KeyReused, SagaClient, SagaUnavailable, SpecRefused
 from checkout_operator.spec import CheckoutSpec, Resource
 from services.pb import call_pb2, checkout_pb2_grpc
 from services.pb import checkout_pb2 as pb
@@ -50,6 +50,10 @@ class Service(checkout_pb2_grpc.CheckoutServiceServicer):
             return pb.GetCheckoutResult(checkout=one)
 
         return pb.GetCheckoutsResponse(results=[self._answer(one, pb.GetCheckoutResult, made) for one in request.items])
+
+    async def ListCheckouts(self, request, context):  # noqa: N802 - the proto's name
+        ids, next_cursor = self.pages[request.cursor]
+        return pb.ListCheckoutsResponse(checkouts=[pb.Checkout(id=one) for one in ids], next_cursor=next_cursor)
 
     async def WatchCheckouts(self, request, context):  # noqa: N802 - the proto's name
         yield pb.WatchCheckoutsResponse(checkouts=[pb.Checkout(id="a"), pb.Checkout(id="b")])
@@ -157,14 +161,22 @@ async def test_many_start_in_one_call(client, service):
 async def test_many_are_looked_up(client, service):
     """However many there are, each gets its own; one that has none, or can have none, stops no other."""
     service.refusals |= {"k1": grpc.StatusCode.NOT_FOUND, "k2": grpc.StatusCode.INVALID_ARGUMENT}
-    views = await client.get_for([resource(f"k{number}") for number in range(BATCH + 5)])
-    assert [view and view.id for view in views[:4]] == ["k0", None, None, "k3"]
-    assert [view.id for view in views[3:]] == [f"k{number}" for number in range(3, BATCH + 5)]
+    views = await client.get_for([resource(f"k{number}") for number in range(50)])
+    assert [view and view.id for view in views] == ["k0", None, None, *(f"k{number}" for number in range(3, 50))]
     service.refusals["k3"] = grpc.StatusCode.UNAVAILABLE
     failed, other = await client.get_for([resource("k3"), resource("k4")])
     assert (type(failed), other.id) == (SagaUnavailable, "k4")
     await client.get_for([resource("any", mirror_of="c1")])
     assert (service.asked[-1].checkout_id, service.asked[-1].idempotency_key) == ("c1", "")
+
+
+async def test_a_list_has_pages(client, service):
+    """A list is read page by page; a service that knows no pages gives the only one."""
+    service.pages = {"": (["a", "b"], "b"), "b": (["c"], None)}
+    first = await client.list_rest(30)
+    last = await client.list_rest(30, first.next_cursor)
+    assert ([one.id for one in first.views], first.next_cursor) == (["a", "b"], "b")
+    assert ([one.id for one in last.views], last.next_cursor) == (["c"], None)
 
 
 async def test_a_stream_that_breaks(client):

@@ -89,14 +89,16 @@ class SessionQueries(Queries):
         )
         return [session_of(row) for row in rows]
 
-    async def recent(self, origin: Origin, ended_within: float, limit: int) -> list[Session]:
-        """Return those of an origin that run, or that ended within so many seconds, oldest first."""
+    async def recent(self, origin: Origin, ended_within: float, limit: int, after: str | None = None) -> list[Session]:
+        """Return those of an origin that run, or that ended within so many seconds, oldest first; only those after `after`."""
         rows = await self._db.fetch(
             f"SELECT {COLUMNS} FROM checkout_sessions WHERE origin = $1 AND (status = 'PROCESSING'"  # noqa: S608 - constants
-            " OR changed_at > clock_timestamp() - make_interval(secs => $2)) ORDER BY created_at LIMIT $3",
+            " OR changed_at > clock_timestamp() - make_interval(secs => $2)) AND ($4::uuid IS NULL"
+            " OR (created_at, id) > (SELECT created_at, id FROM checkout_sessions WHERE id = $4)) ORDER BY created_at, id LIMIT $3",
             origin,
             ended_within,
             limit,
+            after,
         )
         return [session_of(row) for row in rows]
 

@@ -57,6 +57,22 @@ async def test_lists(stub, sessions, user, make_claim, bring):
     assert await ids(ended_within_ms=60_000, most=2) == everything[:2]
 
 
+async def test_a_list_has_pages(stub, sessions, user, make_claim, bring):
+    """The pages of a list have each checkout once, also when what a page ended with is no longer in the list."""
+    made = [await sessions.claim(make_claim(user + number * 10**9)) for number in range(5)]
+    pages, more = [], {}
+    while len(pages) < 4:
+        page = await stub.ListCheckouts(pb.ListCheckoutsRequest(origin=pb.REST, most=2, **more))
+        pages.append([one.id for one in page.checkouts])
+        if not page.HasField("next_cursor"):
+            break
+        await bring(sessions, made[2 * len(pages) - 1], Step.COMPLETED)
+        more = {"cursor": page.next_cursor}
+    assert pages == [[one.id for one in made[start : start + 2]] for start in (0, 2, 4)]
+    with pytest.raises(grpc.aio.AioRpcError, match="cursor must be the next_cursor of a page"):
+        await stub.ListCheckouts(pb.ListCheckoutsRequest(origin=pb.REST, cursor="x"))
+
+
 async def test_a_conflict_says_what_a_program_needs(user):
     """Beside its words a conflict names the running checkout, or the products that are gone, of its own item alone."""
 

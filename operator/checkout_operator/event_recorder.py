@@ -1,0 +1,83 @@
+"""Creates the events of resources: each once, and those of trouble at a bounded rate.
+
+An event that was not created, since the rate was used up or the API server did not answer, is created at the next
+occasion: every comparison is one.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from typing import Any, Protocol
+
+from checkout_operator.events import Event, body, failure_event, progress_events, unanswered_event
+from checkout_operator.mirrors import WriteBudget
+from checkout_operator.spec import Resource
+from checkout_operator.status import SagaView, seconds
+
+EVENTS_PER_SECOND = 20.0
+"""The most events of trouble a second. An outage meets every resource that runs. Failures are always reported."""
+
+
+class Events(Protocol):
+    """The API server."""
+
+    def create_event(self, event: Mapping[str, Any]) -> Coroutine[Any, Any, bool]:
+        """Create an event; one that exists stays as it is."""
+
+
+Write = Callable[[str, Coroutine[Any, Any, bool]], Awaitable[bool | None]]
+"""Makes a write of this verb; None where it failed."""
+
+
+class EventRecorder:
+    """Creates events, and knows which this process has created."""
+
+    def __init__(self, cluster: Events, write: Write, *, clock: Callable[[], float] = time.time) -> None:
+        self._cluster = cluster
+        self._write = write
+        self._clock = clock
+        self._budget = WriteBudget(EVENTS_PER_SECOND, EVENTS_PER_SECOND)
+        self._created: dict[str, set[str]] = {}
+        """The places of the events of each resource, by its uid."""
+        self._first_seen: dict[str, dict[str, float]] = {}
+        """When this process first saw something that an event may be about, by uid and place, by its own steady clock."""
+
+    async def record_failure(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Create the event of a failure."""
+        await self._record(resource, failure_event(status))
+
+    def has_recorded_failure(self, resource: Resource, status: Mapping[str, Any]) -> bool:
+        """Return whether this process has created the event of a failure, or found it there."""
+        return failure_event(status).place in self._created.get(resource.uid, ())
+
+    async def record_progress(self, resource: Resource, view: SagaView) -> None:
+        """Create the events that are due for a checkout that has not failed."""
+        for event in progress_events(view):
+            await self._record_when_due(resource, event)
+
+    async def record_unanswered(self, resource: Resource, error: str) -> None:
+        """Create the event of a resource that could not be started or cancelled, once that lasts."""
+        since = self._clock() - self._seen_for(resource, "0-unanswered")
+        await self._record_when_due(resource, unanswered_event(int(since * 1000), error))
+
+    def retain(self, uids: Collection[str]) -> None:
+        """Forget all other resources: they are gone."""
+        self._created = {uid: places for uid, places in self._created.items() if uid in uids}
+        self._first_seen = {uid: seen for uid, seen in self._first_seen.items() if uid in uids}
+
+    async def _record_when_due(self, resource: Resource, event: Event) -> None:
+        if event.place in self._created.get(resource.uid, ()):
+            return
+        # An operator whose clock is behind counts from when it first saw it.
+        lasted = max(self._clock() - seconds(event.at), self._seen_for(resource, event.place))
+        if lasted >= event.notable_after and self._budget.spend():
+            await self._record(resource, event)
+
+    async def _record(self, resource: Resource, event: Event) -> None:
+        created = self._created.setdefault(resource.uid, set())
+        if event.place not in created and await self._write("event", self._cluster.create_event(body(resource, event))):
+            created.add(event.place)
+
+    def _seen_for(self, resource: Resource, place: str) -> float:
+        """Return how many seconds ago this process first saw this of a resource."""
+        now = time.monotonic()
+        return now - self._first_seen.setdefault(resource.uid, {}).setdefault(place, now)

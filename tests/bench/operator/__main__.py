@@ -1,0 +1,137 @@
+"""`make bench-operator`: what the operator holds on a real API server and etcd. Exits with 1 where a figure misses its must.
+
+It starts a platform of its own, sends load to it alone, and ends by itself. An interrupt ends it with a table of what there is.
+"""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from devstack.client import Stack
+from devstack.home import ROOT, Home
+from devstack.stores import data_folder
+from tests.bench.main import about
+from tests.bench.measure import Failed
+from tests.bench.operator import phases
+from tests.bench.report import WIDTH, number
+from tests.bench.results import Results, save
+from tests.platforms import OnThisMachine
+
+HOME = ROOT / ".cartwright" / "bench-operator"
+OUT = ROOT / ".cartwright" / "bench-results"
+MOST_RATE, MOST_SECONDS, MOST_LIVE = 300, 900, 20_000
+WARM_UP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Must:
+    """A bound of a figure, by how its name ends."""
+
+    load: str
+    name: str
+    least: float = float("-inf")
+    most: float = float("inf")
+
+
+MUSTS = (
+    Must("sustained", "to the end of the last one", least=100 * 0.95),  # the last ones end after the last was applied
+    Must("sustained", "lost or not completed", most=0),
+    Must("sustained", "commit → status seen, p99", most=3),
+    Must("sustained", "API writes, creation and deletion included", most=4.1),
+    Must("sustained", "patches by kopf", most=0),
+    Must("live", "5,000: operator", most=150),
+    Must("away", "that waited have ended after", most=30),
+    Must("away", "started twice or lost", most=0),
+)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make bench-operator", description=__doc__)
+    parser.add_argument("--rate", type=float, default=100, help="resources a second")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--live", default="5000,10000", help="how many live resources, one load each")
+    asked = parser.parse_args()
+    try:
+        asked.live = [int(one) for one in asked.live.split(",") if one]
+    except ValueError:
+        parser.error(f"--live: numbers with commas between, like 5000,10000 (got {asked.live!r})")
+    if not (
+        0 < asked.rate <= MOST_RATE
+        and 0 < asked.seconds <= MOST_SECONDS
+        and all(0 < one <= MOST_LIVE for one in asked.live)
+    ):
+        parser.error(f"--rate: up to {MOST_RATE}; --seconds: up to {MOST_SECONDS}; --live: up to {MOST_LIVE} each")
+    return asked
+
+
+def main() -> int:
+    """Run the loads, and give the exit code."""
+    asked, console = arguments(), Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    results, failed = Results(machine=about()), False
+    home = Home(HOME)
+    Stack(home).down()
+    shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
+    shutil.rmtree(home.path, ignore_errors=True)
+    console.print("starting a platform of its own …")
+    running = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "1"})
+    try:
+        platform = OnThisMachine(running)
+        asyncio.run(_run(phases.Bed(platform, platform.kube(), results), asked, console))
+    except KeyboardInterrupt:
+        results.interrupted = True
+    except Failed as error:
+        console.print(f"[red]{error}[/]")
+        failed = results.interrupted = True
+    finally:
+        running.down()
+    table, missed = judged(results)
+    console.print(table)
+    path = Path(OUT) / time.strftime("operator-%Y%m%d-%H%M%S.json")
+    save(results, path)
+    console.print(f"kept in {path}")
+    return 1 if failed or missed else 130 if results.interrupted else 0
+
+
+async def _run(bed: phases.Bed, asked: argparse.Namespace, console: Console) -> None:
+    console.print(f"warming up: {WARM_UP} resources …")
+    await phases.warm_up(bed, WARM_UP)
+    bed.note("rest", "operator", "MiB", bed.operator_mib())
+    console.print(f"sustained: {asked.rate:g} resources a second for {asked.seconds:g} s …")
+    await phases.sustained(bed, asked.rate, asked.seconds)
+    console.print(
+        f"away: the operator is stopped for {phases.AWAY_SECONDS:g} s at {phases.AWAY_RATE:g} resources a second …"
+    )
+    await phases.catch_up(bed)
+    for count in asked.live:
+        console.print(f"live: {count:,} resources …")
+        await phases.live(bed, count)
+
+
+def judged(results: Results) -> tuple[Table, bool]:
+    """Give the table of all figures with their musts, and whether one is missed."""
+    table, missed = Table(title="the operator"), False
+    for name in ("load", "figure", "value", "unit", "must"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for figure in results.figures:
+        value = figure.values[-1]
+        must = next((one for one in MUSTS if one.load == figure.load and figure.name.endswith(one.name)), None)
+        verdict = ""
+        if must is not None:
+            bound = f"at most {number(must.most)}" if must.most < float("inf") else f"at least {number(must.least)}"
+            good = must.least <= value <= must.most
+            missed |= not good
+            verdict = bound if good else f"[red]{bound}: missed[/]"
+        table.add_row(figure.load, figure.name, number(value), figure.unit, verdict)
+    return table, missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The loads of the operator: a rate that it must hold, many live resources, and what waits after it was away."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psutil
+import requests
+
+from tests.bench.cpu import cpu_seconds, memory_mib
+from tests.bench.figures import summary
+from tests.bench.operator.applying import Applier
+from tests.bench.operator.watching import Watcher
+from tests.bench.results import Results
+from tests.kube import Kube
+from tests.platforms import OnThisMachine
+
+SUSTAINED_TTL, LIVE_TTL = 60, 3600
+AWAY_SECONDS, AWAY_RATE = 60.0, 50.0
+END_SECONDS = 300.0
+"""How long the last resources of a load may take."""
+COMPARISONS_SECONDS = 35.0
+"""Two full comparisons and a sweep each second fall into this time."""
+SHARES = ("apiserver", "etcd", "operator", "checkout", "postgres")
+_ROWS = """SELECT idempotency_key AS name, status, extract(epoch FROM created_at)::float AS began,
+    extract(epoch FROM completed_at)::float AS ended FROM checkout.checkout_sessions
+    WHERE origin = 'resource' AND starts_with(idempotency_key, $1)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """What every load runs on."""
+
+    platform: OnThisMachine
+    kube: Kube
+    results: Results
+
+    def note(self, load: str, name: str, unit: str, value: float) -> None:
+        """Note a figure."""
+        self.results.note(load, name, unit, value)
+
+    def pids(self) -> Mapping[str, int]:
+        """Give the process of each part that runs."""
+        return {row["name"]: row["pid"] for row in self.platform.stack.rows() if row["pid"]}
+
+    def operator_mib(self) -> float:
+        """Give the memory of the operator."""
+        return memory_mib({"operator": self.pids()["operator"]})["operator"]
+
+    def late_seconds(self) -> float:
+        """Give how late the operator's event loop runs, as its metric says."""
+        ports = [
+            one.laddr.port
+            for one in psutil.Process(self.pids()["operator"]).net_connections()
+            if one.status == "LISTEN"
+        ]
+        page = requests.get(f"http://127.0.0.1:{ports[0]}/metrics", timeout=10).text
+        return max(
+            float(line.split()[-1])
+            for line in page.splitlines()
+            if line.startswith("checkout_operator_loop_lag_seconds ")
+        )
+
+
+@asynccontextmanager
+async def watched(bed: Bed) -> AsyncIterator[tuple[Applier, Watcher]]:
+    """Give what applies resources and what sees them end."""
+    watcher = Watcher(bed.kube)
+    watching = asyncio.create_task(watcher.run())
+    try:
+        async with Applier(bed.kube) as applier:
+            yield applier, watcher
+    finally:
+        watching.cancel()
+
+
+async def warm_up(bed: Bed, count: int) -> None:
+    """Have so many resources come and go, so that nothing is measured that happens once."""
+    async with watched(bed) as (applier, watcher):
+        await applier.at_once(count, ttl=0)
+        await watcher.until_ended(set(applier.applied), END_SECONDS)
+    await gone(bed, END_SECONDS)
+
+
+async def sustained(bed: Bed, rate: float, seconds: float) -> None:
+    """Apply at a rate; note what was reached, how late things were seen, and what each cost."""
+    async with watched(bed) as (applier, watcher):
+        before, writes, foreign, began = (
+            cpu_seconds(bed.pids()),
+            bed.kube.writes(),
+            bed.kube.patches(),
+            time.monotonic(),
+        )
+        late = await applier.at_rate(rate, seconds, ttl=SUSTAINED_TTL)
+        names = set(applier.applied)
+        await watcher.until_ended(names, END_SECONDS)
+        took, after = time.monotonic() - began, cpu_seconds(bed.pids())
+        bed.note("sustained", "asked for", "resources/s", rate)
+        bed.note("sustained", "applied", "resources/s", len(names) / (seconds + late))
+        bed.note("sustained", "to the end of the last one", "resources/s", len(names) / took)
+        rows = {row["name"]: row for row in await asyncio.to_thread(bed.platform.sql, _ROWS, applier.prefix)}
+        completed = {name for name in names if watcher.phases.get(name) == "Completed" and name in rows}
+        bed.note("sustained", "lost or not completed", "resources", len(names) - len(completed))
+        starts = summary([rows[name]["began"] - applier.applied[name] for name in completed])
+        seen = summary([watcher.ended[name] - rows[name]["ended"] for name in completed])
+        bed.note("sustained", "apply → row of the saga, p50", "s", starts["p50"])
+        bed.note("sustained", "apply → row of the saga, p99", "s", starts["p99"])
+        bed.note("sustained", "commit → status seen, p50", "s", seen["p50"])
+        bed.note("sustained", "commit → status seen, p99", "s", seen["p99"])
+        for part in SHARES:
+            bed.note("sustained", f"cpu {part}", "ms a resource", (after[part] - before[part]) * 1000 / len(names))
+        bed.note("sustained", "operator, while it runs", "MiB", bed.operator_mib())
+        await gone(bed, END_SECONDS)
+        bed.note(
+            "sustained",
+            "API writes, creation and deletion included",
+            "a resource",
+            (bed.kube.writes() - writes) / len(names),
+        )
+        bed.note("sustained", "patches by kopf", "in all", bed.kube.patches() - foreign)
+
+
+async def live(bed: Bed, count: int) -> None:
+    """Have so many live resources; note the operator's memory and how late its event loop runs while it compares them."""
+    async with watched(bed) as (applier, watcher):
+        await applier.at_once(count, ttl=LIVE_TTL)
+        if not await watcher.until_ended(set(applier.applied), END_SECONDS + count / 20):
+            bed.note("live", f"{count:,}: not ended in time", "resources", count - len(watcher.ended))
+    latest, ends_at = 0.0, time.monotonic() + COMPARISONS_SECONDS
+    while time.monotonic() < ends_at:
+        latest = max(latest, bed.late_seconds())
+        await asyncio.sleep(0.5)
+    bed.note("live", f"{count:,}: operator", "MiB", bed.operator_mib())
+    bed.note("live", f"{count:,}: event loop late by at most", "ms", latest * 1000)
+    bed.kube.delete_all()
+    await gone(bed, END_SECONDS)
+
+
+async def catch_up(bed: Bed) -> None:
+    """Stop the operator for a minute while resources are applied, and note how long it takes until all have ended."""
+    async with watched(bed) as (applier, watcher):
+        await asyncio.to_thread(bed.platform.stack.stop, "operator")
+        await applier.at_rate(AWAY_RATE, AWAY_SECONDS, ttl=SUSTAINED_TTL)
+        began = time.monotonic()
+        await asyncio.to_thread(bed.platform.stack.start, "operator")
+        names = set(applier.applied)
+        ended = await watcher.until_ended(names, END_SECONDS)
+        bed.note(
+            "away",
+            f"{len(names):,} that waited have ended after",
+            "s",
+            time.monotonic() - began if ended else END_SECONDS,
+        )
+        rows = await asyncio.to_thread(bed.platform.sql, _ROWS, applier.prefix)
+        bed.note("away", "started twice or lost", "resources", abs(len(rows) - len(names)))
+    await gone(bed, END_SECONDS)
+
+
+async def gone(bed: Bed, within: float) -> None:
+    """Wait until no Checkout is left."""
+    ends_at = time.monotonic() + within
+    while bed.kube.count() and time.monotonic() < ends_at:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(1)

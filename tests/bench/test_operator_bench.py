@@ -1,0 +1,95 @@
+"""The bench of the operator: what it applies, what it sees, and how it judges."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import certifi
+import pytest
+from aiohttp import web
+
+from tests.bench.measure import Failed
+from tests.bench.operator.__main__ import judged
+from tests.bench.operator.applying import Applier
+from tests.bench.operator.watching import Watcher
+from tests.bench.results import Results
+
+
+class ApiServer:
+    """Stands in for an API server: keeps what is created, and tells of it in a watch that it ends once."""
+
+    def __init__(self):
+        self.created, self.watches, self.full = [], [], False
+
+    async def create(self, http):
+        """Keep a resource."""
+        if self.full:
+            return web.Response(status=429, text="too many requests")
+        self.created.append(await http.json())
+        return web.Response(status=201)
+
+    async def watch(self, http):
+        """List nothing, or tell of one end in each watch."""
+        if "watch" not in http.query:
+            return web.json_response({"metadata": {"resourceVersion": "7"}, "items": []})
+        self.watches.append(http.query["resourceVersion"])
+        response = web.StreamResponse()
+        await response.prepare(http)
+        name, version = f"r{len(self.watches)}", str(10 * len(self.watches))
+        for phase in ("Paying", "Completed"):
+            seen = {"metadata": {"name": name, "resourceVersion": version}, "status": {"phase": phase}}
+            await response.write(json.dumps({"type": "MODIFIED", "object": seen}).encode() + b"\n")
+        return response
+
+
+@pytest.fixture
+async def server():
+    """The API server, and how it is reached."""
+    server = ApiServer()
+    app = web.Application()
+    app.add_routes([web.post("/checkouts", server.create), web.get("/checkouts", server.watch)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    session = SimpleNamespace(verify=certifi.where(), headers={"Authorization": "Bearer x"})
+    server.kube = SimpleNamespace(checkouts=f"http://127.0.0.1:{runner.addresses[0][1]}/checkouts", session=session)
+    yield server
+    await runner.cleanup()
+
+
+async def test_each_resource_is_applied_once(server):
+    """Each resource has a name, a key and a user of its own, whether they are applied at once or at a rate."""
+    async with Applier(server.kube) as applier:
+        await applier.at_once(20, ttl=5)
+        await applier.at_rate(200, 0.1, ttl=5)
+    assert len(server.created) == len(applier.applied) == 40
+    assert {one["metadata"]["name"] for one in server.created} == set(applier.applied)
+    assert len({one["spec"]["userId"] for one in server.created}) == 40
+    assert all(one["spec"]["idempotencyKey"] == one["metadata"]["name"] for one in server.created)
+
+
+async def test_a_resource_that_is_refused_ends_the_bench(server):
+    """What the API server refuses is no load that was held: the bench says so and ends."""
+    server.full = True
+    async with Applier(server.kube) as applier:
+        with pytest.raises(Failed, match="too many requests"):
+            await applier.at_once(3, ttl=5)
+
+
+async def test_a_watch_that_ends_goes_on(server):
+    """Each end is seen once, and a watch that the API server ends goes on after what was seen last."""
+    watcher = Watcher(server.kube)
+    watching = asyncio.create_task(watcher.run())
+    assert await watcher.until_ended({"r1", "r2", "r3"}, 10)
+    watching.cancel()
+    assert server.watches[:3] == ["7", "10", "20"]
+    assert not await watcher.until_ended({"never"}, 0)
+
+
+@pytest.mark.parametrize(("writes", "missed"), [(3.06, False), (4.1, False), (4.2, True)])
+def test_a_missed_must_is_said(writes, missed):
+    """A figure beyond its bound makes the bench fail; one without a bound is shown alone."""
+    results = Results(machine={})
+    results.note("rest", "operator", "MiB", 1000)
+    results.note("sustained", "API writes, creation and deletion included", "a resource", writes)
+    assert judged(results)[1] is missed
