@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
 
+from checkout_operator.clock import ServerClock
 from checkout_operator.credentials import UNAUTHORIZED, Credentials
 from checkout_operator.permissions import Permissions
 
@@ -41,9 +42,10 @@ class Refused(Exception):
 class Cluster:
     """The Checkouts and events of one namespace."""
 
-    def __init__(self, credentials: Credentials, permissions: Permissions, namespace: str) -> None:
+    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock, namespace: str) -> None:
         self._credentials = credentials
         self._permissions = permissions
+        self._clock = clock
         self._api = client.ApiClient(credentials.settings)
         self._namespace = namespace
         self._not_before = 0.0
@@ -137,6 +139,7 @@ class Cluster:
             if response.status == UNAUTHORIZED and await self._renew(used):
                 await self._authorise(headers)
                 response = await self._exchange(verb, url, headers, body)
+            self._clock.observe(response.headers.get("Date", ""))
             await self._permissions.record(verb, url, response.status, response.read)
             return response, await response.read()
         except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced

@@ -24,6 +24,7 @@ from aiohttp import (
 from kubernetes.aio import client, config
 from kubernetes.aio.client.rest import RESTClientObject
 
+from checkout_operator.clock import ServerClock
 from checkout_operator.permissions import Permissions
 
 REREAD_SECONDS = 60.0
@@ -80,7 +81,7 @@ class Credentials:
                 return True
             return await self._reload()
 
-    def session(self, permissions: Permissions) -> ClientSession:
+    def session(self, permissions: Permissions, clock: ServerClock) -> ClientSession:
         """Open a session that authorises each request, for who does not use the library's client."""
 
         async def authorise(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -88,6 +89,7 @@ class Credentials:
                 response = await self._send(request, handler)
             except config.ConfigException as error:  # another try may succeed, as after a broken connection
                 raise ClientConnectionError(f"there are no credentials for the API server: {error}") from error
+            clock.observe(response.headers.get("Date", ""))
             await permissions.record(request.method, str(request.url), response.status, response.read)
             return response
 

@@ -10,6 +10,7 @@ import kopf
 import structlog
 
 from checkout_operator.cache import ResourceCache
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
@@ -27,17 +28,18 @@ class Login:
     the one that was refused and gives up: who is unknown now may be known later.
     """
 
-    def __init__(self, credentials: Credentials, permissions: Permissions) -> None:
+    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock) -> None:
         self._credentials = credentials
         self._permissions = permissions
+        self._clock = clock
         self._given_at = float("-inf")
 
     async def open(self, **_: Any) -> kopf.AiohttpSession:
         """Open a session, though not more often than every RETRY_SECONDS."""
         await asyncio.sleep(max(0.0, self._given_at + RETRY_SECONDS - time.monotonic()))
         self._given_at = time.monotonic()
-        server = self._credentials.settings.host
-        return kopf.AiohttpSession(server=server, aiohttp_session=self._credentials.session(self._permissions))
+        session = self._credentials.session(self._permissions, self._clock)
+        return kopf.AiohttpSession(server=self._credentials.settings.host, aiohttp_session=session)
 
 
 def register(

@@ -11,6 +11,7 @@ import uvloop
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster
 from checkout_operator.config import BadSettings, Config, read
 from checkout_operator.credentials import Credentials, NoCluster
@@ -41,17 +42,18 @@ async def operate(config: Config) -> None:
         runner = await health.serve(config.listen_host, config.http_port)
         stack.push_async_callback(runner.cleanup)
         credentials = await Credentials.load()
-        cluster = Cluster(credentials, permissions, config.namespace)
+        clock = ServerClock(metrics)
+        cluster = Cluster(credentials, permissions, clock, config.namespace)
         stack.push_async_callback(cluster.close)
         sagas = SagaClient(config.checkout_addr)
         stack.push_async_callback(sagas.close)
         cache, queue, faults = ResourceCache(), WorkQueue(), Faults(metrics, log)
-        mirrors = MirrorPolicy(cache, config)
-        projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log)
+        mirrors = MirrorPolicy(cache, config, clock=clock.now)
+        projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log, clock=clock.now)
         reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
-        sweeper = Sweeper(cache, cluster, config, log)
+        sweeper = Sweeper(cache, cluster, config, log, clock=clock.now)
         watchdog = Watchdog(cache, cluster, log)
-        registry = handlers.register(cache, queue, handlers.Login(credentials, permissions), log)
+        registry = handlers.register(cache, queue, handlers.Login(credentials, permissions, clock), log)
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,

@@ -10,6 +10,7 @@ from aiohttp import ClientTimeout
 from kubernetes.aio import client
 
 from checkout_operator import cluster as module
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
@@ -21,7 +22,7 @@ HEAD = "HTTP/1.1 {} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\
 def cluster_at(port):
     """Give the client of the API server on a port."""
     credentials = Credentials(client.Configuration(host=f"http://127.0.0.1:{port}"))
-    return Cluster(credentials, Permissions(Metrics(), structlog.get_logger()), "default")
+    return Cluster(credentials, Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()), "default")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import structlog
 
 from checkout_operator import cluster as module
 from checkout_operator import events
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
@@ -45,7 +46,9 @@ def api(request):
 async def cluster(api, monkeypatch):
     """The operator's client of it, with the operator's own rights."""
     monkeypatch.setattr(module.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", api.operator_kubeconfig)
-    cluster = Cluster(await Credentials.load(), Permissions(Metrics(), structlog.get_logger()), "default")
+    cluster = Cluster(
+        await Credentials.load(), Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()), "default"
+    )
     yield cluster
     await cluster.close()
 

@@ -11,6 +11,7 @@ from aiohttp import ClientConnectionError, web
 from kubernetes.aio.config import incluster_config, kube_config
 
 from checkout_operator import credentials as module
+from checkout_operator.clock import ServerClock
 from checkout_operator.credentials import Credentials, NoCluster
 from checkout_operator.permissions import Permissions
 from checkout_operator.telemetry import Metrics
@@ -160,7 +161,7 @@ async def session(clock, server, plugin):
     """Kopf's session, with the plugin's token."""
     plugin.at(server.url)
     plugin.give("one")
-    session = (await Credentials.load()).session(Permissions(Metrics(), structlog.get_logger()))
+    session = (await Credentials.load()).session(Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()))
     yield session
     await session.close()
 

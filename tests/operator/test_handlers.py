@@ -60,7 +60,9 @@ class Watched:
 
     def __init__(self):
         self.cache, self.queue = ResourceCache(), WorkQueue()
-        self._registry = handlers.register(self.cache, self.queue, handlers.Login(None, None), structlog.get_logger())
+        self._registry = handlers.register(
+            self.cache, self.queue, handlers.Login(None, None, None), structlog.get_logger()
+        )
 
     async def report(self, kind, body):
         """Report an event. Returns whether a handler was called for it."""

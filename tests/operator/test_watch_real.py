@@ -21,6 +21,7 @@ from kubernetes.aio.config import incluster_config, kube_config
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
@@ -86,8 +87,9 @@ class Watching:
     def __init__(self, credentials):
         self.cache, self.log = ResourceCache(), structlog.get_logger()
         self.permissions = Permissions(Metrics(), self.log)
-        self.cluster = Cluster(credentials, self.permissions, "default")
-        login = handlers.Login(credentials, self.permissions)
+        clock = ServerClock(Metrics())
+        self.cluster = Cluster(credentials, self.permissions, clock, "default")
+        login = handlers.Login(credentials, self.permissions, clock)
         self.registry = handlers.register(self.cache, WorkQueue(), login, self.log)
 
 
