@@ -363,3 +363,64 @@ async def test_a_connection_that_delivers_nothing_for_long(admin, proxy, watchin
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
                 await Watchdog(watch.cache, watch.cluster, watch.log).run(0.5)
+
+
+async def test_the_definition_changes_under_load(admin, as_operator, watching):
+    """While the definition of Checkouts is changed again and again, what is applied is reported and written, each of it."""
+    url = f"{admin.url}/apis/apiextensions.k8s.io/v1/customresourcedefinitions/checkouts.cartwright.dev"
+    original = admin.session.get(url, timeout=10).json()["spec"]["versions"]
+    headers, names = {"Content-Type": "application/merge-patch+json"}, []
+
+    def change(number):
+        changed = json.loads(json.dumps(original))
+        changed[0]["schema"]["openAPIV3Schema"]["description"] = f"Another description, {number}."
+        answer = admin.session.patch(url, json={"spec": {"versions": changed}}, headers=headers, timeout=10)
+        assert answer.ok, answer.text
+
+    async with watching() as watch:
+        try:
+            for number in range(5):
+                change(number)
+                for _ in range(5):
+                    names.append(admin.apply(userId=7, items=MOUSE))
+                    await asyncio.sleep(0)
+            for name in names:
+                await until(lambda name=name: watch.cache.get(name))
+                assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+            assert {name: admin.status(name).get("phase") for name in names} == dict.fromkeys(names, "Paying")
+        finally:
+            answer = admin.session.patch(url, json={"spec": {"versions": original}}, headers=headers, timeout=10)
+            assert answer.ok, answer.text
+
+
+async def test_etcd_is_restored(stack, admin, as_operator, watching, eventually):
+    """Where etcd is restored to an older revision the operator does not go on from what is no more: it ends, to begin anew."""
+    kept = admin.apply(userId=7, items=MOUSE)
+    data, saved = stack.home.data("etcd"), stack.home.path / "etcd.saved"
+
+    def offline(do):
+        for part in ("apiserver", "etcd"):
+            stack.stop(part)
+        do()
+        for part in ("etcd", "apiserver"):
+            stack.start(part)
+        stack.wait_ready("etcd", "apiserver", timeout=60)
+        eventually(lambda: admin.get(kept), 60)
+
+    def restore():
+        shutil.rmtree(data)
+        shutil.copytree(saved, data)
+
+    offline(lambda: shutil.copytree(data, saved))
+    async with watching() as watch:
+        lost = [admin.apply(userId=7, items=MOUSE) for _ in range(20)]
+        await until(lambda: all(watch.cache.get(name) for name in [kept, *lost]))
+        await asyncio.to_thread(offline, restore)
+        applied = admin.apply(userId=7, items=MOUSE)  # at a revision that the watch has passed already
+        dog = Watchdog(watch.cache, watch.cluster, watch.log)
+        with pytest.raises(WatchDied):
+            async with asyncio.timeout(60):
+                await dog.run(0.5)
+    async with watching() as watch:  # the next operator
+        await until(lambda: watch.cache.get(applied))
+        assert all(watch.cache.get(name) is None for name in lost)
