@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
+import uvloop
 from aiohttp import ClientConnectionError, web
 from kubernetes.aio.config import incluster_config, kube_config
 
@@ -125,6 +126,16 @@ async def test_a_plugin_is_run_again_when_its_token_expires(plugin, clock):
     clock(10)
     assert [await credentials.authorization() for _ in range(3)] == ["Bearer two"] * 3
     assert plugin.runs == 3
+
+
+def test_a_plugin_is_run_by_the_operators_event_loop(plugin):
+    """The operator's own event loop, which is not Python's, runs a plugin as well."""
+
+    async def authorization():
+        return await (await Credentials.load()).authorization()
+
+    plugin.give("one", lasts=3600)
+    assert uvloop.run(authorization()) == "Bearer one"
 
 
 async def test_a_plugin_that_gives_expired_tokens(plugin, clock):
