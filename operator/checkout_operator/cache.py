@@ -36,7 +36,7 @@ class ResourceCache:
         self._by_key: dict[tuple[int, str], dict[str, str]] = {}
         """The names of those that are not mirrors, by user and key, then by uid."""
         self._mirrors: set[str] = set()
-        """The uids of the mirrors, which are counted for every checkout that gets one."""
+        """The uids of the mirrors that are not being deleted: they are counted for every checkout that gets one."""
         self._confirmed: set[str] = set()
         self._deleted = RecentSet()
         self._endings: dict[str, Ending] = {}
@@ -45,7 +45,7 @@ class ResourceCache:
         """Add a resource, or replace it with what it is now."""
         self._by_name.setdefault(resource.name, {})[resource.uid] = resource
         if resource.is_mirror:
-            self._mirrors.add(resource.uid)
+            (self._mirrors.discard if resource.deleting else self._mirrors.add)(resource.uid)
         else:
             self._by_key.setdefault(_key(resource), {})[resource.uid] = resource.name
 
@@ -106,11 +106,11 @@ class ResourceCache:
         return frozenset((one.uid, one.generation) for one in self._every())
 
     def mirrors(self) -> list[Resource]:
-        """Return the mirrors."""
-        return [one for one in self._every() if one.is_mirror]
+        """Return the mirrors that are not being deleted."""
+        return [one for one in self._every() if one.uid in self._mirrors]
 
     def count_mirrors(self) -> int:
-        """Return how many mirrors there are."""
+        """Return how many mirrors there are, without those that only somebody's finalizer still holds."""
         return len(self._mirrors)
 
     def names_for(self, view: SagaView) -> Sequence[str]:

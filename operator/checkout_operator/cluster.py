@@ -1,31 +1,34 @@
-"""The client of the Kubernetes API server. The only importer of `kubernetes`.
+"""The client of the Kubernetes API server.
 
-The library gives the configuration, the credentials and the connections. Its API classes are not used: each call makes
+The `kubernetes` library gives the credentials and the connections. Its API classes are not used: each call makes
 model objects of what it sends and receives, and the first call imports the models of all of Kubernetes, which takes
 seconds.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, urlencode
 
-from aiohttp import ClientError, ClientTimeout, DummyCookieJar
+from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
+
+from checkout_operator.clock import ServerClock
+from checkout_operator.credentials import UNAUTHORIZED, Credentials
+from checkout_operator.permissions import Permissions
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
+THROTTLE_SECONDS = 30.0
+"""The longest that a request waits in all because the API server asks for it."""
 PAGE = 500
 SUCCESS = range(200, 300)
-NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
+NOT_FOUND, CONFLICT, INVALID, TOO_MANY, SERVER_ERROR = 404, 409, 422, 429, 500
 _TIMEOUT = ClientTimeout(total=CALL_SECONDS)
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
-
-
-class NoCluster(Exception):
-    """Nothing names an API server. `str()` says what to do."""
 
 
 class ClusterUnavailable(Exception):
@@ -39,28 +42,17 @@ class Refused(Exception):
 class Cluster:
     """The Checkouts and events of one namespace."""
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self._api = api
+    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock, namespace: str) -> None:
+        self._credentials = credentials
+        self._permissions = permissions
+        self._clock = clock
+        self._api = client.ApiClient(credentials.settings)
         self._namespace = namespace
-        host = api.configuration.host
+        self._not_before = 0.0
+        """The time, on the monotonic clock, until which the API server has asked for no request."""
+        host = credentials.settings.host
         self._checkouts = f"{host}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._events = f"{host}/api/v1/namespaces/{namespace}/events"
-
-    @classmethod
-    async def connect(cls, namespace: str) -> "Cluster":
-        """Connect as the pod's service account, or as KUBECONFIG says. Raises NoCluster when there is neither."""
-        settings = client.Configuration()
-        try:
-            config.load_incluster_config(client_configuration=settings)
-        except config.ConfigException:
-            try:
-                await config.load_kube_config(client_configuration=settings)
-            except config.ConfigException as error:
-                raise NoCluster(f"no cluster: run it in a pod, or set KUBECONFIG ({error})") from error
-        settings.proxy = settings.proxy or _proxy(settings.host)
-        # Otherwise each request looks for ~/.netrc and for a proxy in the environment, both in a thread.
-        settings.client_session_kwargs = {"trust_env": False, "cookie_jar": DummyCookieJar()}
-        return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -112,17 +104,19 @@ class Cluster:
 
         Raises Refused for what a rule forbids, and ClusterUnavailable for every other failure.
         """
-        headers = {"Accept": _JSON, "Content-Type": content_type, **self._api.default_headers}
-        try:
-            await self._api.update_params_for_auth(headers, None, ["BearerToken"], url, verb, body)
-            response = await self._api.rest_client.request(
-                verb, url, headers=headers, body=body, _request_timeout=_TIMEOUT
-            )
-            answer: bytes = await response.read()  # to its end: a connection with unread bytes is not used again
-        except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced
-            raise ClusterUnavailable(f"there are no credentials for the API server: {error}") from error
-        except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
-            raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error
+        deadline = time.monotonic() + THROTTLE_SECONDS
+        while True:
+            if (left := self._not_before - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            response, answer = await self._request(verb, url, body, content_type)
+            delay = _retry_after(response)
+            if delay is None:
+                break
+            now = time.monotonic()
+            # It asks the client, not the request: the others wait too, instead of being refused one by one.
+            self._not_before = max(self._not_before, now + min(delay, THROTTLE_SECONDS))
+            if now + delay > deadline:
+                break
         if response.status in SUCCESS:
             return answer
         if response.status in {NOT_FOUND, CONFLICT}:
@@ -131,13 +125,63 @@ class Cluster:
             raise Refused(answer.decode(errors="replace"))
         raise ClusterUnavailable(f"the API server answers {response.status} {response.reason}")
 
+    async def _request(
+        self, verb: str, url: str, body: Mapping[str, Any] | Sequence[Any] | None, content_type: str
+    ) -> tuple[Any, bytes]:
+        """Send a request, and once more with new credentials where they were refused. Returns the response and its body.
 
-def _proxy(host: str) -> str | None:
-    """Return the proxy that the environment names for a server, by HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
-    url = urlsplit(host)
-    if proxy_bypass(url.hostname or ""):
-        return None
-    return getproxies().get(url.scheme)
+        Raises ClusterUnavailable where no response comes.
+        """
+        headers = {"Accept": _JSON, "Content-Type": content_type, **self._api.default_headers}
+        try:
+            used = await self._authorise(headers)
+            response = await self._exchange(verb, url, headers, body)
+            if response.status == UNAUTHORIZED and await self._renew(used):
+                await self._authorise(headers)
+                response = await self._exchange(verb, url, headers, body)
+            self._clock.observe(response.headers.get("Date", ""))
+            await self._permissions.record(verb, url, response.status, response.read)
+            return response, await response.read()
+        except config.ConfigException as error:  # the file of the token is empty for a moment while it is replaced
+            raise ClusterUnavailable(f"there are no credentials for the API server: {error}") from error
+        except (OSError, TimeoutError, ClientError) as error:  # a connection that breaks is no OSError
+            raise ClusterUnavailable(f"the API server does not answer: {error!r}") from error
+
+    async def _exchange(self, verb: str, url: str, headers: Mapping[str, str], body: Any) -> Any:
+        response = await self._api.rest_client.request(
+            verb, url, headers=dict(headers), body=body, _request_timeout=_TIMEOUT
+        )
+        await response.read()  # to its end: a connection with unread bytes is not used again
+        return response
+
+    async def _authorise(self, headers: dict[str, str]) -> str | None:
+        """Put the token into the headers. Returns it; None where a certificate says who we are."""
+        token = await self._credentials.authorization()
+        if token:
+            headers["Authorization"] = token
+        return token
+
+    async def _renew(self, refused: str | None) -> bool:
+        """Load the credentials again. Returns whether there are others than those that were refused."""
+        settings = self._credentials.settings
+        certificate = settings.cert_file
+        if not await self._credentials.renew(refused):
+            return False
+        if settings.cert_file != certificate:  # connections that are open know the old one
+            old, self._api = self._api, client.ApiClient(settings)
+            await old.close()
+        return True
+
+
+def _retry_after(response: Any) -> float | None:
+    """Return after how many seconds the API server asks for the request again; None where it does not ask.
+
+    As in client-go, which repeats what is answered by 429 or 5xx with a whole number in Retry-After:
+    https://github.com/kubernetes/client-go/blob/master/rest/with_retry.go
+    """
+    asked = response.headers.get("Retry-After", "")
+    may_be_repeated = response.status == TOO_MANY or response.status >= SERVER_ERROR
+    return float(asked) if may_be_repeated and asked.isdecimal() else None
 
 
 def _object(answer: bytes) -> Mapping[str, Any]:

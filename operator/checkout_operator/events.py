@@ -89,7 +89,7 @@ def failure_event(status: Mapping[str, Any]) -> Event:
     message = failed["message"]
     if "Compensated" in conditions:
         message = f"{message}; {conditions['Compensated']['message']}"
-    return Event(ENDED, Type.WARNING, failed["reason"], message, str(status.get("finishedAt", "")))
+    return Event(ENDED, Type.WARNING, failed["reason"], message, failed["lastTransitionTime"])
 
 
 def body(resource: Resource, event: Event) -> Mapping[str, Any]:

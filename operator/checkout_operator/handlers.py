@@ -1,6 +1,8 @@
 """Every kopf decorator. kopf is the watch and nothing else: its events go into the work queue, and it writes nothing."""
 
+import asyncio
 import itertools
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -8,7 +10,10 @@ import kopf
 import structlog
 
 from checkout_operator.cache import ResourceCache
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
+from checkout_operator.credentials import Credentials
+from checkout_operator.permissions import Permissions
 from checkout_operator.spec import InvalidSpec, parse
 from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
@@ -16,13 +21,33 @@ from checkout_operator.workqueue import WorkQueue
 RETRY_SECONDS = 2.0
 
 
-def register(cache: ResourceCache, queue: WorkQueue, log: structlog.stdlib.BoundLogger) -> kopf.OperatorRegistry:
+class Login:
+    """Gives kopf its connection, with the credentials of the operator's own calls.
+
+    kopf asks again when the API server refuses them for good. A session is a new one each time, so that kopf never takes it for
+    the one that was refused and gives up: who is unknown now may be known later.
+    """
+
+    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock) -> None:
+        self._credentials = credentials
+        self._permissions = permissions
+        self._clock = clock
+        self._given_at = float("-inf")
+
+    async def open(self, **_: Any) -> kopf.AiohttpSession:
+        """Open a session, though not more often than every RETRY_SECONDS."""
+        await asyncio.sleep(max(0.0, self._given_at + RETRY_SECONDS - time.monotonic()))
+        self._given_at = time.monotonic()
+        session = self._credentials.session(self._permissions, self._clock)
+        return kopf.AiohttpSession(server=self._credentials.settings.host, aiohttp_session=session)
+
+
+def register(
+    cache: ResourceCache, queue: WorkQueue, login: Login, log: structlog.stdlib.BoundLogger
+) -> kopf.OperatorRegistry:
     """Return the handlers that kopf calls."""
     registry = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=registry)
-    def login(**options: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**options) or kopf.login_with_kubeconfig(**options)
+    kopf.on.login(registry=registry)(login.open)
 
     def is_news(event: kopf.RawEvent, **_: Any) -> bool:
         return event["type"] != "MODIFIED" or not _is_known(event["object"], cache)

@@ -1,4 +1,4 @@
-"""The health pages: whether the event loop runs, and whether the watch has begun.
+"""The health pages: whether the event loop runs, whether the watch has begun, and which rights the operator lacks.
 
 The time of the last comparison is a metric. A checkout service that is away is no reason to restart the operator.
 """
@@ -9,6 +9,7 @@ import time
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from checkout_operator.permissions import Permissions
 from checkout_operator.telemetry import Metrics
 
 LAG_SECONDS = 5.0
@@ -22,8 +23,9 @@ class CannotListen(Exception):
 class Health:
     """The pages /health, /ready and /metrics."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, permissions: Permissions) -> None:
         self._metrics = metrics
+        self._permissions = permissions
         self.ready = asyncio.Event()
         self._ticked_at = time.monotonic()
 
@@ -57,6 +59,8 @@ class Health:
         return web.json_response({"status": "late" if late else "ok"}, status=503 if late else 200)
 
     async def _ready(self, _: web.Request) -> web.Response:
+        if missing := self._permissions.missing():
+            return web.json_response({"status": "forbidden", "missing_rights": missing}, status=503)
         ready = self.ready.is_set()
         return web.json_response({"status": "ok" if ready else "starting"}, status=200 if ready else 503)
 

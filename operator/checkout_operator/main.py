@@ -11,11 +11,14 @@ import uvloop
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
-from checkout_operator.cluster import Cluster, NoCluster
+from checkout_operator.clock import ServerClock
+from checkout_operator.cluster import Cluster
 from checkout_operator.config import BadSettings, Config, read
+from checkout_operator.credentials import Credentials, NoCluster
 from checkout_operator.faults import Faults
 from checkout_operator.health import CannotListen, Health
 from checkout_operator.mirrors import MirrorPolicy
+from checkout_operator.permissions import Permissions
 from checkout_operator.projector import Projector
 from checkout_operator.reconciler import WORKERS, Reconciler
 from checkout_operator.saga_client import SagaClient
@@ -34,20 +37,23 @@ async def operate(config: Config) -> None:
     stopping = asyncio.Event()
     _end_by_signal(stopping)
     async with AsyncExitStack() as stack:
-        health = Health(metrics)
+        permissions = Permissions(metrics, log)
+        health = Health(metrics, permissions)
         runner = await health.serve(config.listen_host, config.http_port)
         stack.push_async_callback(runner.cleanup)
-        cluster = await Cluster.connect(config.namespace)
+        credentials = await Credentials.load()
+        clock = ServerClock(metrics)
+        cluster = Cluster(credentials, permissions, clock, config.namespace)
         stack.push_async_callback(cluster.close)
         sagas = SagaClient(config.checkout_addr)
         stack.push_async_callback(sagas.close)
         cache, queue, faults = ResourceCache(), WorkQueue(), Faults(metrics, log)
-        mirrors = MirrorPolicy(cache, config)
-        projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log)
+        mirrors = MirrorPolicy(cache, config, clock=clock.now)
+        projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log, clock=clock.now)
         reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
-        sweeper = Sweeper(cache, cluster, config, log)
+        sweeper = Sweeper(cache, cluster, config, log, clock=clock.now)
         watchdog = Watchdog(cache, cluster, log)
-        registry = handlers.register(cache, queue, log)
+        registry = handlers.register(cache, queue, handlers.Login(credentials, permissions, clock), log)
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,

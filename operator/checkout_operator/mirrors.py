@@ -4,7 +4,7 @@ Mirrors cost objects in etcd and writes to the API server. Both are bounded; Pos
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -70,8 +70,9 @@ class WriteBudget:
 class MirrorPolicy:
     """Decides which checkouts get a mirror."""
 
-    def __init__(self, cache: ResourceCache, config: Config) -> None:
+    def __init__(self, cache: ResourceCache, config: Config, *, clock: Callable[[], float] = time.time) -> None:
         self._cache = cache
+        self._clock = clock
         self._config = config
         self.writes = WriteBudget(config.mirror_max_writes_per_second, config.mirror_min_writes_per_second)
         self.creating = 0
@@ -83,7 +84,7 @@ class MirrorPolicy:
         if mode == "None" or (mode == "Failures" and not view.failed):
             return Decision.NOT_WANTED
         if view.ended:
-            late = time.time() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
+            late = self._clock() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
             if late or self._cache.was_deleted(mirror_name(view.id)):
                 return Decision.NOT_WANTED
         if self._cache.count_mirrors() + self.creating >= self._config.mirror_max_objects:

@@ -7,7 +7,7 @@ Writes that fail are repeated by the full comparison, so nothing here queues the
 import asyncio
 import math
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -63,7 +63,9 @@ class Projector:
         faults: Faults,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._cache = cache
         self._cluster = cluster
         self._mirrors = mirrors
@@ -78,7 +80,7 @@ class Projector:
         self._settled: dict[str, tuple[Resource, int]] = {}
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
         self._written: dict[str, StatusDigest] = {}
-        self._events = EventRecorder(cluster, self._call)
+        self._events = EventRecorder(cluster, self._call, clock=clock)
         self._skipped = RecentSet()
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
@@ -219,7 +221,7 @@ class Projector:
             self._written[resource.uid] = shown.digest
             self._cache.set_status(resource, shown.digest)
         if shown.ended:
-            ttl_from = _ttl_from(resource, shown.finished_at, time.time())
+            ttl_from = _ttl_from(resource, shown.finished_at, self._clock())
             self._cache.end(resource, Ending(shown.finished_at, ttl_from, shown.failed))
 
     async def _create_mirror(self, view: SagaView) -> Resource | None:
@@ -264,9 +266,11 @@ def _ttl_from(resource: Resource, finished_at: float, now: float) -> float:
     """Return when a resource's time to live begins, in seconds since 1970: at the end of its checkout.
 
     A resource may show a purchase that ended before the resource was created. Its time begins when this process first
-    shows that, so that it is seen also where no operator was there at its creation.
+    shows that, so that it is seen also where no operator was there at its creation. No checkout ends after `now`, the API
+    server's time, so that a database whose clock is ahead keeps nothing for longer.
     """
     created = seconds(resource.created)
+    finished_at = min(finished_at, now)
     if resource.is_mirror:
         return max(finished_at, created)
     return finished_at if finished_at > created else now

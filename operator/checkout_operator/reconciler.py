@@ -54,6 +54,8 @@ class Reconciler:
         self._log = log
         self._done: dict[str, Action] = {}
         """The last action that this process took for a resource, by uid."""
+        self._refused: dict[str, str] = {}
+        """Why the checkout service refuses the spec of a resource, by uid. A spec cannot be changed, so it is not asked again."""
         self._unanswered: set[str] = set()
         """The names whose last call had no answer. They are tried again as soon as the service answers anything."""
         self._compare_soon = asyncio.Event()
@@ -101,6 +103,7 @@ class Reconciler:
         resources = self._cache.all()
         uids = {one.uid for one in resources}
         self._done = {uid: action for uid, action in self._done.items() if uid in uids}
+        self._refused = {uid: message for uid, message in self._refused.items() if uid in uids}
         self._projector.retain(uids)
         # A page at a time: thousands of resources must neither hold up the events and the health page nor be in memory at once.
         for start in range(0, len(resources), BATCH):
@@ -110,7 +113,7 @@ class Reconciler:
                     await self._compare_one(resource, view)
         await self._compare_rest()
         self._retry_unanswered()
-        mirrors = self._cache.count_mirrors()
+        mirrors = sum(one.is_mirror for one in resources)
         self._metrics.resources.labels("mirror").set(mirrors)
         self._metrics.resources.labels("operator").set(len(resources) - mirrors)
         self._metrics.compared_at.set(time.time())
@@ -192,8 +195,8 @@ class Reconciler:
                 await self._projector.refuse(resource, KEY_REUSED)
             elif isinstance(outcome, SpecRefused):
                 self._metrics.actions.labels(action.value, "invalid").inc()
-                message = f"the checkout service refuses this spec: {outcome}"
-                await self._projector.refuse(resource, INVALID_SPEC, message)
+                self._refused[resource.uid] = f"the checkout service refuses this spec: {outcome}"
+                await self._projector.refuse(resource, INVALID_SPEC, self._refused[resource.uid])
             else:
                 self._metrics.actions.labels(action.value, "ok").inc()
                 self._cache.confirm(resource)
@@ -209,6 +212,8 @@ class Reconciler:
             await self._projector.orphan(resource)
         elif view is not None and self._cache.is_confirmed(resource):
             await self._projector.repair(resource, view)
+        elif resource.uid in self._refused:
+            await self._projector.refuse(resource, INVALID_SPEC, self._refused[resource.uid])
         elif view is not None and resource.uid in self._done:
             await self._projector.refuse(resource, KEY_REUSED)
         else:

@@ -245,8 +245,9 @@ def _conditions(view: SagaView, generation: int) -> list[dict[str, Any]]:
 
 
 def _cause(view: SagaView) -> _Cause:
+    since = time_text(view.finished_ms or view.created_ms)  # a condition without a time would have the status refused
     if view.saga_step == "COMPLETED":
-        return _Cause("Completed", "the order is made", time_text(view.finished_ms))
+        return _Cause("Completed", "the order is made", since)
     note = view.note[:MAX_NOTE_LENGTH]
     if view.saga_step == "FAILED":
         message = MESSAGES.get(view.reason, view.reason)
@@ -254,9 +255,9 @@ def _cause(view: SagaView) -> _Cause:
             message = f"{message}; last: {note}"
         if view.reason == "UnknownProduct" and note:
             message = f"{message}: {note}"
-        return _Cause(view.reason or "Failed", message, time_text(view.finished_ms))
+        return _Cause(view.reason or "Failed", message, since)
     phase = PHASES.get(view.saga_step, "Unknown")
-    return _Cause(phase, note or f"it is {phase.lower()}", time_text(view.created_ms))
+    return _Cause(phase, note or f"it is {phase.lower()}", since)
 
 
 def _condition(kind: str, state: str, cause: _Cause, generation: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ When a resource ended is what the checkout service says, in the cache's endings.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -35,21 +35,28 @@ class Sweeper:
     """Deletes resources after their time."""
 
     def __init__(
-        self, cache: ResourceCache, cluster: Cluster, config: Config, log: structlog.stdlib.BoundLogger
+        self,
+        cache: ResourceCache,
+        cluster: Cluster,
+        config: Config,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._cache = cache
         self._cluster = cluster
         self._config = config
         self._log = log
+        self._clock = clock
 
     async def run_once(self) -> int:
         """Delete what has expired. Returns how many that were; one that cannot be deleted stops none of the others."""
         endings = self._cache.endings()
-        chosen = expired(self._cache.all(), endings, self._config, time.time())
+        chosen = expired(self._cache.all(), endings, self._config, self._clock())
         mirrors = self._cache.mirrors()
         if len(mirrors) >= max(1, self._config.mirror_max_objects):  # make room for the mirrors of what runs
             uids = {one.uid for one in chosen}
-            left = [one for one in mirrors if not one.deleting and one.uid not in uids]
+            left = [one for one in mirrors if one.uid not in uids]
             chosen += _oldest([(endings[one.uid], one) for one in left if one.uid in endings], 1)
         return sum([await self._delete(one) for one in chosen])
 

@@ -37,6 +37,17 @@ class Metrics:
         self.resources = Gauge(
             "checkout_operator_resources", "Checkouts that exist.", ("managed_by",), registry=self.registry
         )
+        self.clock_skew = Gauge(
+            "checkout_operator_clock_skew_seconds",
+            "How far the API server's clock is ahead of this machine's; 0 for less than 2 s.",
+            registry=self.registry,
+        )
+        self.missing_rights = Gauge(
+            "checkout_operator_missing_rights",
+            "1 for a right that the API server refuses the operator.",
+            ("verb", "resource", "namespace"),
+            registry=self.registry,
+        )
         self.backlog = Gauge(
             "checkout_operator_backlog", "Resources that wait in the work queue.", registry=self.registry
         )

@@ -48,6 +48,17 @@ def test_mirrors_are_counted(cache, make, mirror):
     assert cache.count_mirrors() == 1
 
 
+def test_what_a_finalizer_holds_does_not_count(cache, mirror):
+    """A mirror that is deleted and held by somebody's finalizer takes no place of another; it is still known."""
+    for one in (mirror("c1"), mirror("c2"), replace(mirror("c2"), deleting=True)):
+        cache.put(one)
+    assert cache.count_mirrors() == 1
+    assert [one.name for one in cache.mirrors()] == ["co-c1"]
+    assert cache.get("co-c2").deleting
+    cache.remove(mirror("c2"))
+    assert cache.count_mirrors() == 1
+
+
 def test_a_name_that_is_used_again(cache, make, view):
     """Another resource of the same name has its own key, and is the one that the name means from now on."""
     first, second = make("first"), make("first", uid="second")

@@ -2,17 +2,27 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from aiohttp import ClientTimeout
 from kubernetes.aio import client
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from checkout_operator import cluster as module
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.credentials import Credentials
+from checkout_operator.permissions import Permissions
+from checkout_operator.telemetry import Metrics
 
 HEAD = "HTTP/1.1 {} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
+
+
+def cluster_at(port):
+    """Give the client of the API server on a port."""
+    credentials = Credentials(client.Configuration(host=f"http://127.0.0.1:{port}"))
+    return Cluster(credentials, Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()), "default")
 
 
 @pytest.fixture
@@ -28,7 +38,7 @@ async def answering():
 
         servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
         port = servers[-1].sockets[0].getsockname()[1]
-        clusters.append(Cluster(client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{port}")), "default"))
+        clusters.append(cluster_at(port))
         return clusters[-1]
 
     yield make
@@ -55,9 +65,87 @@ async def test_not_known_to_be_done(answering, answer):
         await cluster.replace_status("first", {"phase": "Paying"})
 
 
+def throttled(after, code=429):
+    """Give the answer of an API server that is busy."""
+    return reply(code).replace(b"Content-Length", b"Retry-After: %s\r\nContent-Length" % after)
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_busy_api_server(answering, monkeypatch, code):
+    """A write and a list wait as long as a busy API server asks, and are then made; neither counts as an outage."""
+    pauses, answers = [], []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
+    cluster = await answering(lambda _: answers.pop())
+    answers += [reply(200), throttled(b"3", code), throttled(b"2", code)]
+    assert await cluster.replace_status("first", {"phase": "Paying"})
+    assert pauses == [2, 3]
+    answers += [reply(200, '{"items": [{}], "metadata": {}}'), throttled(b"1", code)]
+    assert [body async for body in cluster.list_all()] == [{}]
+    assert pauses == [2, 3, 1]
+
+
+def record(pauses):
+    """Give a sleep that only says how long it was to be."""
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    return sleep
+
+
+async def test_all_wait_for_a_busy_api_server(answering, monkeypatch):
+    """While one request waits, no other is sent: the API server asks the whole client."""
+    asked, waiting, over = [], asyncio.Semaphore(0), asyncio.Event()
+
+    async def sleep(_):
+        waiting.release()
+        await over.wait()
+
+    def answer(request):
+        asked.append(request)
+        return throttled(b"1") if len(asked) == 1 else reply(200)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+    cluster = await answering(answer)
+    writes = []
+    for number in range(5):
+        writes.append(asyncio.create_task(cluster.replace_status(f"r{number}", {})))
+        await waiting.acquire()
+    assert len(asked) == 1
+    over.set()
+    assert all(await asyncio.gather(*writes))
+
+
+@pytest.mark.parametrize("after", [b"3600", b"31"])
+async def test_no_request_waits_for_ever(answering, monkeypatch, after):
+    """A request that would wait too long fails at once and may be repeated; the next one waits first."""
+    pauses = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
+    answers = [reply(200), throttled(after)]
+    cluster = await answering(lambda _: answers.pop())
+    with pytest.raises(ClusterUnavailable, match="429"):
+        await cluster.replace_status("first", {})
+    assert pauses == []
+    assert await cluster.replace_status("first", {})
+    assert pauses == [module.THROTTLE_SECONDS]
+
+
+async def test_a_server_that_stays_busy(answering, monkeypatch):
+    """A request that is put off again and again is given up after a while."""
+    pauses = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
+    cluster = await answering(throttled(b"10"))
+    with pytest.raises(ClusterUnavailable, match="429"):
+        await cluster.replace_status("first", {})
+    assert sum(pauses) == module.THROTTLE_SECONDS
+
+
 async def test_nobody_there():
     """Nor does anything end where nobody listens."""
-    cluster = Cluster(client.ApiClient(client.Configuration(host="http://127.0.0.1:1")), "default")
+    cluster = cluster_at(1)
     with pytest.raises(ClusterUnavailable):
         await cluster.delete("first", "u1")
     await cluster.close()
@@ -103,7 +191,7 @@ async def test_an_answer_that_is_late(monkeypatch):
     accepted = []
     server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    cluster = Cluster(client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{port}")), "default")
+    cluster = cluster_at(port)
     with pytest.raises(ClusterUnavailable, match="TimeoutError"):
         await cluster.replace_status("first", {"phase": "Paying"})
     await cluster.close()
@@ -118,41 +206,3 @@ async def test_an_answer_that_is_no_object(answering, answer):
     cluster = await answering(reply(200, answer))
     with pytest.raises(ClusterUnavailable):
         await cluster.create({})
-
-
-async def test_a_token_that_is_replaced(answering, tmp_path):
-    """The pod's token is read again once a minute; a file that is empty at that moment means another try, and no more."""
-    seen = []
-
-    def note(request):
-        seen.extend(line for line in request.decode().splitlines() if line.lower().startswith("authorization"))
-        return reply(200)
-
-    cluster = await answering(note)
-    token, authority = tmp_path / "token", tmp_path / "ca.crt"
-    token.write_text("one")
-    authority.write_text("x")
-    where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
-    loader = InClusterConfigLoader(str(token), str(authority), environ=where)
-    loader._token_refresh_period = timedelta()  # of a minute, so that each call reads it
-    loader.load_and_set(cluster._api.configuration)
-    for content in ("one", "two"):
-        token.write_text(content)
-        assert await cluster.replace_status("first", {})
-    assert [line.partition(": ")[2] for line in seen] == ["bearer one", "bearer two"]
-    token.write_text("")
-    with pytest.raises(ClusterUnavailable, match="credentials"):
-        await cluster.replace_status("first", {})
-
-
-@pytest.mark.parametrize(
-    ("host", "proxy"),
-    [("https://10.0.0.1:6443", "http://proxy:3128"), ("https://127.0.0.1:6443", None), ("http://10.0.0.1", None)],
-)
-def test_a_proxy(monkeypatch, host, proxy):
-    """A proxy that the environment names is used for the servers that it is for."""
-    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert module._proxy(host) == proxy

@@ -5,12 +5,17 @@ import shutil
 from dataclasses import dataclass
 
 import pytest
+import structlog
 
 from checkout_operator import cluster as module
 from checkout_operator import events
+from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.credentials import Credentials
+from checkout_operator.permissions import Permissions
 from checkout_operator.spec import parse
 from checkout_operator.status import project
+from checkout_operator.telemetry import Metrics
 from devstack.client import Stack
 from devstack.home import ROOT, Home
 from tests.kube import MOUSE, Kube
@@ -41,7 +46,9 @@ def api(request):
 async def cluster(api, monkeypatch):
     """The operator's client of it, with the operator's own rights."""
     monkeypatch.setattr(module.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", api.operator_kubeconfig)
-    cluster = await Cluster.connect("default")
+    cluster = Cluster(
+        await Credentials.load(), Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()), "default"
+    )
     yield cluster
     await cluster.close()
 

@@ -63,6 +63,14 @@ async def test_waiting_names_the_other_checkout(view):
     assert event.message == f"user 7 has another running checkout: waiting for checkout c0 since {SINCE}"
 
 
+def test_a_failure_without_a_time_of_its_end(view, make):
+    """A failed checkout that has no end time still has times that the API server takes, in its event and in its conditions."""
+    status = project(replace(over(view), finished_ms=0), 1)
+    assert {one["lastTransitionTime"] for one in status["conditions"]} == {SINCE}
+    assert body(make("first"), failure_event(status))["firstTimestamp"] == SINCE
+    assert failure_event(project(over(view), 1)).at == project(over(view), 1)["finishedAt"]
+
+
 @pytest.mark.parametrize("step", ["claim", "reserve", "pay", "confirm", "release"])
 def test_retrying_names_what_does_not_answer(view, step):
     """A step that is tried again says so with what its last attempt met, and since when; each step has its own event."""

@@ -55,12 +55,32 @@ async def test_the_api_server_is_away_for_long(monkeypatch):
     assert pauses == [handlers.RETRY_SECONDS] * 2 * (FAILURES - 1)
 
 
+async def test_a_refused_connection_is_opened_again(monkeypatch):
+    """Each time kopf asks it gets another session, after a pause, so that it neither gives up nor asks without end."""
+    pauses, sessions = [], iter(["first", "second"])
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    monkeypatch.setattr(handlers, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(handlers, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    settings = SimpleNamespace(host="https://127.0.0.1:1")
+    credentials = SimpleNamespace(settings=settings, session=lambda *_: next(sessions))
+    login = handlers.Login(credentials, None, None)
+    first, second = await login.open(), await login.open()
+    assert (first.server, first.aiohttp_session, second.aiohttp_session) == (settings.host, "first", "second")
+    assert first != second
+    assert pauses == [0, handlers.RETRY_SECONDS]
+
+
 class Watched:
     """The handlers, as kopf calls them for an event."""
 
     def __init__(self):
         self.cache, self.queue = ResourceCache(), WorkQueue()
-        self._registry = handlers.register(self.cache, self.queue, structlog.get_logger())
+        self._registry = handlers.register(
+            self.cache, self.queue, handlers.Login(None, None, None), structlog.get_logger()
+        )
 
     async def report(self, kind, body):
         """Report an event. Returns whether a handler was called for it."""

@@ -296,5 +296,23 @@ async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, 
     top = {one["type"]: one for one in status["conditions"]}
     assert (status["phase"], top["Finished"]["status"], top["Succeeded"]["reason"]) == ("Failed", "True", "InvalidSpec")
     assert top["Succeeded"]["message"] == "the checkout service refuses this spec: idempotency_key must be another"
-    await reconciler.compare()
+    for _ in range(3):
+        await reconciler.compare()
     assert cluster.calls.count(("status", "first")) == 1
+
+
+async def test_a_refused_spec_is_not_tried_again(reconciler, cache, queue, sagas, cluster, make):
+    """What the checkout service refuses once it would refuse each time: it is asked once, and a forged status is put right."""
+    sagas.errors["first"] = SpecRefused("no")
+    sagas.views.clear()
+    cache.put(make("first"))
+    await reconciler.reconcile(["first"])
+    cache.put(make("first", status=FORGED[0]))
+    for _ in range(3):
+        await reconciler.compare()
+        assert len(queue) == 0
+    assert sagas.started == ["first"]
+    assert cluster.statuses["first"]["phase"] == "Failed"
+    cache.put(make("first", generation=2, cancelRequested=True))
+    await reconciler.reconcile(["first"])
+    assert sagas.cancelled == [["first"]]  # a cancellation is another question

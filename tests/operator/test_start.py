@@ -8,9 +8,11 @@ import sys
 
 import pytest
 import structlog
+from kubernetes.aio import client
 
 from checkout_operator import main
 from checkout_operator.config import Config
+from checkout_operator.credentials import Credentials
 from checkout_operator.watchdog import WatchDied
 from devstack.home import ROOT
 
@@ -79,13 +81,6 @@ def test_logs_go_to_the_standard_output():
     assert (json.loads(done.stdout)["event"], done.stderr) == ("here", "")
 
 
-class NoCluster:
-    """Stands in for an API server that nobody asks anything."""
-
-    async def close(self):
-        """Close nothing."""
-
-
 @pytest.mark.parametrize(
     ("ended", "error", "said"),
     [
@@ -100,11 +95,11 @@ async def test_a_watch_that_ends(monkeypatch, ended, error, said):
         if ended:
             raise ended
 
-    async def connect(_):
-        return NoCluster()
+    async def load():
+        return Credentials(client.Configuration(host="http://127.0.0.1:1"))
 
     monkeypatch.setattr(main, "make_log", lambda _: structlog.get_logger())
     monkeypatch.setattr(main.kopf, "operator", watch)
-    monkeypatch.setattr(main.Cluster, "connect", connect)
+    monkeypatch.setattr(main.Credentials, "load", load)
     with pytest.raises(error, match=said):
         await main.operate(Config(listen_host="127.0.0.1", http_port=0, checkout_addr="127.0.0.1:1"))

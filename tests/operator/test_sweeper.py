@@ -143,6 +143,8 @@ async def test_room_for_those_that_run(add, mirror, cluster, cache, config):
     add(mirror("c3"), ended(1))
     assert await sweeper.run_once() == 1
     assert cluster.calls == [("delete", "co-c3")]
-    add(replace(mirror("c3"), deleting=True))  # held by somebody's finalizer
+    add(replace(mirror("c3"), deleting=True))  # held by somebody's finalizer: it takes no place
+    assert await sweeper.run_once() == 0
+    add(mirror("c4"))
     assert await sweeper.run_once() == 1
     assert cluster.calls[1:] == [("delete", "co-c2")]

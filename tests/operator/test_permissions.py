@@ -1,0 +1,100 @@
+"""A missing right is seen, in the words of a Role."""
+
+import pytest
+import structlog
+from prometheus_client import generate_latest
+
+from checkout_operator.health import Health
+from checkout_operator.permissions import Permissions, right_for
+from checkout_operator.telemetry import Metrics
+
+CHECKOUTS = "https://k/apis/cartwright.dev/v1alpha1/namespaces/shop/checkouts"
+NO_RIGHT = b'{"message": "checkouts.cartwright.dev is forbidden: User \\"o\\" cannot patch resource \\"checkouts/status\\" in API"}'
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "words"),
+    [
+        ("GET", f"{CHECKOUTS}?limit=500", "list checkouts in the namespace shop"),
+        ("GET", f"{CHECKOUTS}?watch=true&allowWatchBookmarks=true", "watch checkouts in the namespace shop"),
+        ("GET", f"{CHECKOUTS}/first", "get checkouts in the namespace shop"),
+        ("POST", CHECKOUTS, "create checkouts in the namespace shop"),
+        ("DELETE", f"{CHECKOUTS}/first", "delete checkouts in the namespace shop"),
+        ("PATCH", f"{CHECKOUTS}/first/status", "patch checkouts/status in the namespace shop"),
+        ("POST", "https://k/api/v1/namespaces/shop/events", "create events in the namespace shop"),
+        ("GET", "https://k/apis/cartwright.dev/v1alpha1/checkouts", "list checkouts in the cluster"),
+        ("GET", "https://k/api/v1/namespaces/shop", "get namespaces in the cluster"),
+        ("GET", "https://k/apis/cartwright.dev/v1alpha1", "get /apis/cartwright.dev/v1alpha1 in the cluster"),
+        ("GET", "https://k/version", "get /version in the cluster"),
+        ("GET", "https://r/k8s/clusters/c/api/v1/namespaces/shop/events", "list events in the namespace shop"),
+    ],
+)
+def test_the_right_that_a_request_needs(method, url, words):
+    """A request's method and path name the right, also below a path of a proxy's own."""
+    assert str(right_for(method, url)) == words
+
+
+@pytest.fixture
+def metrics():
+    """What is counted."""
+    return Metrics()
+
+
+@pytest.fixture
+def permissions(metrics):
+    """What is known of the rights."""
+    return Permissions(metrics, structlog.get_logger())
+
+
+@pytest.fixture
+def answer(permissions):
+    """Record an answer to a status that is written."""
+
+    async def answer(status, body=b"{}"):
+        async def read():
+            return body
+
+        await permissions.record("PATCH", f"{CHECKOUTS}/first/status", status, read)
+        return permissions.missing()
+
+    return answer
+
+
+async def test_a_right_is_missing_until_it_is_given(answer):
+    """A refused right is missing until the same request gets past it; an answer that says nothing of rights changes nothing."""
+    missing = ["patch checkouts/status in the namespace shop"]
+    assert await answer(200) == []
+    assert await answer(403, NO_RIGHT) == missing
+    for status in (401, 429, 500, 503):
+        assert await answer(status) == missing
+    assert await answer(403, NO_RIGHT) == missing
+    assert await answer(422) == []  # what is refused for what it says was allowed to be said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"ValidatingAdmissionPolicy 'x' with binding 'y' denied request: no",
+        b"exceeded quota: one",
+        b"unable to create new content in namespace shop because it is being terminated",
+    ],
+)
+async def test_a_refusal_that_is_about_no_right(answer, words):
+    """What admission, a quota or a namespace that ends refuses is no right that a Role could give."""
+    assert await answer(403, words) == []
+
+
+async def test_it_is_shown(answer, permissions, metrics):
+    """The page of readiness and a metric name the missing right; neither has the operator restarted."""
+    health = Health(metrics, permissions)
+    health.ready.set()
+    await answer(403, NO_RIGHT)
+    page = await health._ready(None)
+    assert page.status == 503
+    assert "patch checkouts/status in the namespace shop" in page.text
+    assert (await health._health(None)).status == 200
+    line = 'checkout_operator_missing_rights{namespace="shop",resource="checkouts/status",verb="patch"}'
+    assert f"{line} 1.0" in generate_latest(metrics.registry).decode()
+    await answer(200)
+    assert (await health._ready(None)).status == 200
+    assert f"{line} 0.0" in generate_latest(metrics.registry).decode()
