@@ -66,7 +66,9 @@ def test_killed_at_every_call(platform, scene, play) -> None:
 
         crashed = play(scene, settled, crash, names, mirror_mode="None")
         assert [kube.reason(name) for name in names] == ["Completed", "PaymentDeclined", "Cancelled"], crash
-        assert scene.events() == {(fails, "PaymentDeclined"): 1, (stops, "Cancelled"): 1}, crash
+        # The payment that hangs is tried again while an operator is gone, and may have events of that too.
+        ends = {told: number for told, number in scene.events().items() if told[1] not in {"Retrying", "Compensating"}}
+        assert ends == {(fails, "PaymentDeclined"): 1, (stops, "Cancelled"): 1}, crash
         return crashed
 
     points, crashes = crash_points(), []
