@@ -99,7 +99,7 @@ bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"
 
 bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: make bench-operator [RATE=100] [SECONDS=600] [LIVE=5000,10000]
-	@PYTHONPATH=. $(PY) -m tests.bench.operator --rate "$(or $(RATE),100)" --seconds "$(or $(SECONDS),600)" $(if $(LIVE),--live "$(LIVE)")
+	@PYTHONPATH=. $(PY) -m tests.bench.operator_load --rate "$(or $(RATE),100)" --seconds "$(or $(SECONDS),600)" $(if $(LIVE),--live "$(LIVE)")
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)

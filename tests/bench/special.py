@@ -7,7 +7,7 @@ from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.generator import Order
 from tests.bench.loads import CLOSED
 from tests.bench.measure import Scales, new_users
-from tests.bench.operator.applying import Applier
+from tests.bench.operator_load.applying import Applier
 from tests.bench.results import OURS, Results
 from tests.kube import Kube
 

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from tests.bench.measure import Failed
-from tests.bench.operator.__main__ import judged
-from tests.bench.operator.applying import Applier
-from tests.bench.operator.watching import Watcher
+from tests.bench.operator_load.__main__ import judged
+from tests.bench.operator_load.applying import Applier
+from tests.bench.operator_load.watching import Watcher
 from tests.bench.results import Results
 
 

@@ -19,7 +19,7 @@ from devstack.home import ROOT, Home
 from devstack.stores import data_folder
 from tests.bench.main import about
 from tests.bench.measure import Failed
-from tests.bench.operator import phases
+from tests.bench.operator_load import phases
 from tests.bench.report import WIDTH, number
 from tests.bench.results import Results, save
 from tests.platforms import OnThisMachine

@@ -6,7 +6,7 @@ import time
 import msgspec
 
 from tests.bench.measure import Failed
-from tests.bench.operator.applying import session
+from tests.bench.operator_load.applying import session
 from tests.kube import Kube
 
 GONE = 410

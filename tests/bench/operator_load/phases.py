@@ -11,8 +11,8 @@ import requests
 
 from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.figures import summary
-from tests.bench.operator.applying import Applier
-from tests.bench.operator.watching import Watcher
+from tests.bench.operator_load.applying import Applier
+from tests.bench.operator_load.watching import Watcher
 from tests.bench.results import Results
 from tests.kube import Kube
 from tests.platforms import OnThisMachine
