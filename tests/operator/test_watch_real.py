@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -19,12 +19,13 @@ import requests
 import structlog
 from kubernetes.aio.config import incluster_config, kube_config
 
-from checkout_operator import handlers
+from checkout_operator import events, handlers
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.spec import parse
 from checkout_operator.telemetry import Metrics
 from checkout_operator.watchdog import WatchDied, Watchdog
 from checkout_operator.workqueue import WorkQueue
@@ -181,13 +182,14 @@ async def test_a_write_is_forbidden(as_operator, watching, withheld, resource, v
             "kind": "Checkout",
             "metadata": {"name": f"co-{mirror['checkoutId']}"},
         }
+        metadata = {"name": "first", "namespace": "default", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+        failed = events.Event("9-ended", events.Type.WARNING, "OutOfStock", "no", metadata["creationTimestamp"])
+        event = events.body(parse({"metadata": metadata, "spec": {"userId": 7}}), failed)
         write = {
             ("checkouts", "create"): lambda: watch.cluster.create(body | {"spec": mirror}),
             ("checkouts", "delete"): lambda: watch.cluster.delete("first", "u1"),
             ("checkouts/status", "patch"): lambda: watch.cluster.replace_status("first", {}),
-            ("events", "create"): lambda: watch.cluster.create_event(
-                "first", "u1", "OutOfStock", "no", "2026-01-01T00:00:00Z"
-            ),
+            ("events", "create"): lambda: watch.cluster.create_event(event),
         }[resource, verb]
 
         async def tried(wanted):
@@ -365,7 +367,7 @@ async def test_a_connection_that_delivers_nothing_for_long(admin, proxy, watchin
                 await Watchdog(watch.cache, watch.cluster, watch.log).run(0.5)
 
 
-async def test_the_definition_changes_under_load(admin, as_operator, watching):
+async def test_the_definition_changes_under_load(admin, as_operator, watching, eventually):
     """While the definition of Checkouts is changed again and again, what is applied is reported and written, each of it."""
     url = f"{admin.url}/apis/apiextensions.k8s.io/v1/customresourcedefinitions/checkouts.cartwright.dev"
     original = admin.session.get(url, timeout=10).json()["spec"]["versions"]
@@ -373,20 +375,32 @@ async def test_the_definition_changes_under_load(admin, as_operator, watching):
 
     def change(number):
         changed = json.loads(json.dumps(original))
-        changed[0]["schema"]["openAPIV3Schema"]["description"] = f"Another description, {number}."
+        for version in changed:
+            version["schema"]["openAPIV3Schema"]["description"] = f"Another description, {number}."
         answer = admin.session.patch(url, json={"spec": {"versions": changed}}, headers=headers, timeout=10)
         assert answer.ok, answer.text
+
+    async def shown(watch, name):
+        """Write a status, again where the API server refuses with 503 for a moment."""
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(ClusterUnavailable):
+                    assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+                    return
+                await asyncio.sleep(0.05)
 
     async with watching() as watch:
         try:
             for number in range(5):
                 change(number)
                 for _ in range(5):
-                    names.append(admin.apply(userId=7, items=MOUSE))
+                    names.append(
+                        eventually(lambda: admin.apply(userId=7, items=MOUSE))
+                    )  # 503 for a moment after a change
                     await asyncio.sleep(0)
             for name in names:
                 await until(lambda name=name: watch.cache.get(name))
-                assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+                await shown(watch, name)
             assert {name: admin.status(name).get("phase") for name in names} == dict.fromkeys(names, "Paying")
         finally:
             answer = admin.session.patch(url, json={"spec": {"versions": original}}, headers=headers, timeout=10)
@@ -395,7 +409,8 @@ async def test_the_definition_changes_under_load(admin, as_operator, watching):
 
 async def test_etcd_is_restored(stack, admin, as_operator, watching, eventually):
     """Where etcd is restored to an older revision the operator does not go on from what is no more: it ends, to begin anew."""
-    kept = admin.apply(userId=7, items=MOUSE)
+    # For a moment after the definition has changed, as in the test before, the API server refuses with 503.
+    kept = eventually(lambda: admin.apply(userId=7, items=MOUSE))
     data, saved = stack.home.data("etcd"), stack.home.path / "etcd.saved"
 
     def offline(do):
