@@ -61,10 +61,10 @@ class Connection(web.RequestHandler):
         """How many requests aiohttp was given and has not answered. It is exact while `_reads` is not None."""
         self._read: asyncio.Task[None] | None = None
         """The plain read under way."""
-        self._repeated: tuple[bytes, PlainRead] | None = None
-        """The last plain read and its bytes: a client that keeps its connection tends to send the same ones again."""
         self._held: list[bytes] = []
         """What arrived during it."""
+        self._repeated: tuple[bytes, PlainRead] | None = None
+        """The last plain read and its bytes: a client that keeps its connection tends to send the same ones again."""
         self._idle_seconds = idle_seconds
         self._active_at = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None

@@ -42,13 +42,13 @@ class Must:
 
 MUSTS = (
     Must("sustained", "to the end of the last one", least=100 * 0.95),  # the last ones end after the last was applied
-    Must("sustained", "lost or not completed", most=0),
+    Must("sustained", phases.LOST, most=0),
     Must("sustained", "commit → status seen, p99", most=3),
     Must("sustained", "API writes, creation and deletion included", most=4.1),
     Must("sustained", "patches by kopf", most=0),
     Must("live", "5,000: operator", most=150),
     Must("away", "that waited have ended after", most=30),
-    Must("away", "started twice or lost", most=0),
+    Must("away", phases.LOST, most=0),
 )
 
 

@@ -5,12 +5,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import requests
 
 from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.figures import summary
+from tests.bench.measure import Failed
 from tests.bench.operator_load.applying import Applier
 from tests.bench.operator_load.watching import Watcher
 from tests.bench.results import Results
@@ -23,6 +25,7 @@ END_SECONDS = 300.0
 """How long the last resources of a load may take."""
 COMPARISONS_SECONDS = 35.0
 """Two full comparisons and a sweep each second fall into this time."""
+LOST = "lost or not completed"
 SHARES = ("apiserver", "etcd", "operator", "checkout", "postgres")
 _ROWS = """SELECT idempotency_key AS name, status, extract(epoch FROM created_at)::float AS began,
     extract(epoch FROM completed_at)::float AS ended FROM checkout.checkout_sessions
@@ -44,6 +47,11 @@ class Bed:
     def pids(self) -> Mapping[str, int]:
         """Give the process of each part that runs."""
         return {row["name"]: row["pid"] for row in self.platform.stack.rows() if row["pid"]}
+
+    async def rows(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Give the saga's row of each resource whose name begins so, by name."""
+        found = await asyncio.to_thread(self.platform.sql, _ROWS, prefix)
+        return {row["name"]: row for row in found}
 
     def operator_mib(self) -> float:
         """Give the memory of the operator."""
@@ -72,6 +80,8 @@ async def watched(bed: Bed) -> AsyncIterator[tuple[Applier, Watcher]]:
     try:
         async with Applier(bed.kube) as applier:
             yield applier, watcher
+        if watching.done():
+            watching.result()  # it follows until it is cancelled, so this raises what ended it
     finally:
         watching.cancel()
 
@@ -100,9 +110,9 @@ async def sustained(bed: Bed, rate: float, seconds: float) -> None:
         bed.note("sustained", "asked for", "resources/s", rate)
         bed.note("sustained", "applied", "resources/s", len(names) / (seconds + late))
         bed.note("sustained", "to the end of the last one", "resources/s", len(names) / took)
-        rows = {row["name"]: row for row in await asyncio.to_thread(bed.platform.sql, _ROWS, applier.prefix)}
-        completed = {name for name in names if watcher.phases.get(name) == "Completed" and name in rows}
-        bed.note("sustained", "lost or not completed", "resources", len(names) - len(completed))
+        rows = await bed.rows(applier.prefix)
+        completed = {name for name in names & rows.keys() if watcher.phases.get(name) == "Completed"}
+        bed.note("sustained", LOST, "resources", len(names) - len(completed))
         starts = summary([rows[name]["began"] - applier.applied[name] for name in completed])
         seen = summary([watcher.ended[name] - rows[name]["ended"] for name in completed])
         bed.note("sustained", "apply → row of the saga, p50", "s", starts["p50"])
@@ -153,13 +163,15 @@ async def catch_up(bed: Bed) -> None:
             "s",
             time.monotonic() - began if ended else END_SECONDS,
         )
-        rows = await asyncio.to_thread(bed.platform.sql, _ROWS, applier.prefix)
-        bed.note("away", "started twice or lost", "resources", abs(len(rows) - len(names)))
+        completed = {name for name, row in (await bed.rows(applier.prefix)).items() if row["status"] == "COMPLETED"}
+        bed.note("away", LOST, "resources", len(names - completed))
     await gone(bed, END_SECONDS)
 
 
 async def gone(bed: Bed, within: float) -> None:
-    """Wait until no Checkout is left."""
+    """Wait until no Checkout is left. Raises Failed where that takes longer: what follows would measure them too."""
     ends_at = time.monotonic() + within
-    while bed.kube.count() and time.monotonic() < ends_at:  # noqa: ASYNC110 - nothing tells of it
+    while left := bed.kube.count():
+        if time.monotonic() > ends_at:
+            raise Failed(f"{left:,} resources are still there after {within:g} s")
         await asyncio.sleep(1)
