@@ -5,8 +5,9 @@ may come in any order, so the cache holds both until the end of one is reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import msgspec
 
 from checkout_operator.recent import RecentSet
 from checkout_operator.spec import Resource
@@ -16,8 +17,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a resource ended, as the checkout service says. It is never read from a status, which users may write."""
 
     finished_at: float
@@ -52,7 +52,7 @@ class ResourceCache:
     def set_status(self, resource: Resource, status: StatusDigest) -> None:
         """Record the status that was written to a resource, so that it is known when the watch reports it."""
         if known := self.find(resource.name, resource.uid):
-            self._by_name[resource.name][resource.uid] = replace(known, status=status)
+            self._by_name[resource.name][resource.uid] = msgspec.structs.replace(known, status=status)
 
     def remove(self, resource: Resource) -> None:
         """Remove a resource. Another of the same name stays."""

@@ -6,12 +6,12 @@ seconds.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
 from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
 
@@ -23,7 +23,8 @@ GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
 THROTTLE_SECONDS = 30.0
 """The longest that a request waits in all because the API server asks for it."""
-PAGE = 500
+PAGE = 250
+"""How many resources a page of a list holds. Reading one must not hold up the event loop."""
 SUCCESS = range(200, 300)
 NOT_FOUND, CONFLICT, INVALID, TOO_MANY, SERVER_ERROR = 404, 409, 422, 429, 500
 _TIMEOUT = ClientTimeout(total=CALL_SECONDS)
@@ -187,8 +188,8 @@ def _retry_after(response: Any) -> float | None:
 def _object(answer: bytes) -> Mapping[str, Any]:
     """Return the object of an answer. Raises ClusterUnavailable for an answer that is no JSON object."""
     try:
-        found = json.loads(answer)
-    except ValueError as error:
+        found = msgspec.json.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClusterUnavailable("the API server's answer is not JSON") from error
     if not isinstance(found, dict):
         raise ClusterUnavailable("the API server's answer is not a JSON object")

@@ -1,6 +1,7 @@
 """Starts the operator: `python -m checkout_operator.main`. The watch, the workers and each loop are a task."""
 
 import asyncio
+import gc
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -29,6 +30,8 @@ from checkout_operator.workqueue import WorkQueue
 
 FLUSH_SECONDS = 5.0
 EXIT_RESTART, EXIT_USAGE = 1, 2
+GC_THRESHOLD = 10_000
+"""How many more objects there are before the garbage collector runs. With Python's 700 it runs all the time, and visits them all."""
 
 
 async def operate(config: Config) -> None:
@@ -77,6 +80,9 @@ async def operate(config: Config) -> None:
             )
         ]
         log.info("watching", namespace=config.namespace)
+        gc.collect()
+        gc.freeze()  # what is there now stays until the process ends
+        gc.set_threshold(GC_THRESHOLD)
         stopped = asyncio.create_task(stopping.wait())
         every: set[asyncio.Task[Any]] = {watching, stopped, *tasks}
         await asyncio.wait({*every, asyncio.create_task(health.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from checkout_operator.cache import ResourceCache
@@ -50,7 +51,7 @@ def test_mirrors_are_counted(cache, make, mirror):
 
 def test_what_a_finalizer_holds_does_not_count(cache, mirror):
     """A mirror that is deleted and held by somebody's finalizer takes no place of another; it is still known."""
-    for one in (mirror("c1"), mirror("c2"), replace(mirror("c2"), deleting=True)):
+    for one in (mirror("c1"), mirror("c2"), msgspec.structs.replace(mirror("c2"), deleting=True)):
         cache.put(one)
     assert cache.count_mirrors() == 1
     assert [one.name for one in cache.mirrors()] == ["co-c1"]
