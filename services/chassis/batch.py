@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from services.chassis import call
 from services.chassis.fair_queue import FairQueue
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 from services.errors import OutcomeUnknown, Unavailable
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -100,7 +101,7 @@ class Batcher(Generic[I, O]):
             raise Unavailable("this process is stopping")
         if len(self._waiting) >= self._limits.waiting:
             self._shed.inc()
-            raise Unavailable("too many requests wait; try again")
+            raise Unavailable("too many requests wait; try again", code=ErrorCode.OVERLOADED)
         item: _Item[I, O] = _Item(
             value,
             self._key(value) if self._key else None,

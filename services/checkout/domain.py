@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from services.error_codes import ErrorCode
 from services.errors import Conflict, Invalid, NotFound, Transient
 
 
@@ -81,6 +82,8 @@ class Payment(StrEnum):
 class EmptyCart(Invalid):
     """The cart has no lines."""
 
+    default_code = ErrorCode.CART_EMPTY
+
     def __init__(self) -> None:
         super().__init__("cart is empty")
 
@@ -103,6 +106,8 @@ class CartBusy(Transient):
 class UnknownCheckout(NotFound):
     """No checkout of this user has this id."""
 
+    default_code = ErrorCode.CHECKOUT_NOT_FOUND
+
     def __init__(self) -> None:
         super().__init__("checkout not found")
 
@@ -116,6 +121,8 @@ class KeyClaimed(Conflict):
 
 class AnotherRunning(Conflict):
     """Another checkout of the same cart is running."""
+
+    default_code = ErrorCode.CHECKOUT_RUNNING
 
     def __init__(self, checkout_id: str) -> None:
         super().__init__("another checkout of this cart is running")
@@ -135,6 +142,8 @@ class MissingProduct:
 
 class UnknownProducts(Conflict):
     """Products that are to be bought are not in the catalogue."""
+
+    default_code = ErrorCode.PRODUCTS_UNAVAILABLE
 
     def __init__(self, products: Sequence[MissingProduct]) -> None:
         super().__init__(f"not in the catalogue: {', '.join(map(str, products))}")

@@ -5,7 +5,8 @@ from services.chassis.logs import Logger
 SLOW_SECONDS = 1.0
 """A request that took longer is always logged."""
 _FAILED = 400
-_READS = frozenset({"GET", "HEAD"})
+READS = frozenset({"GET", "HEAD"})
+"""The methods that change nothing."""
 
 
 class AccessLog:
@@ -18,7 +19,7 @@ class AccessLog:
 
     def write(self, method: str, route: str, user: int | None, status: int, seconds: float) -> None:
         """Log a request, or leave it out. A line that stands for others has `one_in`."""
-        sampled = method in _READS and status < _FAILED and seconds <= SLOW_SECONDS
+        sampled = method in READS and status < _FAILED and seconds <= SLOW_SECONDS
         if sampled:
             self._reads += 1
             if (self._reads - 1) % self._sample_reads:

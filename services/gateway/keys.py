@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from services.chassis.logs import Logger
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 from services.errors import Unavailable
 from services.gateway.issuer import IssuerUnavailable
 from services.gateway.jwks import KeySet
@@ -104,4 +105,6 @@ class Keys:
 
     def _unavailable(self) -> Unavailable:
         left = max(1.0, self._next_at - self._clock())
-        return Unavailable("tokens cannot be checked now; try again", retry_after=left)
+        return Unavailable(
+            "tokens cannot be checked now; try again", retry_after=left, code=ErrorCode.TOKEN_CHECK_UNAVAILABLE
+        )

@@ -50,7 +50,7 @@ def test_a_second_key_before_the_clearing_buys_nothing_twice(platform, shopper, 
     try:
         shopper.add(1, 1)
         assert shopper.buy("one").json()["status"] == "COMPLETED"
-        assert shopper.buy("two").json() == {"error": "cart is empty"}
+        assert shopper.buy("two").json() == {"error": "cart is empty", "code": "cart_empty"}
         shopper.add(2, 3)
         third = shopper.buy("three").json()
         assert shopper.checkout(third["checkout_id"])["items"] == [

@@ -11,13 +11,15 @@ import structlog
 from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict
 
+from services.cart.domain import BadQuantity, NotInCart, UnknownProduct
 from services.chassis import call
 from services.chassis.client import Endpoint
 from services.chassis.malformed import Runner
 from services.chassis.rpc import Server, batch
 from services.chassis.telemetry import Metrics
 from services.chassis.web import Readiness, close_when_draining, health_routes
-from services.errors import Conflict, Invalid, NotFound
+from services.checkout.domain import AnotherRunning, MissingProduct, UnknownCheckout, UnknownProducts
+from services.errors import Fault
 from services.gateway.auth import users
 from services.gateway.clients import Services
 from services.gateway.config import Config
@@ -25,6 +27,7 @@ from services.gateway.cors import origins
 from services.gateway.edge import Edge
 from services.gateway.main import application
 from services.gateway.routes import Routes
+from services.orders.domain import UnknownOrder
 from services.pb import (
     cart_pb2,
     cart_pb2_grpc,
@@ -54,6 +57,8 @@ class Backend(
 
     def __init__(self):
         self.broken = {}
+        self.refusals = {}
+        """By method: the fault that each of its items is refused with."""
         self.asked = []
         self.calls = []
         self.carts = {}
@@ -73,6 +78,8 @@ class Backend(
             raise self.broken[method]
 
         async def act(items):
+            if method in self.refusals:
+                return [self.refusals[method] for _ in items]
             return [self._safely(one, item) for item in items]
 
         made = await batch(request.items, parse=lambda item: item, act=act, render=lambda made: made, refused=result)
@@ -97,7 +104,7 @@ class Backend(
     def _safely(one, item):
         try:
             return one(item)
-        except (Invalid, NotFound, Conflict) as fault:
+        except Fault as fault:
             return fault
 
     async def ListProducts(self, request, context):
@@ -111,7 +118,7 @@ class Backend(
     async def GetProducts(self, request, context):
         def one(item):
             if item.product_id != LAPTOP.id:
-                raise NotFound("product not found")
+                raise UnknownProduct
             return product_pb2.GetProductResult(product=LAPTOP)
 
         results = await self._all("GetProducts", request, product_pb2.GetProductResult, one)
@@ -140,21 +147,21 @@ class Backend(
 
     def _put(self, item, quantity):
         if not 1 <= quantity <= 99:
-            raise Invalid("quantity must be between 1 and 99")
+            raise BadQuantity
         self.carts.setdefault(item.user_id, {})[item.product_id] = quantity
         return self._cart(item.user_id)
 
     async def AddItems(self, request, context):
         def one(item):
             if item.product_id != LAPTOP.id:
-                raise NotFound("product not found")
+                raise UnknownProduct
             return self._put(item, self.carts.get(item.user_id, {}).get(item.product_id, 0) + item.quantity)
 
         return await self._carts("AddItems", request, one)
 
     def _there(self, item):
         if item.product_id not in self.carts.get(item.user_id, {}):
-            raise NotFound("item not found in cart")
+            raise NotInCart
 
     async def SetQuantities(self, request, context):
         def one(item):
@@ -181,9 +188,9 @@ class Backend(
     async def StartCheckouts(self, request, context):
         def one(item):
             if self.running:
-                raise Conflict("another checkout of this cart is running")
+                raise AnotherRunning(self.running)
             if self.gone:
-                raise Conflict("not in the catalogue: Typewriter (product 9)")
+                raise UnknownProducts([MissingProduct(9, "Typewriter")])
             return self.starts.pop(0) if self.starts else checkout_pb2.StartCheckoutResult(answer=self.answer)
 
         results = await self._all("StartCheckouts", request, checkout_pb2.StartCheckoutResult, one)
@@ -195,7 +202,7 @@ class Backend(
     async def GetCheckouts(self, request, context):
         def one(item):
             if (item.user_id, item.checkout_id) not in {(1, "c1"), (1, "done")}:
-                raise NotFound("checkout not found")
+                raise UnknownCheckout
             status = checkout_pb2.COMPLETED if item.checkout_id == "done" else checkout_pb2.PROCESSING
             steps = [checkout_pb2.StepRecord(name="claim", state="done", attempts=1, started_at_ms=1, finished_at_ms=2)]
             line = checkout_pb2.Line(product_id=1, product_name="Laptop", quantity=1, unit_price_minor=129999)
@@ -228,7 +235,7 @@ class Backend(
     async def GetOrders(self, request, context):
         def one(item):
             if (item.user_id, item.order_id) != (1, ORDER_ID):
-                raise NotFound("order not found")
+                raise UnknownOrder
             return orders_pb2.GetOrderResult(order=self._order())
 
         results = await self._all("GetOrders", request, orders_pb2.GetOrderResult, one)
