@@ -25,8 +25,8 @@ down: $(VENV)/.stamp ## End it; its data stays
 status: $(VENV)/.stamp ## Show every part
 	@$(PY) -m devstack status
 
-logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres]
-	@$(PY) -m devstack logs $(PART)
+logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres] [REQUEST=id] [CHECKOUT=id] [LEVEL=warning]
+	@$(PY) -m devstack logs $(PART) --request "$(REQUEST)" --checkout "$(CHECKOUT)" --level "$(LEVEL)"
 
 env: $(VENV)/.stamp ## Print export lines for psql and others: eval "$$(make -s env)"
 	@$(PY) -m devstack env

@@ -27,7 +27,7 @@ class AccessLog:
         self._sampled = 0
         """How many reads were sampled so far."""
 
-    def write(self, method: str, route: str, user: int | None, status: int, seconds: float) -> None:
+    def write(self, method: str, route: str, user_id: int | None, status: int, seconds: float) -> None:
         """Log a request, or leave it out. A line that stands for others has `one_in`."""
         more = {}
         if method in READS and status < _FAILED and seconds <= SLOW_SECONDS and self._is_busy():
@@ -37,7 +37,7 @@ class AccessLog:
             if self._sample_reads > 1:
                 more["one_in"] = self._sample_reads
         self._log.info(
-            "http", method=method, route=route, user=user, status=status, ms=round(seconds * 1000, 2), **more
+            "http", method=method, route=route, user_id=user_id, status=status, ms=round(seconds * 1000, 2), **more
         )
 
     def _is_busy(self) -> bool:

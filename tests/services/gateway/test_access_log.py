@@ -41,7 +41,7 @@ def test_failures_writes_and_slow_requests_are_always_logged(lines, method, stat
     access = AccessLog(structlog.get_logger(), 100)
     for _ in range(30):
         access.write(method, "/api/v1/cart", 7, status, seconds)
-    assert [(line["status"], line["user"]) for line in lines] == [(status, 7)] * 30
+    assert [(line["status"], line["user_id"]) for line in lines] == [(status, 7)] * 30
     assert all("one_in" not in line for line in lines)
 
 
