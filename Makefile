@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator budget bench-compare
+.PHONY: help up down status logs env start stop restart clean test lint lint-api format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test: lint ## Lint, then every test that needs no Docker: make test [ARGS="tests
 
 lint: $(VENV)/.stamp ## Style, types and import rules
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && PYTHONPATH=operator $(VENV)/bin/lint-imports
+
+lint-api: $(VENV)/.stamp ## Lint openapi.yaml with @redocly/cli, which needs Node.js
+	@$(PY) -m devstack.lint_api
 
 format: $(VENV)/.stamp ## Format the code
 	@$(VENV)/bin/ruff format && $(VENV)/bin/ruff check --fix

@@ -121,3 +121,30 @@ def test_no_answer_is_described_twice():
         own = [status for status, one in operation["responses"].items() if status >= "4" and "$ref" not in one]
         assert own == (["503"] if path == "/ready" else []), (verb, path)  # a page of states, no error
     assert "x-every" not in openapi()
+
+
+def test_the_contract_is_valid():
+    """The contract is valid OpenAPI 3.1, and no operation lacks what a reader of the page needs."""
+    SCHEMA.validate()
+    for verb, path, operation in contract.operations():
+        assert {"operationId", "tags", "summary"} <= set(operation), (verb, path)
+        assert all("description" in contract.followed(one) for one in operation.get("parameters", [])), (verb, path)
+
+
+def test_no_sentence_of_the_contract_became_a_key():
+    """A comma in an unquoted description splits it in YAML, and the rest becomes a member without a value."""
+    empty = [
+        name
+        for part in _parts(openapi())
+        if isinstance(part, dict)
+        for name, value in part.items()
+        if value is None and " " in name
+    ]
+    assert empty == []
+
+
+def _parts(value):
+    yield value
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for member in members:
+        yield from _parts(member)
