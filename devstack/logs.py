@@ -3,6 +3,7 @@
 Our own parts write JSON lines (docs/logs.md). Other lines, such as those of the stores, are shown as they stand.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ _SHOWN_APART = frozenset({"timestamp", "level", "event", "service", "role", "exc
 """The fields that have a column of their own, or that the part's name says already."""
 FIRST_LINES = 50
 """How many lines of each part are shown at the start where nothing is filtered."""
+FIRST_BYTES = 256 * 1024
+"""How much of the end of a long log is read for them."""
 PAUSE_SECONDS = 0.2
 
 
@@ -141,6 +144,16 @@ class Tail:
         self._position = 0
         self._rest = b""
 
+    def skip_to_end(self) -> None:
+        """Leave out all but the last FIRST_BYTES of what is there already."""
+        with contextlib.suppress(FileNotFoundError):
+            start = self._path.stat().st_size - FIRST_BYTES
+            if start > 0:
+                with self._path.open("rb") as file:
+                    file.seek(start)
+                    file.readline()  # a part of a line
+                    self._position = file.tell()
+
     def read(self) -> list[Line]:
         """Return the whole lines that have been appended since the last call."""
         try:
@@ -168,6 +181,9 @@ def show(
     """
     tails = [Tail(part, path) for part, path in files.items()]
     width = max(map(len, files)) if len(files) > 1 else 0
+    if wanted.shows_all:
+        for tail in tails:
+            tail.skip_to_end()
     logged = [tail.read() for tail in tails]
     if wanted.shows_all:
         logged = [lines[-FIRST_LINES:] for lines in logged]

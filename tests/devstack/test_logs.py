@@ -74,8 +74,9 @@ def test_lines_are_filtered(shown, wanted, seconds):
 
 def test_a_filter_looks_at_everything_that_was_logged(shown):
     """Without a filter the end of the log is shown. A filter finds a line at the beginning of a long log too."""
-    logged = {"gateway": [line(0, "first", request_id="r-0"), *[line(1, "http")] * 500]}
-    assert len(shown(logged)) == FIRST_LINES
+    logged = {"gateway": [line(0, "first", request_id="r-0"), *[line(1, "http")] * 5000, line(2, "last")]}
+    last = shown(logged)
+    assert (len(last), last[-1]) == (FIRST_LINES, "09:00:02.123 info    last")
     assert len(shown(logged, request="r-0")) == 1
 
 
