@@ -12,9 +12,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict
 
 from services.chassis import call
+from services.chassis.batched_request import batch
 from services.chassis.client import Endpoint
 from services.chassis.malformed import Runner
-from services.chassis.rpc import Server, batch
+from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
 from services.chassis.web import Readiness, close_when_draining, health_routes
 from services.errors import Conflict, Invalid, NotFound
