@@ -10,7 +10,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.chassis import kafka as chassis_kafka
 from services.chassis.brokers import Brokers
-from services.chassis.env import process_environment
 from services.chassis.kafka import make_topics
 from services.checkout.relay import ATTEMPTS, KafkaPublisher
 from services.errors import Unavailable
@@ -19,10 +18,9 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def kafka(request):
-    """The Kafka that KAFKA_BOOTSTRAP_SERVERS names, or else the platform's own."""
-    given = process_environment().get("KAFKA_BOOTSTRAP_SERVERS")
-    return given or request.getfixturevalue("platform").urls["KAFKA_BOOTSTRAP_SERVERS"]
+def kafka(stores):
+    """The real Kafka."""
+    return stores["KAFKA_BOOTSTRAP_SERVERS"]
 
 
 async def test_kafka_gets_every_event_but_what_it_cannot_take(new_relay, write, row, kafka, eventually):
