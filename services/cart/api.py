@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from services.cart.domain import Purchase
 from services.cart.usecases import CartService, CartView, Edit, adding, removing, setting
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.errors import Invalid
 from services.pb import cart_pb2 as pb
 from services.pb import cart_pb2_grpc

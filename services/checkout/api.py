@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from services.chassis import call
-from services.chassis.rpc import batch, call_of
+from services.chassis.batched_request import batch, call_of
 from services.checkout.domain import (
     AnotherRunning,
     Origin,

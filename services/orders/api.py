@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.errors import Invalid
 from services.orders.domain import MAX_PAGE, InvalidPage, Order, Page, PageRequest, parse_order_id
 from services.orders.usecases import OrderQueries

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.payment.domain import ChargeRequest, Payment, checked, checked_id
 from services.payment.usecases import PaymentProcessor
 from services.pb import payment_pb2 as pb

@@ -11,6 +11,7 @@ from tests.bench.figures import Spread, spread
 OURS, HELLO, PEER = "cartwright", "hello", "peer"
 MS = 1000
 US = 1_000_000
+INTERRUPTED = 130
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -52,6 +53,14 @@ class Results(msgspec.Struct):
     runs: list[Run] = msgspec.field(default_factory=list)
     figures: list[Figure] = msgspec.field(default_factory=list)
     interrupted: bool = False
+    """Whether the bench ended early."""
+    failed: bool = False
+    """Whether it did so for a reason of its own, and not since somebody interrupted it."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a bench with these results."""
+        return 1 if self.failed else INTERRUPTED if self.interrupted else 0
 
     def note(self, load: str, name: str, unit: str, value: float) -> None:
         """Add one value of a figure."""

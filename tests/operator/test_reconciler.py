@@ -1,115 +1,19 @@
 """What is done for resources, one by one, and what one of them may do to the others."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
-import structlog
 
-from checkout_operator import reconciler as module
 from checkout_operator.cache import ResourceCache
-from checkout_operator.faults import Faults
-from checkout_operator.mirrors import MirrorPolicy
-from checkout_operator.projector import Projector
-from checkout_operator.reconciler import BATCH, Reconciler
-from checkout_operator.saga_client import KeyReused, Page, SagaUnavailable, SpecRefused
-from checkout_operator.telemetry import Metrics
-from checkout_operator.workqueue import WorkQueue
-
-
-class Sagas:
-    """Stands in for the checkout service: knows checkouts by their resource's name, with errors for some, or away."""
-
-    def __init__(self, views):
-        self.views, self.errors, self.calls, self.away = views, {}, [], False
-        self.cancelled, self.changes, self.compared = [], [], 0
-        self.looked_up, self.rest = [], {None: Page([], None)}
-
-    @property
-    def started(self):
-        """The names that were to be started, in their order."""
-        return [name for names in self.calls for name in names]
-
-    async def start(self, resources):
-        self.calls.append([one.name for one in resources])
-        return self._answer(resources)
-
-    async def cancel(self, resources):
-        self.cancelled.append([one.name for one in resources])
-        return self._answer(resources)
-
-    def _answer(self, resources):
-        if self.away:
-            raise SagaUnavailable("away")
-        outcomes = [self.errors.get(one.name) or self.views[one.name] for one in resources]
-        for odd in (one for one in outcomes if isinstance(one, ValueError)):
-            raise odd
-        return outcomes
-
-    async def follow(self):
-        while self.changes:
-            yield self.changes.pop()
-        raise SagaUnavailable("the stream broke")
-
-    async def get_for(self, resources):
-        self.looked_up.append(len(resources))
-        if self.away:
-            raise SagaUnavailable("away")
-        return [self.views.get(one.name) for one in resources]
-
-    async def list_rest(self, ended_within, cursor=None):
-        self.compared += cursor is None
-        if self.away:
-            raise SagaUnavailable("away")
-        return self.rest[cursor]
+from checkout_operator.reconciler import BATCH
+from checkout_operator.saga_client import KeyReused, SagaUnavailable, SpecRefused
+from tests.operator.sagas import FORGED_STATUSES, until
 
 
 @pytest.fixture
 def cache():
     """No resources yet."""
     return ResourceCache()
-
-
-@pytest.fixture
-def sagas(view):
-    """The checkout service, with the checkout of `first`."""
-    return Sagas({"first": view})
-
-
-@pytest.fixture
-def metrics():
-    """What is counted."""
-    return Metrics()
-
-
-@pytest.fixture
-def queue():
-    """The work queue."""
-    return WorkQueue()
-
-
-@pytest.fixture
-def projector(cache, cluster, config, metrics):
-    """A projector."""
-    log = structlog.get_logger()
-    policy = MirrorPolicy(cache, config)
-    return Projector(cache, cluster, policy, faults=Faults(metrics, log), metrics=metrics, log=log)
-
-
-@pytest.fixture
-def reconciler(cache, queue, sagas, projector, metrics):
-    """A reconciler."""
-    log = structlog.get_logger()
-    return Reconciler(cache, queue, sagas, projector, faults=Faults(metrics, log), metrics=metrics, log=log)
-
-
-async def until(check, task):
-    """Let a task run until something is so, and end it."""
-    async with asyncio.timeout(5):
-        while not check():
-            assert not task.done()
-            await asyncio.sleep(0)
-    task.cancel()
 
 
 async def run_worker(reconciler, check):
@@ -205,57 +109,7 @@ async def test_the_service_is_back(reconciler, cache, queue, sagas, make, view, 
     assert sorted(queue._waiting) == ["first", "second"]  # no delay is left
 
 
-async def test_a_comparison_that_failed_comes_again_soon(reconciler, sagas, monkeypatch):
-    """A comparison that failed is made again after a short pause, not after the whole interval."""
-    monkeypatch.setattr(module, "COMPARE_PAUSE_SECONDS", 0.0)
-    sagas.away = True
-    await until(lambda: sagas.compared == 3, asyncio.create_task(reconciler.run_compare(3600)))
-
-
-async def test_a_stream_that_broke_is_made_up_for(reconciler, sagas, monkeypatch):
-    """When the stream of changes has broken, everything is compared soon: changes may have been missed."""
-    monkeypatch.setattr(module, "COMPARE_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.0)
-    comparing = asyncio.create_task(reconciler.run_compare(3600))
-    await asyncio.sleep(0)
-    assert sagas.compared == 1
-    await until(lambda: sagas.compared == 2, asyncio.create_task(reconciler.follow()))
-    comparing.cancel()
-
-
-async def test_one_that_cannot_be_looked_up_stops_no_other(reconciler, cache, sagas, projector, cluster, make, view):
-    """A comparison goes on past a resource whose checkout the service fails to look up."""
-    sagas.views["bad"] = SagaUnavailable("internal error")
-    for name in ("bad", "first"):
-        cache.put(make(name))
-        cache.confirm(make(name))
-    await reconciler.compare()
-    await projector.flush()
-    assert (list(cluster.statuses), cluster.statuses["first"]["checkoutId"]) == (["first"], view.id)
-
-
-async def test_a_comparison_goes_page_by_page(reconciler, cache, sagas, projector, cluster, make, view):
-    """However many resources and checkouts of REST there are, each is compared, and no more than a page is held at once."""
-    names = [f"r{number}" for number in range(2 * BATCH + 1)]
-    for name in names:
-        cache.put(make(name))
-        cache.confirm(make(name))
-    sagas.views = {name: replace(view, key=f"uid-{name}") for name in names}
-    rest = [replace(view, id=f"c{number}", from_resource=False) for number in range(3)]
-    sagas.rest = {None: Page(rest[:2], "c1"), "c1": Page(rest[2:], None)}
-    await reconciler.compare()
-    await projector.flush()
-    assert sagas.looked_up == [BATCH, BATCH, 1]
-    assert set(cluster.statuses) == {*names, "co-c0", "co-c1", "co-c2"}
-
-
-FORGED = [
-    {"phase": "Completed", "checkoutId": "c9", "finishedAt": "2020-01-01T00:00:00Z", "sagaVersion": 1000},
-    {"phase": "Failed", "conditions": [{"type": "Finished", "status": "True"}], "observedGeneration": 9},
-]
-
-
-@pytest.mark.parametrize("status", FORGED)
+@pytest.mark.parametrize("status", FORGED_STATUSES)
 async def test_a_status_starts_and_stops_nothing(reconciler, cache, sagas, make, status):
     """A resource is started whatever its status says; one that is started already is not started again."""
     cache.put(make("first", status=status))
@@ -263,27 +117,6 @@ async def test_a_status_starts_and_stops_nothing(reconciler, cache, sagas, make,
     cache.put(make("first", status=status))
     await reconciler.reconcile(["first"])
     assert sagas.started == ["first"]
-
-
-@pytest.mark.parametrize("status", FORGED)
-async def test_a_status_is_repaired(reconciler, cache, projector, cluster, make, view, status):
-    """The comparison writes what the checkout says over whatever somebody wrote, claimed versions included."""
-    cluster.statuses["first"] = status
-    cache.put(make("first", status=status))
-    cache.confirm(make("first"))
-    await reconciler.compare()
-    await projector.flush()
-    shown = cluster.statuses["first"]
-    assert (shown["phase"], shown["checkoutId"], shown["sagaVersion"]) == ("Paying", view.id, view.version)
-    assert cache.endings() == {}
-
-
-async def test_a_mirror_of_nothing(reconciler, cache, cluster, mirror):
-    """A mirror whose checkout the service does not know is never started, and counts as ended since its creation."""
-    cache.put(mirror("c9", FORGED[0]))
-    await reconciler.compare()
-    assert cluster.statuses == {"co-c9": {}}
-    assert list(cache.endings()) == ["uid-co-c9"]
 
 
 async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, make):
@@ -307,7 +140,7 @@ async def test_a_refused_spec_is_not_tried_again(reconciler, cache, queue, sagas
     sagas.views.clear()
     cache.put(make("first"))
     await reconciler.reconcile(["first"])
-    cache.put(make("first", status=FORGED[0]))
+    cache.put(make("first", status=FORGED_STATUSES[0]))
     for _ in range(3):
         await reconciler.compare()
         assert len(queue) == 0
