@@ -46,12 +46,23 @@ class Figure(msgspec.Struct, frozen=True):
     values: list[float]
 
 
+class Line(msgspec.Struct, frozen=True):
+    """How a figure went over time: a value for each step of so many seconds."""
+
+    load: str
+    name: str
+    unit: str
+    step_seconds: float
+    values: list[float]
+
+
 class Results(msgspec.Struct):
     """Everything that one bench has measured, and on what."""
 
     machine: dict[str, Any]
     runs: list[Run] = msgspec.field(default_factory=list)
     figures: list[Figure] = msgspec.field(default_factory=list)
+    lines: list[Line] = msgspec.field(default_factory=list)
     interrupted: bool = False
     """Whether the bench ended early."""
     failed: bool = False

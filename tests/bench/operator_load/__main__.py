@@ -17,6 +17,7 @@ from devstack.home import ROOT
 from tests.bench.main import about
 from tests.bench.measure import recording_failures
 from tests.bench.operator_load import phases
+from tests.bench.operator_load.plot import svg
 from tests.bench.report import WIDTH, number
 from tests.bench.results import Results, save
 from tests.platforms import OnThisMachine, new_stack
@@ -75,12 +76,13 @@ def main() -> int:
     console.print("starting a platform of its own …")
     with recording_failures(results, console), new_stack("bench-operator", env={"BANK_SUCCESS_RATE": "1"}) as stack:
         platform = OnThisMachine(stack)
-        asyncio.run(_run(phases.Bed(platform, platform.kube(), results), asked, console))
+        asyncio.run(_run(phases.Bed(platform, platform.kube(), results, console.print), asked, console))
     table, missed = judged(results)
     console.print(table)
     path = Path(OUT) / time.strftime("operator-%Y%m%d-%H%M%S.json")
     save(results, path)
-    console.print(f"kept in {path}")
+    path.with_suffix(".svg").write_text(svg(results.lines))
+    console.print(f"kept in {path} and {path.with_suffix('.svg').name}")
     return 1 if missed else results.exit_code
 
 
