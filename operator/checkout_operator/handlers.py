@@ -14,6 +14,7 @@ from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.sharding import key_of
 from checkout_operator.spec import InvalidSpec, parse
 from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
@@ -50,7 +51,8 @@ def register(
     kopf.on.login(registry=registry)(login.open)
 
     def is_news(event: kopf.RawEvent, **_: Any) -> bool:
-        return event["type"] != "MODIFIED" or not _is_known(event["object"], cache)
+        body = event["object"]
+        return cache.shard.owns(key_of(body)) and (event["type"] != "MODIFIED" or not _is_known(body, cache))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
     async def handle(event: kopf.RawEvent, **_: Any) -> None:

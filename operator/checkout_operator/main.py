@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import kopf
+import structlog
 import uvloop
 
 from checkout_operator import handlers
@@ -17,9 +18,11 @@ from checkout_operator.config import BadSettings, Config, read
 from checkout_operator.credentials import Credentials, NoCluster
 from checkout_operator.faults import Faults
 from checkout_operator.health import CannotListen, Health
+from checkout_operator.membership import Membership
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.permissions import Permissions
 from checkout_operator.projector import Projector
+from checkout_operator.rebalance import Rebalancer
 from checkout_operator.reconciler import WORKERS, Reconciler
 from checkout_operator.saga_client import SagaClient
 from checkout_operator.sweeper import Sweeper
@@ -53,6 +56,13 @@ async def operate(config: Config) -> None:
         reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
         sweeper = Sweeper(cache, cluster, config, log, clock=clock.now)
         watchdog = Watchdog(cache, cluster, log)
+        named = log.bind(member=config.member_name)
+        rebalancer = Rebalancer(cache, queue, cluster, reconciler, health, metrics=metrics, log=named)
+        leases = Cluster(credentials, permissions, clock, config.lease_namespace)
+        stack.push_async_callback(leases.close)
+        membership = Membership(leases, config, on_change=rebalancer.change, log=named)
+        shares = config.sharding == "Leases"
+        rebalancer.change(membership.shard)
         registry = handlers.register(cache, queue, handlers.Login(credentials, permissions, clock), log)
         watching = asyncio.create_task(
             kopf.operator(
@@ -74,6 +84,7 @@ async def operate(config: Config) -> None:
                 sweeper.run(),
                 watchdog.run(config.relist_every),
                 health.watch_loop(),
+                *((membership.run(), rebalancer.run()) if shares else ()),
             )
         ]
         log.info("watching", namespace=config.namespace)
@@ -89,17 +100,23 @@ async def operate(config: Config) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        try:
-            async with asyncio.timeout(FLUSH_SECONDS):
-                await projector.flush()
-        except TimeoutError:
-            log.warning("not every status was written before the end; the next operator writes the rest")
+        if shares:
+            await membership.leave()
+        await _flush(projector, log)
         await watching
         log.info("stopped")
         for task in done - {stopped, watching}:
             task.result()  # none of them ends by itself: raise what ended it
         if watching in done and stopped not in done:
             raise WatchDied("the watch ended without an error; a new process is needed")
+
+
+async def _flush(projector: Projector, log: structlog.stdlib.BoundLogger) -> None:
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await projector.flush()
+    except TimeoutError:
+        log.warning("not every status was written before the end; the next operator writes the rest")
 
 
 def _end_by_signal(stopping: asyncio.Event) -> None:

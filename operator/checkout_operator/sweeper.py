@@ -12,22 +12,25 @@ import structlog
 from checkout_operator.cache import Ending, ResourceCache
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.config import Config
+from checkout_operator.sharding import WHOLE, Shard
 from checkout_operator.spec import Resource
 
 INTERVAL_SECONDS = 1.0
 
 
-def expired(resources: Iterable[Resource], endings: Mapping[str, Ending], config: Config, now: float) -> list[Resource]:
+def expired(
+    resources: Iterable[Resource], endings: Mapping[str, Ending], config: Config, now: float, shard: Shard = WHOLE
+) -> list[Resource]:
     """Return the resources to delete: those whose time is over, and the oldest of too many mirrors of failures.
 
-    `endings` are by uid, `now` is in seconds since 1970. A resource without an ending still runs, or is not yet known to
+    `endings` are by uid, `now` is in seconds since 1970. `resources` are those of the shard, whose part of the limit counts. A resource without an ending still runs, or is not yet known to
     have ended.
     """
     ended = [(endings[one.uid], one) for one in resources if one.uid in endings and not one.deleting]
     over = [one for ending, one in ended if ending.ttl_from + _time_to_live(one, ending, config) <= now]
     chosen = {one.uid for one in over}
     failures = [pair for pair in ended if _is_failed_mirror(pair[1], pair[0]) and pair[1].uid not in chosen]
-    excess = max(0, len(failures) - config.mirror_max_failures)
+    excess = max(0, len(failures) - shard.quota(config.mirror_max_failures))
     return over + _oldest(failures, excess)
 
 
@@ -52,9 +55,12 @@ class Sweeper:
     async def run_once(self) -> int:
         """Delete what has expired. Returns how many that were; one that cannot be deleted stops none of the others."""
         endings = self._cache.endings()
-        chosen = expired(self._cache.all(), endings, self._config, self._clock())
+        shard = self._cache.shard
+        chosen = expired(self._cache.all(), endings, self._config, self._clock(), shard)
         mirrors = self._cache.mirrors()
-        if len(mirrors) >= max(1, self._config.mirror_max_objects):  # make room for the mirrors of what runs
+        if len(mirrors) >= max(
+            1, shard.quota(self._config.mirror_max_objects)
+        ):  # make room for the mirrors of what runs
             uids = {one.uid for one in chosen}
             left = [one for one in mirrors if one.uid not in uids]
             chosen += _oldest([(endings[one.uid], one) for one in left if one.uid in endings], 1)
