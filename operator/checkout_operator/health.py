@@ -67,9 +67,9 @@ class Health:
         if missing := self._permissions.missing():
             return web.json_response({"status": "forbidden", "missing_rights": missing}, status=503)
         if not self.shard.is_member:
-            return web.json_response({"status": "no member"} | self._members(), status=503)
+            return web.json_response({"status": "no member", **self._members()}, status=503)
         ready = self.ready.is_set()
-        body = {"status": "ok" if ready else "starting"} | self._members()
+        body = {"status": "ok" if ready else "starting", **self._members()}
         return web.json_response(body, status=200 if ready else 503)
 
     def _members(self) -> Mapping[str, Any]:
