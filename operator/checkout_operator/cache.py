@@ -47,7 +47,9 @@ class ResourceCache:
         self._endings: dict[str, Ending] = {}
 
     def put(self, resource: Resource) -> None:
-        """Add a resource, or replace it with what it is now."""
+        """Add a resource, or replace it with what it is now. One that is another member's is left out."""
+        if not self._owns(resource):
+            return
         self._by_name.setdefault(resource.name, {})[resource.uid] = resource
         if resource.is_mirror:
             (self._mirrors.discard if resource.deleting else self._mirrors.add)(resource.uid)
@@ -77,7 +79,7 @@ class ResourceCache:
 
     def release_others(self) -> int:
         """Forget the resources that are not in the shard: they exist, and another member has them. Returns how many."""
-        others = [one for one in self._every() if not self.shard.owns(one.spec.mirror_of or one.uid)]
+        others = [one for one in self._every() if not self._owns(one)]
         for one in others:
             self._forget(one)
         return len(others)
@@ -151,6 +153,9 @@ class ResourceCache:
 
     def _every(self) -> Iterator[Resource]:
         return (one for named in self._by_name.values() for one in named.values())
+
+    def _owns(self, resource: Resource) -> bool:
+        return self.shard.owns(resource.spec.mirror_of or resource.uid)
 
     def _has(self, resource: Resource) -> bool:
         return resource.uid in self._by_name.get(resource.name, {})

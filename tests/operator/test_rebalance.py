@@ -216,6 +216,20 @@ async def test_limits_are_shared(cache, cluster, config, view, mirror):
     assert sorted(made.values()) == [3, 4]
 
 
+async def test_a_change_in_the_middle(operator, cluster, view, make):
+    """What was under way when the members changed puts nothing into the cache that is another's, and makes no mirror of it."""
+    operator.rebalancer.change(HALF)
+    for name in NAMES:
+        operator.cache.put(make(name))
+    assert operator.names() == OWN
+    rest = replace(view, from_resource=False)
+    operator.rebalancer.change(ALL)
+    operator.projector.enqueue(rest)
+    operator.rebalancer.change(NONE)
+    await operator.projector.flush()
+    assert ("create", "co-c1") not in cluster.calls
+
+
 async def test_a_slow_rate_is_shared_too(cache, config):
     """A part that is below one write a second lets a write through from time to time."""
     cache.shard = HALF
