@@ -46,6 +46,10 @@ class ResourceCache:
         """The uids of resources whose end was reported before anything else of them."""
         self._endings: dict[str, Ending] = {}
 
+    def owns(self, key: str) -> bool:
+        """Return whether what has this key is this operator's, as the members are now."""
+        return self.shard.owns(key)
+
     def put(self, resource: Resource) -> None:
         """Add a resource, or replace it with what it is now. One that is another member's is left out."""
         if not self._owns(resource):
@@ -141,7 +145,7 @@ class ResourceCache:
     def names_for(self, view: SagaView) -> Sequence[str]:
         """Return the names of the shard's resources that show a checkout. A checkout of REST has one, also before it exists."""
         if not view.from_resource:
-            return (mirror_name(view.id),) if self.shard.owns(view.id) else ()
+            return (mirror_name(view.id),) if self.owns(view.id) else ()
         names = self._by_key.get((view.user_id, view.key), {})
         return tuple(name for uid, name in names.items() if uid in self._confirmed and self._is_newest(name, uid))
 
@@ -155,7 +159,7 @@ class ResourceCache:
         return (one for named in self._by_name.values() for one in named.values())
 
     def _owns(self, resource: Resource) -> bool:
-        return self.shard.owns(resource.spec.mirror_of or resource.uid)
+        return self.owns(resource.spec.mirror_of or resource.uid)
 
     def _has(self, resource: Resource) -> bool:
         return resource.uid in self._by_name.get(resource.name, {})

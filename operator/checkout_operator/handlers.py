@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import kopf
 import structlog
+from aiohttp import ClientMiddlewareType
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
@@ -29,17 +30,21 @@ class Login:
     the one that was refused and gives up: who is unknown now may be known later.
     """
 
-    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock) -> None:
+    def __init__(
+        self, credentials: Credentials, permissions: Permissions, clock: ServerClock, *middlewares: ClientMiddlewareType
+    ) -> None:
+        """Take what each session is made of; `middlewares` as `Credentials.session` has them."""
         self._credentials = credentials
         self._permissions = permissions
         self._clock = clock
+        self._middlewares = middlewares
         self._given_at = float("-inf")
 
     async def open(self, **_: Any) -> kopf.AiohttpSession:
         """Open a session, though not more often than every RETRY_SECONDS."""
         await asyncio.sleep(max(0.0, self._given_at + RETRY_SECONDS - time.monotonic()))
         self._given_at = time.monotonic()
-        session = self._credentials.session(self._permissions, self._clock)
+        session = self._credentials.session(self._permissions, self._clock, *self._middlewares)
         return kopf.AiohttpSession(server=self._credentials.settings.host, aiohttp_session=session)
 
 
@@ -52,7 +57,7 @@ def register(
 
     def is_news(event: kopf.RawEvent, **_: Any) -> bool:
         body = event["object"]
-        return cache.shard.owns(key_of(body)) and (event["type"] != "MODIFIED" or not _is_known(body, cache))
+        return cache.owns(key_of(body)) and (event["type"] != "MODIFIED" or not _is_known(body, cache))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
     async def handle(event: kopf.RawEvent, **_: Any) -> None:

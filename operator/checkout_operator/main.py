@@ -10,7 +10,7 @@ import kopf
 import structlog
 import uvloop
 
-from checkout_operator import handlers
+from checkout_operator import handlers, watch_filter
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster
@@ -63,7 +63,9 @@ async def operate(config: Config) -> None:
         membership = Membership(leases, config, on_change=rebalancer.change, log=named)
         shares = config.sharding == "Leases"
         rebalancer.change(membership.shard)
-        registry = handlers.register(cache, queue, handlers.Login(credentials, permissions, clock), log)
+        registry = handlers.register(
+            cache, queue, handlers.Login(credentials, permissions, clock, watch_filter.middleware(cache)), log
+        )
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,

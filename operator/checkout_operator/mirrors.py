@@ -95,7 +95,7 @@ class MirrorPolicy:
     def decide(self, view: SagaView) -> Decision:
         """Decide about a checkout that has no mirror. CREATE has spent one write of the budget."""
         mode = self._config.mirror_mode
-        if mode == "None" or (mode == "Failures" and not view.failed) or not self._cache.shard.owns(view.id):
+        if mode == "None" or (mode == "Failures" and not view.failed) or not self._cache.owns(view.id):
             return Decision.NOT_WANTED
         if view.ended:
             late = self._clock() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS

@@ -71,7 +71,7 @@ class Rebalancer:
         """List what is this operator's, and queue what it does not know yet. Returns how many that were."""
         began, taken = time.monotonic(), 0
         async for body in self._cluster.list_all():
-            if not self._cache.shard.owns(key_of(body)):  # the members may change during a list
+            if not self._cache.owns(key_of(body)):  # the members may change during a list
                 continue
             try:
                 resource = parse(body)

@@ -19,12 +19,13 @@ import requests
 import structlog
 from kubernetes.aio.config import incluster_config, kube_config
 
-from checkout_operator import events, handlers
+from checkout_operator import events, handlers, watch_filter
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.sharding import Shard, owner
 from checkout_operator.spec import parse
 from checkout_operator.telemetry import Metrics
 from checkout_operator.watchdog import WatchDied, Watchdog
@@ -90,7 +91,7 @@ class Watching:
         self.permissions = Permissions(Metrics(), self.log)
         clock = ServerClock(Metrics())
         self.cluster = Cluster(credentials, self.permissions, clock, "default")
-        login = handlers.Login(credentials, self.permissions, clock)
+        login = handlers.Login(credentials, self.permissions, clock, watch_filter.middleware(self.cache))
         self.registry = handlers.register(self.cache, WorkQueue(), login, self.log)
 
 
@@ -365,6 +366,25 @@ async def test_a_connection_that_delivers_nothing_for_long(admin, proxy, watchin
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
                 await Watchdog(watch.cache, watch.cluster, watch.log).run(0.5)
+
+
+async def test_a_watch_of_a_part(admin, as_operator, watching):
+    """One of two operators learns of its own resources alone; it holds to that through a reconnect, a change and a deletion."""
+    async with watching(server_timeout=1) as watch:
+        members = frozenset({"a", "b"})
+        watch.cache.shard = Shard("a", members)
+        uids = {}
+        for _ in range(20):
+            name = admin.apply(userId=7, items=MOUSE)
+            uids[name] = admin.get(name)["metadata"]["uid"]
+        own = {name for name, uid in uids.items() if owner(uid, members) == "a"}
+        await until(lambda: {one.name for one in watch.cache.all()} & uids.keys() == own)
+        for name in uids:
+            admin.change(name, {"spec": {"cancelRequested": True}})
+        await until(lambda: {one.name for one in watch.cache.all() if one.spec.cancel} & uids.keys() == own)
+        for name in uids:
+            admin.delete(name)
+        await until(lambda: not {one.name for one in watch.cache.all()} & uids.keys())
 
 
 async def test_the_definition_changes_under_load(admin, as_operator, watching, eventually):
