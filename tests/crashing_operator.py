@@ -64,6 +64,7 @@ class Operator:
             forks.set_forkserver_preload([__name__])
             self._process = forks.Process(target=_run, args=(dict(config), log, crash, names, silent_watch))
             self._process.start()
+        self._pid = self._process.pid or 0
 
     def exit_code(self) -> int | None:
         """Return its exit code, negative for a signal; None while it runs."""
@@ -74,6 +75,14 @@ class Operator:
         """Send it SIGTERM."""
         with self._lock:
             self._process.terminate()
+
+    def pause(self) -> None:
+        """Stop it where it is (SIGSTOP)."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it stopped."""
+        os.kill(self._pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """Send it SIGKILL if it still runs: the session would wait for it."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from checkout_operator.recent import RecentSet
+from checkout_operator.sharding import WHOLE
 from checkout_operator.spec import Resource
 from checkout_operator.status import SagaView, StatusDigest
 
@@ -28,9 +29,11 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResourceCache:
-    """Resources by name, and by the checkout that they are about."""
+    """The resources of this operator's shard, by name and by the checkout that they are about."""
 
     def __init__(self) -> None:
+        self.shard = WHOLE
+        """What this operator works on. Nothing else is put into the cache."""
         self._by_name: dict[str, dict[str, Resource]] = {}
         """By name, then by uid in the order in which they came."""
         self._by_key: dict[tuple[int, str], dict[str, str]] = {}
@@ -39,10 +42,18 @@ class ResourceCache:
         """The uids of the mirrors that are not being deleted: they are counted for every checkout that gets one."""
         self._confirmed: set[str] = set()
         self._deleted = RecentSet()
+        self._deleted_unseen = RecentSet()
+        """The uids of resources whose end was reported before anything else of them."""
         self._endings: dict[str, Ending] = {}
 
+    def owns(self, key: str) -> bool:
+        """Return whether what has this key is this operator's, as the members are now."""
+        return self.shard.owns(key)
+
     def put(self, resource: Resource) -> None:
-        """Add a resource, or replace it with what it is now."""
+        """Add a resource, or replace it with what it is now. One that is another member's is left out."""
+        if not self._owns(resource):
+            return
         self._by_name.setdefault(resource.name, {})[resource.uid] = resource
         if resource.is_mirror:
             (self._mirrors.discard if resource.deleting else self._mirrors.add)(resource.uid)
@@ -57,14 +68,32 @@ class ResourceCache:
     def remove(self, resource: Resource) -> None:
         """Remove a resource. Another of the same name stays."""
         if not self._has(resource):
+            self._deleted_unseen.add(resource.uid)
             return
+        self._forget(resource)
+        if resource.name not in self._by_name:
+            self._deleted.add(resource.name)
+
+    def adopt(self, resource: Resource) -> bool:
+        """Add a resource from a list. Returns False for one that the watch has reported, or reported as deleted."""
+        if self._has(resource) or resource.uid in self._deleted_unseen:
+            return False
+        self.put(resource)
+        return True
+
+    def release_others(self) -> int:
+        """Forget the resources that are not in the shard: they exist, and another member has them. Returns how many."""
+        others = [one for one in self._every() if not self._owns(one)]
+        for one in others:
+            self._forget(one)
+        return len(others)
+
+    def _forget(self, resource: Resource) -> None:
         _remove(self._by_name, resource.name, resource.uid)
         _remove(self._by_key, _key(resource), resource.uid)
         self._mirrors.discard(resource.uid)
         self._confirmed.discard(resource.uid)
         self._endings.pop(resource.uid, None)
-        if resource.name not in self._by_name:
-            self._deleted.add(resource.name)
 
     def confirm(self, resource: Resource) -> None:
         """Record that the checkout of a resource's key is its own: the same key may belong to other items."""
@@ -114,9 +143,9 @@ class ResourceCache:
         return len(self._mirrors)
 
     def names_for(self, view: SagaView) -> Sequence[str]:
-        """Return the names of the resources that show a checkout. A checkout of REST has one, also before it exists."""
+        """Return the names of the shard's resources that show a checkout. A checkout of REST has one, also before it exists."""
         if not view.from_resource:
-            return (mirror_name(view.id),)
+            return (mirror_name(view.id),) if self.owns(view.id) else ()
         names = self._by_key.get((view.user_id, view.key), {})
         return tuple(name for uid, name in names.items() if uid in self._confirmed and self._is_newest(name, uid))
 
@@ -128,6 +157,9 @@ class ResourceCache:
 
     def _every(self) -> Iterator[Resource]:
         return (one for named in self._by_name.values() for one in named.values())
+
+    def _owns(self, resource: Resource) -> bool:
+        return self.owns(resource.spec.mirror_of or resource.uid)
 
     def _has(self, resource: Resource) -> bool:
         return resource.uid in self._by_name.get(resource.name, {})

@@ -51,7 +51,7 @@ class Cluster:
         self._namespace = namespace
         self._not_before = 0.0
         """The time, on the monotonic clock, until which the API server has asked for no request."""
-        host = credentials.settings.host
+        self._host = host = credentials.settings.host
         self._checkouts = f"{host}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._events = f"{host}/api/v1/namespaces/{namespace}/events"
 
@@ -59,12 +59,14 @@ class Cluster:
         """Close the connections."""
         await self._api.close()
 
-    async def replace_status(self, name: str, status: Mapping[str, Any]) -> bool:
+    async def replace_status(self, name: str, status: Mapping[str, Any], *uid: str) -> bool:
         """Replace a status. Returns False when there is no such resource.
 
-        It is a JSON patch, which costs the API server a quarter less than a merge patch.
+        Where a uid is given and another resource has the name meanwhile, Refused is raised. It is a JSON patch, which costs the
+        API server a quarter less than a merge patch.
         """
-        change = [{"op": "add", "path": "/status", "value": status}]
+        change: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": one} for one in uid]
+        change.append({"op": "add", "path": "/status", "value": status})
         return await self._send("PATCH", f"{self._url(name)}/status", change, content_type=_JSON_PATCH) is not None
 
     async def create(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -89,6 +91,13 @@ class Cluster:
             query["continue"] = page["metadata"].get("continue") or ""
             if not query["continue"]:
                 return
+
+    async def request(
+        self, verb: str, path: str, body: Mapping[str, Any] | None = None, *, content_type: str = _JSON
+    ) -> Mapping[str, Any] | None:
+        """Make a request about an object of another kind, by its path. Returns None when it is gone or there already."""
+        answer = await self._send(verb, f"{self._host}{path}", body, content_type=content_type)
+        return None if answer is None else _object(answer)
 
     async def create_event(self, event: Mapping[str, Any]) -> bool:
         """Create an event. One of the same name stays as it is."""

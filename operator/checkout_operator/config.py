@@ -20,6 +20,14 @@ class Config(BaseSettings):
     checkout_addr: str = "127.0.0.1:50056"
     namespace: str = "default"
     """The one namespace that the operator watches, and that it creates mirrors in."""
+    sharding: Literal["Off", "Leases"] = "Off"
+    """`Leases`: this operator is one of several that share the work, each with a Lease of its own. `Off`: it does all."""
+    member_name: str = Field("operator", min_length=1)
+    """The name of this operator's Lease: that of its pod, which no other has. It counts with `Leases`, as the next two do."""
+    member_group: str = Field("cartwright-operator", pattern=r"^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$")
+    """Whose replicas share the work. It is a label of their Leases."""
+    lease_namespace: str = "default"
+    """Where the Leases are."""
     listen_host: str = "0.0.0.0"
     http_port: int = Field(9060, ge=0, le=65535)
     """Health and metrics."""

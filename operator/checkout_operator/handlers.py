@@ -8,12 +8,14 @@ from typing import Any, cast
 
 import kopf
 import structlog
+from aiohttp import ClientMiddlewareType
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.sharding import key_of
 from checkout_operator.spec import InvalidSpec, parse
 from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
@@ -28,17 +30,21 @@ class Login:
     the one that was refused and gives up: who is unknown now may be known later.
     """
 
-    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock) -> None:
+    def __init__(
+        self, credentials: Credentials, permissions: Permissions, clock: ServerClock, *middlewares: ClientMiddlewareType
+    ) -> None:
+        """Take what each session is made of; `middlewares` as `Credentials.session` has them."""
         self._credentials = credentials
         self._permissions = permissions
         self._clock = clock
+        self._middlewares = middlewares
         self._given_at = float("-inf")
 
     async def open(self, **_: Any) -> kopf.AiohttpSession:
         """Open a session, though not more often than every RETRY_SECONDS."""
         await asyncio.sleep(max(0.0, self._given_at + RETRY_SECONDS - time.monotonic()))
         self._given_at = time.monotonic()
-        session = self._credentials.session(self._permissions, self._clock)
+        session = self._credentials.session(self._permissions, self._clock, *self._middlewares)
         return kopf.AiohttpSession(server=self._credentials.settings.host, aiohttp_session=session)
 
 
@@ -50,7 +56,8 @@ def register(
     kopf.on.login(registry=registry)(login.open)
 
     def is_news(event: kopf.RawEvent, **_: Any) -> bool:
-        return event["type"] != "MODIFIED" or not _is_known(event["object"], cache)
+        body = event["object"]
+        return cache.owns(key_of(body)) and (event["type"] != "MODIFIED" or not _is_known(body, cache))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
     async def handle(event: kopf.RawEvent, **_: Any) -> None:

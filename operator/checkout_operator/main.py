@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import kopf
+import structlog
 import uvloop
 
-from checkout_operator import handlers
+from checkout_operator import handlers, watch_filter
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster
@@ -18,9 +19,11 @@ from checkout_operator.config import BadSettings, Config, read
 from checkout_operator.credentials import Credentials, NoCluster
 from checkout_operator.faults import Faults
 from checkout_operator.health import CannotListen, Health
+from checkout_operator.membership import Membership
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.permissions import Permissions
 from checkout_operator.projector import Projector
+from checkout_operator.rebalance import Rebalancer
 from checkout_operator.reconciler import WORKERS, Reconciler
 from checkout_operator.saga_client import SagaClient
 from checkout_operator.sweeper import Sweeper
@@ -40,12 +43,11 @@ async def operate(config: Config) -> None:
     stopping = asyncio.Event()
     _end_by_signal(stopping)
     async with AsyncExitStack() as stack:
-        permissions = Permissions(metrics, log)
+        permissions, clock = Permissions(metrics, log), ServerClock(metrics)
         health = Health(metrics, permissions)
         runner = await health.serve(config.listen_host, config.http_port)
         stack.push_async_callback(runner.cleanup)
         credentials = await Credentials.load()
-        clock = ServerClock(metrics)
         cluster = Cluster(credentials, permissions, clock, config.namespace)
         stack.push_async_callback(cluster.close)
         sagas = SagaClient(config.checkout_addr)
@@ -56,10 +58,17 @@ async def operate(config: Config) -> None:
         reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
         sweeper = Sweeper(cache, cluster, config, log, clock=clock.now)
         watchdog = Watchdog(cache, cluster, log)
-        registry = handlers.register(cache, queue, handlers.Login(credentials, permissions, clock), log)
+        named = log.bind(member=config.member_name)
+        rebalancer = Rebalancer(cache, queue, cluster, reconciler, health, metrics=metrics, log=named)
+        leases = Cluster(credentials, permissions, clock, config.lease_namespace)
+        stack.push_async_callback(leases.close)
+        membership = Membership(leases, config, on_change=rebalancer.change, log=named)
+        shares = config.sharding == "Leases"
+        rebalancer.change(membership.shard)
+        login = handlers.Login(credentials, permissions, clock, watch_filter.middleware(cache))
         watching = asyncio.create_task(
             kopf.operator(
-                registry=registry,
+                registry=handlers.register(cache, queue, login, log),
                 settings=handlers.settings(),
                 namespace=config.namespace,
                 standalone=True,
@@ -77,12 +86,11 @@ async def operate(config: Config) -> None:
                 sweeper.run(),
                 watchdog.run(config.relist_every),
                 health.watch_loop(),
+                *((membership.run(), rebalancer.run()) if shares else ()),
             )
         ]
         log.info("watching", namespace=config.namespace)
-        gc.collect()
-        gc.freeze()  # what is there now stays until the process ends
-        gc.set_threshold(GC_THRESHOLD)
+        _collect_seldom()
         stopped = asyncio.create_task(stopping.wait())
         every: set[asyncio.Task[Any]] = {watching, stopped, *tasks}
         await asyncio.wait({*every, asyncio.create_task(health.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,17 +103,30 @@ async def operate(config: Config) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        try:
-            async with asyncio.timeout(FLUSH_SECONDS):
-                await projector.flush()
-        except TimeoutError:
-            log.warning("not every status was written before the end; the next operator writes the rest")
+        if shares:
+            await membership.leave()
+        await _flush(projector, log)
         await watching
         log.info("stopped")
         for task in done - {stopped, watching}:
             task.result()  # none of them ends by itself: raise what ended it
         if watching in done and stopped not in done:
             raise WatchDied("the watch ended without an error; a new process is needed")
+
+
+async def _flush(projector: Projector, log: structlog.stdlib.BoundLogger) -> None:
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await projector.flush()
+    except TimeoutError:
+        log.warning("not every status was written before the end; the next operator writes the rest")
+
+
+def _collect_seldom() -> None:
+    """Have the garbage collector run seldom, and leave out what is there now: it stays until the process ends."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def _end_by_signal(stopping: asyncio.Event) -> None:

@@ -40,19 +40,29 @@ class WriteBudget:
     as TCP has it): a cluster that is busy with purchases makes fewer mirrors of them.
     """
 
-    def __init__(self, per_second: float, least: float) -> None:
-        """Take the rate, and the one below which it does not fall: somebody who looks sees mirrors on a busy cluster too."""
+    def __init__(self, per_second: float, least: float, fraction: Callable[[], float] = lambda: 1.0) -> None:
+        """Take the rate, and the one below which it does not fall: somebody who looks sees mirrors on a busy cluster too.
+
+        Both are of all operators that share the work; `fraction` gives the part that this one may use.
+        """
         self._most = per_second
         self._least = min(per_second, least)
+        self._fraction = fraction
         self.per_second = per_second
-        """The rate as it is now."""
+        """The rate of all operators as it is now."""
         self._tokens = per_second
         self._filled_at = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """How many writes a second this operator may make now."""
+        return self.per_second * self._fraction()
 
     def spend(self) -> bool:
         """Spend one write. Returns False when the budget is spent."""
         now = time.monotonic()
-        self._tokens = min(self.per_second, self._tokens + (now - self._filled_at) * self.per_second)
+        most = max(1.0, self.rate)  # of a rate below one a second, a write must be possible from time to time
+        self._tokens = min(most, self._tokens + (now - self._filled_at) * self.rate)
         self._filled_at = now
         if self._tokens < 1:
             return False
@@ -74,20 +84,24 @@ class MirrorPolicy:
         self._cache = cache
         self._clock = clock
         self._config = config
-        self.writes = WriteBudget(config.mirror_max_writes_per_second, config.mirror_min_writes_per_second)
+        self.writes = WriteBudget(
+            config.mirror_max_writes_per_second,
+            config.mirror_min_writes_per_second,
+            lambda: cache.shard.fraction,
+        )
         self.creating = 0
         """Mirrors whose creation is under way; they count as objects too."""
 
     def decide(self, view: SagaView) -> Decision:
         """Decide about a checkout that has no mirror. CREATE has spent one write of the budget."""
         mode = self._config.mirror_mode
-        if mode == "None" or (mode == "Failures" and not view.failed):
+        if mode == "None" or (mode == "Failures" and not view.failed) or not self._cache.owns(view.id):
             return Decision.NOT_WANTED
         if view.ended:
             late = self._clock() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
             if late or self._cache.was_deleted(mirror_name(view.id)):
                 return Decision.NOT_WANTED
-        if self._cache.count_mirrors() + self.creating >= self._config.mirror_max_objects:
+        if self._cache.count_mirrors() + self.creating >= self._cache.shard.quota(self._config.mirror_max_objects):
             return Decision.TOO_MANY_OBJECTS
         return Decision.CREATE if self.writes.spend() else Decision.TOO_MANY_WRITES
 

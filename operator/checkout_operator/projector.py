@@ -69,7 +69,7 @@ class Projector:
         self._cache = cache
         self._cluster = cluster
         self._mirrors = mirrors
-        metrics.mirror_rate.set(mirrors.writes.per_second)
+        metrics.mirror_rate.set(mirrors.writes.rate)
         self._faults = faults
         self._metrics = metrics
         self._log = log
@@ -80,7 +80,7 @@ class Projector:
         self._settled: dict[str, tuple[Resource, int]] = {}
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
         self._written: dict[str, StatusDigest] = {}
-        self._events = EventRecorder(cluster, self._call, clock=clock)
+        self._events = EventRecorder(cluster, self._call, clock=clock, fraction=lambda: cache.shard.fraction)
         self._skipped = RecentSet()
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
@@ -135,13 +135,13 @@ class Projector:
         wanted = digest(project(view, resource.generation))
         self._expect_changes(resource, wanted)
         if resource.status != wanted and resource.status.saga_version > view.version:
-            await self._call("clear", self._cluster.replace_status(resource.name, {}))
+            await self._call("clear", self._cluster.replace_status(resource.name, {}, resource.uid))
         self._enqueue(resource.name, view)
 
     async def orphan(self, mirror: Resource) -> None:
         """Treat a mirror of a checkout that does not exist: it shows nothing, and its time counts from its creation."""
         if mirror.status != NOTHING_SHOWN:
-            await self._call("clear", self._cluster.replace_status(mirror.name, {}))
+            await self._call("clear", self._cluster.replace_status(mirror.name, {}, mirror.uid))
         created = seconds(mirror.created)
         self._cache.end(mirror, Ending(finished_at=created, ttl_from=created, failed=False))
 
@@ -216,7 +216,8 @@ class Projector:
         if shown.failed and not resource.is_mirror:
             await self._events.record_failure(resource, shown.status)
         if self._needs_write(resource, shown):
-            if not await self._call("status", self._cluster.replace_status(resource.name, shown.status)):
+            write = self._cluster.replace_status(resource.name, shown.status, resource.uid)
+            if not await self._call("status", write):
                 return
             self._written[resource.uid] = shown.digest
             self._cache.set_status(resource, shown.digest)
@@ -257,7 +258,7 @@ class Projector:
             return None
         finally:
             self._mirrors.writes.wrote(took)
-            self._metrics.mirror_rate.set(self._mirrors.writes.per_second)
+            self._metrics.mirror_rate.set(self._mirrors.writes.rate)
         self._metrics.writes.labels(verb, "ok").inc()
         return done
 

@@ -98,13 +98,22 @@ class Reconciler:
             await asyncio.sleep(RECONNECT_SECONDS)
             self._compare_soon.set()  # what changed meanwhile may have been missed
 
-    async def compare(self) -> None:
-        """Compare every resource, and every running checkout of REST, with the checkout service."""
+    def compare_soon(self) -> None:
+        """Have everything compared as soon as may be, instead of when it is time."""
+        self._compare_soon.set()
+
+    def retain(self) -> Sequence[Resource]:
+        """Forget what is known of resources that are not in the cache. Returns those that are."""
         resources = self._cache.all()
         uids = {one.uid for one in resources}
         self._done = {uid: action for uid, action in self._done.items() if uid in uids}
         self._refused = {uid: message for uid, message in self._refused.items() if uid in uids}
         self._projector.retain(uids)
+        return resources
+
+    async def compare(self) -> None:
+        """Compare every resource, and every running checkout of REST, with the checkout service."""
+        resources = self.retain()
         # A page at a time: thousands of resources must neither hold up the events and the health page nor be in memory at once.
         for start in range(0, len(resources), BATCH):
             page = resources[start : start + BATCH]
@@ -201,7 +210,8 @@ class Reconciler:
                 self._metrics.actions.labels(action.value, "ok").inc()
                 self._cache.confirm(resource)
                 self._projector.enqueue(outcome)
-            self._done[resource.uid] = action
+            if self._cache.find(resource.name, resource.uid):  # otherwise it has gone, or become another operator's
+                self._done[resource.uid] = action
             return True
         return False
 

@@ -12,6 +12,7 @@ import structlog
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.sharding import key_of
 from checkout_operator.spec import InvalidSpec, parse
 
 
@@ -32,17 +33,21 @@ class Watchdog:
     async def run_once(self) -> None:
         """Compare once. Raises WatchDied when a resource was unreported at the last comparison and still is.
 
-        A comparison that fails says nothing, and the next one starts afresh.
+        A comparison that fails says nothing, nor does one during which the shard changes: the next one starts afresh.
         """
         unreported, self._unreported = self._unreported, set()
         absent, self._absent = self._absent, set()
-        listed = set()
+        shard, listed = self._cache.shard, set()
         async for body in self._cluster.list_all():
+            if not shard.owns(key_of(body)):
+                continue
             try:
                 resource = parse(body)
             except InvalidSpec:
                 continue  # the watch skips it too
             listed.add((resource.uid, resource.generation))
+        if self._cache.shard != shard:
+            return
         self._unreported = listed - self._cache.generations()
         if missed := unreported & self._unreported:
             raise WatchDied(f"the watch did not report {len(missed)} resources; a new process is needed")

@@ -118,19 +118,19 @@ DEPLOYED = {
     "deploymentAnnotations": {"example.com/reload": "true"},
     "extraContainers": [{"name": "proxy", **THEIRS}],
 }
-SERVED = {
-    "minReadySeconds": 7,
+SPREAD = {
     "topologySpreadConstraints": [
         {"maxSkew": 2, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
     ],
     "podDisruptionBudget": {"minAvailable": "50%"},
 }
+SERVED = SPREAD | {"minReadySeconds": 7}
 FIRST = {"initContainers": [{"name": "first", **THEIRS}]}
 COMPONENTS: dict[str, dict[str, Any]] = {
     "services.gateway": OWN | FIRST | DEPLOYED | SERVED,
     "services.checkout": OWN | FIRST | DEPLOYED | SERVED,
     "services.checkout.workers.recovery": OWN | FIRST | DEPLOYED | SERVED | {"replicas": 2},
-    "operator": OWN | FIRST | DEPLOYED,
+    "operator": OWN | FIRST | DEPLOYED | SPREAD | {"replicas": 2},
     "migrations": OWN | FIRST,
 }
 ROUTES = {
@@ -182,6 +182,7 @@ CASES: dict[str, Case] = {
     "kafka-sasl": _kafka("SASL_PLAINTEXT", saslMechanism="PLAIN", **KAFKA_USER),
     "kafka-sasl-ssl": _kafka("SASL_SSL", caSecret="authority", topic="shop.checkouts", **KAFKA_USER),
     "bank": _with(BANK),
+    "operators": _with({"operator": {"replicas": 3}}),
     "no-operator": _with({"operator": {"enabled": False}}),
     "no-definition": _with({"crds": {"enabled": False}}),
     "definition-not-kept": _with({"crds": {"keep": False}}),

@@ -16,6 +16,9 @@ GOLDEN = {
     ],
     "test": [CHECKOUTS | {"verbs": ["get", "create", "delete"]}],
 }
+LEASES = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list", "create", "patch", "delete"]}
+]
 
 
 def golden(rendering):
@@ -24,11 +27,16 @@ def golden(rendering):
     spec = next(json.loads(one["value"]) for one in pod["spec"]["containers"][0]["env"] if one["name"] == "SPEC")
     verb = "cancel" if spec.get("cancelRequested") else "buy"
     shopper = {"resources": ["shoppers"], "resourceNames": [str(spec["userId"])], "verbs": [verb]}
-    return GOLDEN | {"test": [*GOLDEN["test"], {"apiGroups": ["cartwright.dev"]} | shopper]}
+    several = rendering.case.values.get("operator", {}).get("replicas", 1) > 1
+    leases = {"leases": LEASES} if several else {}
+    return GOLDEN | leases | {"test": [*GOLDEN["test"], {"apiGroups": ["cartwright.dev"]} | shopper]}
 
 
 def test_rights_are_these_and_no_more(rendering):
-    """The operator and the chart's test have the rights listed here, in their own namespace; nobody else has any."""
+    """The operator, several operators together and the chart's test have the rights listed here, in their own namespace.
+
+    Nobody else has any.
+    """
     name = rendering.named("Deployment")
     wanted = golden(rendering) if any(one.endswith("-operator") for one in name) else {}
     roles = {one["metadata"]["name"].rpartition("-")[2]: one["rules"] for one in rendering.of("Role")}
@@ -40,7 +48,8 @@ def test_rights_are_these_and_no_more(rendering):
     assert {one.rpartition("-")[2] for one in bound} == set(wanted)
     for one, binding in bound.items():
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": one}
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": one, "namespace": "shop"}]
+        account = one.removesuffix("-leases")
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "shop"}]
 
 
 def test_the_clusters_own_roles_cover_checkouts(rendered):
@@ -69,9 +78,9 @@ def test_the_clusters_own_roles_cover_checkouts(rendered):
 
 def test_the_role_is_the_same_beside_a_chart():
     """The operator's rights on devstack's API server are those of the chart."""
-    documents = yaml.safe_load_all((ROOT / "manifests" / "operator-rbac.yaml").read_text())
-    roles = [one for one in documents if one["kind"] == "Role"]
-    assert [one["rules"] for one in roles] == [GOLDEN["operator"]]
+    for name, rules in (("operator-rbac", GOLDEN["operator"]), ("operator-leases-rbac", LEASES)):
+        documents = yaml.safe_load_all((ROOT / "manifests" / f"{name}.yaml").read_text())
+        assert [one["rules"] for one in documents if one["kind"] == "Role"] == [rules]
 
 
 def test_each_component_has_an_account(rendering):

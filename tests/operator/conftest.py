@@ -43,10 +43,10 @@ class MemoryCluster:
         if self.faults.get(verb):
             raise self.faults[verb].pop()
 
-    async def replace_status(self, name, status):
+    async def replace_status(self, name, status, *_):
         self._called("status", name)
         known = self.statuses.get(name) or {}
-        if status and (status.get("sagaVersion") or 0) < (known.get("sagaVersion") or 0):
+        if "sagaVersion" in status and status["sagaVersion"] < known.get("sagaVersion", 0):
             raise Refused("sagaVersion cannot go back")
         self.statuses[name] = dict(status)
         return True

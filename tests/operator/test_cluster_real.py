@@ -64,6 +64,14 @@ async def test_what_the_rules_forbid(admin, cluster, first):
     assert await cluster.delete(created["metadata"]["name"], created["metadata"]["uid"])
 
 
+async def test_another_resource_of_the_name(admin, cluster, first):
+    """A status is for the resource with its uid: one that was created since under the same name never shows it."""
+    assert await cluster.replace_status(first.name, {"phase": "Pending"}, first.uid)
+    with pytest.raises(Refused):
+        await cluster.replace_status(first.name, {"phase": "Paying"}, "another")
+    assert admin.status(first.name) == {"phase": "Pending"}
+
+
 async def test_what_is_gone(admin, cluster, first):
     """Only the resource with this uid is deleted; what is gone is neither written nor deleted again."""
     assert await cluster.delete(first.name, "another") is False

@@ -13,6 +13,7 @@ from kopf._core.intents.causes import WatchingCause
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.sharding import Shard, owner
 from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
 
@@ -139,6 +140,17 @@ async def test_own_statuses_cost_nothing(watched):
     assert not await watched.report("MODIFIED", body({"phase": "Paying", "sagaVersion": 3}))
     assert await watched.report("MODIFIED", body({"phase": "Completed", "sagaVersion": 3}))
     assert watched.cache.get("first").status == digest({"phase": "Completed", "sagaVersion": 3})
+
+
+async def test_what_is_another_operators(watched):
+    """What another member of several operators works on costs nothing here, whatever happens to it."""
+    members = frozenset({"a", "b"})
+    watched.cache.shard = Shard(owner("u1", members), members)
+    assert await watched.report("ADDED", body())
+    watched.cache.shard = Shard(min(members - {owner("u1", members)}), members)
+    for kind in (None, "ADDED", "MODIFIED", "DELETED"):
+        assert not await watched.report(kind, body(generation=2))
+    assert await watched.report("ADDED", body(managedBy="mirror", checkoutId="c2")) is watched.cache.shard.owns("c2")
 
 
 async def test_a_deletion_that_somebody_holds_up(watched):

@@ -37,9 +37,9 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
     assert cluster.calls == []
     shown, replace_status = asyncio.Event(), cluster.replace_status
 
-    async def observed(name, status):
+    async def observed(name, status, *uid):
         shown.set()
-        return await replace_status(name, status)
+        return await replace_status(name, status, *uid)
 
     cluster.replace_status = observed
     projector.enqueue(over(view))

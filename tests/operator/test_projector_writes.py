@@ -46,10 +46,10 @@ async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, mon
     monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
     answer, replace_status = asyncio.Event(), cluster.replace_status
 
-    async def slow(name, status):
+    async def slow(name, status, *uid):
         if name == "first" and not answer.is_set():
             await answer.wait()
-        return await replace_status(name, status)
+        return await replace_status(name, status, *uid)
 
     monkeypatch.setattr(cluster, "replace_status", slow)
     for key in ("second", "third"):
@@ -135,9 +135,9 @@ async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache
     """While all writers are busy, however many changes of a checkout come, its resource costs one write: the latest."""
     answer, replace_status = asyncio.Event(), cluster.replace_status
 
-    async def slow(name, status):
+    async def slow(name, status, *uid):
         await answer.wait()
-        return await replace_status(name, status)
+        return await replace_status(name, status, *uid)
 
     monkeypatch.setattr(cluster, "replace_status", slow)
     projector, names = new(), [f"busy-{number}" for number in range(module.MAX_WRITERS)]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from checkout_operator.cluster import ClusterUnavailable
+from checkout_operator.sharding import Shard, owner
 from checkout_operator.watchdog import WatchDied, Watchdog
 from tests.kube import MOUSE
 from tests.operator.watch import until, watching
@@ -90,6 +91,25 @@ async def test_a_connection_that_delivers_nothing_for_long(admin, proxy):
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
                 await Watchdog(watch.cache, watch.cluster, watch.log).run(0.5)
+
+
+async def test_a_watch_of_a_part(admin, as_operator, watching):
+    """One of two operators learns of its own resources alone; it holds to that through a reconnect, a change and a deletion."""
+    async with watching(server_timeout=1) as watch:
+        members = frozenset({"a", "b"})
+        watch.cache.shard = Shard("a", members)
+        uids = {}
+        for _ in range(20):
+            name = admin.apply(userId=7, items=MOUSE)
+            uids[name] = admin.get(name)["metadata"]["uid"]
+        own = {name for name, uid in uids.items() if owner(uid, members) == "a"}
+        await until(lambda: {one.name for one in watch.cache.all()} & uids.keys() == own)
+        for name in uids:
+            admin.change(name, {"spec": {"cancelRequested": True}})
+        await until(lambda: {one.name for one in watch.cache.all() if one.spec.cancel} & uids.keys() == own)
+        for name in uids:
+            admin.delete(name)
+        await until(lambda: not {one.name for one in watch.cache.all()} & uids.keys())
 
 
 async def test_the_definition_changes_under_load(admin, as_operator, eventually):

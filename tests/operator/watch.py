@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import kopf
 import structlog
 
-from checkout_operator import handlers
+from checkout_operator import handlers, watch_filter
 from checkout_operator.cache import ResourceCache
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster
@@ -36,7 +36,7 @@ class Watching:
         self.permissions = Permissions(Metrics(), self.log)
         clock = ServerClock(Metrics())
         self.cluster = Cluster(credentials, self.permissions, clock, "default")
-        login = handlers.Login(credentials, self.permissions, clock)
+        login = handlers.Login(credentials, self.permissions, clock, watch_filter.middleware(self.cache))
         self.registry = handlers.register(self.cache, WorkQueue(), login, self.log)
 
 

@@ -93,6 +93,12 @@
 - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 - {name: CHECKOUT_ADDR, value: "dns:///{{ include "cartwright.name" . }}-checkout:50056"}
 - {name: LOG_LEVEL, value: {{ .Values.logLevel }}}
+{{- if gt (int .Values.operator.replicas) 1 }}
+- {name: SHARDING, value: Leases}
+- {name: MEMBER_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: MEMBER_GROUP, value: {{ include "cartwright.name" . }}-operator}
+- {name: LEASE_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- end }}
 - {name: MIRROR_MODE, value: {{ .Values.operator.mirror.mode | quote }}}
 - {name: MIRROR_MAX_WRITES_PER_SECOND, value: {{ .Values.operator.mirror.maxWritesPerSecond | quote }}}
 - {name: MIRROR_MAX_OBJECTS, value: {{ .Values.operator.mirror.maxObjects | quote }}}
