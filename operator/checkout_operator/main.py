@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,6 +12,7 @@ import uvloop
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims, NamespaceTaken
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster
 from checkout_operator.config import BadSettings, Config, read
@@ -43,22 +45,29 @@ async def operate(config: Config) -> None:
         stack.push_async_callback(runner.cleanup)
         credentials = await Credentials.load()
         clock = ServerClock(metrics)
-        cluster = Cluster(credentials, permissions, clock, config.namespace)
+        cluster = Cluster(credentials, permissions, clock)
         stack.push_async_callback(cluster.close)
         sagas = SagaClient(config.checkout_addr)
         stack.push_async_callback(sagas.close)
-        cache, queue, faults = ResourceCache(), WorkQueue(), Faults(metrics, log)
+        scope = config.scope()
+        claims = Claims(cluster, scope, config.claimant(), log)
+        if not await _unless(stopping, claims.hold_all()):
+            return
+        cache, queue, faults = ResourceCache(scope.mirror_namespace), WorkQueue(), Faults(metrics, log)
         mirrors = MirrorPolicy(cache, config, clock=clock.now)
         projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log, clock=clock.now)
         reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
         sweeper = Sweeper(cache, cluster, config, log, clock=clock.now)
-        watchdog = Watchdog(cache, cluster, log)
-        registry = handlers.register(cache, queue, handlers.Login(credentials, permissions, clock), log)
+        watchdog = Watchdog(cache, cluster, scope, claims, log)
+        registry = handlers.register(
+            cache, queue, handlers.Login(credentials, permissions, clock), scope=scope, claims=claims, log=log
+        )
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,
-                settings=handlers.settings(),
-                namespace=config.namespace,
+                settings=handlers.settings(scope.selector),
+                clusterwide=scope.namespaces is None,
+                namespaces=[one for one in scope.watches if one is not None],
                 standalone=True,
                 stop_flag=stopping,
                 ready_flag=health.ready,
@@ -73,10 +82,11 @@ async def operate(config: Config) -> None:
                 projector.run(),
                 sweeper.run(),
                 watchdog.run(config.relist_every),
+                claims.run(),
                 health.watch_loop(),
             )
         ]
-        log.info("watching", namespace=config.namespace)
+        log.info("watching", namespaces=scope.watches, selector=str(scope.selector), mirrors=scope.mirror_namespace)
         stopped = asyncio.create_task(stopping.wait())
         every: set[asyncio.Task[Any]] = {watching, stopped, *tasks}
         await asyncio.wait({*every, asyncio.create_task(health.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -102,6 +112,18 @@ async def operate(config: Config) -> None:
             raise WatchDied("the watch ended without an error; a new process is needed")
 
 
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do some work, unless it is time to stop before it is done. Returns whether it is done."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not working.done():
+        working.cancel()
+        return False
+    working.result()
+    return True
+
+
 def _end_by_signal(stopping: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -111,7 +133,7 @@ def main() -> None:
     """Run the operator. Exits with 2 when a setting is wrong or no cluster is named, with 1 when a restart may help."""
     try:
         uvloop.run(operate(read()))
-    except (BadSettings, NoCluster, WatchDied, CannotListen) as error:
+    except (BadSettings, NoCluster, WatchDied, CannotListen, NamespaceTaken) as error:
         sys.stderr.write("".join(f"operator: {line}\n" for line in str(error).splitlines()))
         sys.exit(EXIT_USAGE if isinstance(error, BadSettings | NoCluster) else EXIT_RESTART)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from checkout_operator.status import NOTHING_SHOWN, StatusDigest, digest
 
@@ -13,6 +13,16 @@ MAX_INT64 = 2**63 - 1
 
 class InvalidSpec(ValueError):
     """The resource does not fit the schema. `str()` says why."""
+
+
+class NamespacedName(NamedTuple):
+    """What names a resource in a cluster: two namespaces may each have one of the same name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,11 @@ class Resource:
     """What it shows now. Users may write it, so it only tells whether a write is needed."""
     deleting: bool = False
     """Whether it is deleted, and somebody's finalizer still holds it."""
+
+    @property
+    def namespaced_name(self) -> NamespacedName:
+        """Return what names it in the cluster."""
+        return NamespacedName(self.namespace, self.name)
 
     @property
     def is_mirror(self) -> bool:

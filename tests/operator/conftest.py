@@ -36,7 +36,8 @@ class MemoryCluster:
         if self.faults.get(verb):
             raise self.faults[verb].pop()
 
-    async def replace_status(self, name, status):
+    async def replace_status(self, named, status):
+        name = named.name
         self._called("status", name)
         known = self.statuses.get(name) or {}
         if status and (status.get("sagaVersion") or 0) < (known.get("sagaVersion") or 0):
@@ -53,11 +54,12 @@ class MemoryCluster:
         self.objects[name] = body | {"metadata": body["metadata"] | metadata}
         return self.objects[name]
 
-    async def delete(self, name, uid):
+    async def delete(self, named, uid):
+        name = named.name
         self._called("delete", name)
         return self.objects.pop(name, None) is not None
 
-    async def list_all(self):
+    async def list_all(self, namespace, selector):
         self._called("list", "")
         for body in list(self.objects.values()):
             yield body

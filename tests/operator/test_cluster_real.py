@@ -13,12 +13,14 @@ from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.selectors import LabelSelector
 from checkout_operator.spec import parse
 from checkout_operator.status import project
 from checkout_operator.telemetry import Metrics
 from devstack.client import Stack
 from devstack.home import ROOT, Home
 from tests.kube import MOUSE, Kube
+from tests.operator.views import at
 
 pytestmark = pytest.mark.real
 
@@ -46,9 +48,7 @@ def api(request):
 async def cluster(api, monkeypatch):
     """The operator's client of it, with the operator's own rights."""
     monkeypatch.setattr(module.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", api.operator_kubeconfig)
-    cluster = Cluster(
-        await Credentials.load(), Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()), "default"
-    )
+    cluster = Cluster(await Credentials.load(), Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()))
     yield cluster
     await cluster.close()
 
@@ -63,38 +63,43 @@ async def test_a_status_is_written(api, cluster, first, view):
     """What is written is what the resource shows; a later status replaces lists and removes what it does not have."""
     for version, paid in ((3, view), (4, view)):
         status = project(paid, 1) | {"sagaVersion": version}
-        assert await cluster.replace_status(first.name, status)
+        assert await cluster.replace_status(at(first.name), status)
         assert api.admin.status(first.name) == status
     status = {"phase": "Pending", "sagaVersion": 5}
-    assert await cluster.replace_status(first.name, status)
+    assert await cluster.replace_status(at(first.name), status)
     assert api.admin.status(first.name) == status
-    assert await cluster.replace_status(first.name, {})
+    assert await cluster.replace_status(at(first.name), {})
     assert api.admin.status(first.name) == {}
 
 
 async def test_what_the_rules_forbid(api, cluster, first):
     """A status that goes back is refused with the rule's own words, and so is a mirror with another name."""
-    assert await cluster.replace_status(first.name, {"sagaVersion": 5})
+    assert await cluster.replace_status(at(first.name), {"sagaVersion": 5})
     with pytest.raises(Refused, match="sagaVersion"):
-        await cluster.replace_status(first.name, {"sagaVersion": 4})
+        await cluster.replace_status(at(first.name), {"sagaVersion": 4})
     mirror = {"userId": 7, "managedBy": "mirror", "checkoutId": "b3b5a1ac-1111-4222-8333-444455556666"}
-    body = {"apiVersion": "cartwright.dev/v1alpha1", "kind": "Checkout", "metadata": {"name": "x"}, "spec": mirror}
+    body = {
+        "apiVersion": "cartwright.dev/v1alpha1",
+        "kind": "Checkout",
+        "metadata": {"name": "x", "namespace": "default"},
+        "spec": mirror,
+    }
     with pytest.raises(Refused, match="co-"):
         await cluster.create(body)
     body["metadata"]["name"] = f"co-{mirror['checkoutId']}"
     created = await cluster.create(body)
     assert parse(created).spec.mirror_of == mirror["checkoutId"]
     assert await cluster.create(body) is None
-    assert await cluster.delete(created["metadata"]["name"], created["metadata"]["uid"])
+    assert await cluster.delete(at(created["metadata"]["name"]), created["metadata"]["uid"])
 
 
 async def test_what_is_gone(api, cluster, first):
     """Only the resource with this uid is deleted; what is gone is neither written nor deleted again."""
-    assert await cluster.delete(first.name, "another") is False
+    assert await cluster.delete(at(first.name), "another") is False
     assert api.admin.get(first.name)
-    assert await cluster.delete(first.name, first.uid)
-    assert await cluster.delete(first.name, first.uid) is False
-    assert await cluster.replace_status(first.name, {"phase": "Pending"}) is False
+    assert await cluster.delete(at(first.name), first.uid)
+    assert await cluster.delete(at(first.name), first.uid) is False
+    assert await cluster.replace_status(at(first.name), {"phase": "Pending"}) is False
     assert api.admin.get(first.name) is None
 
 
@@ -102,7 +107,7 @@ async def test_all_are_listed(api, cluster, monkeypatch):
     """All resources are listed, also where they need several pages."""
     names = {api.admin.apply(userId=7, items=MOUSE) for _ in range(5)}
     monkeypatch.setattr(module, "PAGE", 2)
-    assert names <= {body["metadata"]["name"] async for body in cluster.list_all()}
+    assert names <= {body["metadata"]["name"] async for body in cluster.list_all("default", LabelSelector())}
 
 
 async def test_an_event_once(api, cluster, first):
@@ -129,7 +134,7 @@ async def test_without_credentials(cluster):
     """A token that the API server does not take is no outcome: the call may be repeated with the next token."""
     cluster._api.configuration.api_key["BearerToken"] = "bearer of nothing"
     with pytest.raises(ClusterUnavailable, match="401"):
-        await cluster.replace_status("first", {"phase": "Pending"})
+        await cluster.replace_status(at("first"), {"phase": "Pending"})
 
 
 async def test_many_at_once(api, cluster, view):
@@ -137,7 +142,7 @@ async def test_many_at_once(api, cluster, view):
     names = [api.admin.apply(userId=7, items=MOUSE) for _ in range(20)]
     statuses = [project(view, 1) | {"orderId": name} for name in names]
     written = await asyncio.gather(
-        *(cluster.replace_status(name, status) for name, status in zip(names, statuses, strict=True))
+        *(cluster.replace_status(at(name), status) for name, status in zip(names, statuses, strict=True))
     )
     assert all(written)
     assert [api.admin.status(name)["orderId"] for name in names] == names
@@ -147,5 +152,5 @@ async def test_what_has_not_ended(api, cluster):
     """Those who wait for many resources see which have not ended, whether they have a status or not."""
     names = [api.admin.apply(userId=7, items=MOUSE) for _ in range(4)]
     for name, phase in zip(names, ("Completed", "Failed", "Paying"), strict=False):
-        assert await cluster.replace_status(name, {"phase": phase})
+        assert await cluster.replace_status(at(name), {"phase": phase})
     assert api.admin.unfinished() & set(names) == set(names[2:])

@@ -21,10 +21,13 @@ from kubernetes.aio.config import incluster_config, kube_config
 
 from checkout_operator import events, handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable
+from checkout_operator.config import Config
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.selectors import LabelSelector
 from checkout_operator.spec import parse
 from checkout_operator.telemetry import Metrics
 from checkout_operator.watchdog import WatchDied, Watchdog
@@ -32,6 +35,7 @@ from checkout_operator.workqueue import WorkQueue
 from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
 from tests.kube import MOUSE, Kube
+from tests.operator.views import at
 
 pytestmark = pytest.mark.real
 
@@ -89,9 +93,11 @@ class Watching:
         self.cache, self.log = ResourceCache(), structlog.get_logger()
         self.permissions = Permissions(Metrics(), self.log)
         clock = ServerClock(Metrics())
-        self.cluster = Cluster(credentials, self.permissions, clock, "default")
+        self.cluster, scope = Cluster(credentials, self.permissions, clock), Config().scope()
+        claims = Claims(self.cluster, scope, None, self.log)
+        self.dog = Watchdog(self.cache, self.cluster, scope, claims, self.log)
         login = handlers.Login(credentials, self.permissions, clock)
-        self.registry = handlers.register(self.cache, WorkQueue(), login, self.log)
+        self.registry = handlers.register(self.cache, WorkQueue(), login, scope=scope, claims=claims, log=self.log)
 
 
 @pytest.fixture
@@ -100,7 +106,11 @@ def watching():
 
     @asynccontextmanager
     async def watching(**settings):
-        watch, chosen, stopping = Watching(await Credentials.load()), handlers.settings(), asyncio.Event()
+        watch, chosen, stopping = (
+            Watching(await Credentials.load()),
+            handlers.settings(LabelSelector()),
+            asyncio.Event(),
+        )
         for name, value in settings.items():
             setattr(chosen.watching, name, value)
         running = asyncio.create_task(
@@ -180,15 +190,15 @@ async def test_a_write_is_forbidden(as_operator, watching, withheld, resource, v
         body = {
             "apiVersion": "cartwright.dev/v1alpha1",
             "kind": "Checkout",
-            "metadata": {"name": f"co-{mirror['checkoutId']}"},
+            "metadata": {"name": f"co-{mirror['checkoutId']}", "namespace": "default"},
         }
         metadata = {"name": "first", "namespace": "default", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}
         failed = events.Event("9-ended", events.Type.WARNING, "OutOfStock", "no", metadata["creationTimestamp"])
         event = events.body(parse({"metadata": metadata, "spec": {"userId": 7}}), failed)
         write = {
             ("checkouts", "create"): lambda: watch.cluster.create(body | {"spec": mirror}),
-            ("checkouts", "delete"): lambda: watch.cluster.delete("first", "u1"),
-            ("checkouts/status", "patch"): lambda: watch.cluster.replace_status("first", {}),
+            ("checkouts", "delete"): lambda: watch.cluster.delete(at("first"), "u1"),
+            ("checkouts/status", "patch"): lambda: watch.cluster.replace_status(at("first"), {}),
             ("events", "create"): lambda: watch.cluster.create_event(event),
         }[resource, verb]
 
@@ -239,7 +249,7 @@ def account(admin):
     token = create(
         f"{space}/serviceaccounts/{name}/token", {"spec": {"boundObjectRef": bound, "expirationSeconds": 600}}
     )
-    return token["status"]["token"], lambda: admin.session.delete(f"{space}/secrets/{name}", timeout=10)
+    return token["status"]["token"], lambda: admin.session.delete(at(f"{space}/secrets/{name}"), timeout=10)
 
 
 @pytest.fixture
@@ -279,15 +289,15 @@ async def test_a_token_that_ends(stack, admin, account, source, watching, kind):
     file.write_text(first)
     async with watching(server_timeout=1) as watch:
         name = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(name))
-        assert await watch.cluster.replace_status(name, {"phase": "Pending"})
+        await until(lambda: watch.cache.get(at(name)))
+        assert await watch.cluster.replace_status(at(name), {"phase": "Pending"})
         file.write_text(json.loads(stack.home.operator_kubeconfig.read_text())["users"][0]["user"]["token"])
         invalidate()
         asked = {"headers": {"Authorization": f"Bearer {first}"}, "verify": admin.session.verify, "timeout": 10}
         await until(lambda: requests.get(f"{admin.url}/version", **asked).status_code == 401)
-        assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+        assert await watch.cluster.replace_status(at(name), {"phase": "Paying"})
         later = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(later))
+        await until(lambda: watch.cache.get(at(later)))
         assert watch.permissions.missing() == []
 
 
@@ -349,22 +359,22 @@ async def test_a_connection_that_delivers_nothing(admin, proxy, watching):
     """A watch whose connection stays open and delivers nothing is opened again, and misses nothing."""
     async with watching(inactivity_timeout=2) as watch:
         name = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(name))
+        await until(lambda: watch.cache.get(at(name)))
         proxy.freeze()
         missed = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(missed))
+        await until(lambda: watch.cache.get(at(missed)))
 
 
 async def test_a_connection_that_delivers_nothing_for_long(admin, proxy, watching):
     """Where nothing else notices such a watch, the watchdog does: the operator ends, and the next one watches anew."""
     async with watching(inactivity_timeout=3600) as watch:
         name = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(name))
+        await until(lambda: watch.cache.get(at(name)))
         proxy.freeze()
         admin.apply(userId=7, items=MOUSE)
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
-                await Watchdog(watch.cache, watch.cluster, watch.log).run(0.5)
+                await watch.dog.run(0.5)
 
 
 async def test_the_definition_changes_under_load(admin, as_operator, watching, eventually):
@@ -385,7 +395,7 @@ async def test_the_definition_changes_under_load(admin, as_operator, watching, e
         async with asyncio.timeout(30):
             while True:
                 with suppress(ClusterUnavailable):
-                    assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+                    assert await watch.cluster.replace_status(at(name), {"phase": "Paying"})
                     return
                 await asyncio.sleep(0.05)
 
@@ -399,7 +409,7 @@ async def test_the_definition_changes_under_load(admin, as_operator, watching, e
                     )  # 503 for a moment after a change
                     await asyncio.sleep(0)
             for name in names:
-                await until(lambda name=name: watch.cache.get(name))
+                await until(lambda name=name: watch.cache.get(at(name)))
                 await shown(watch, name)
             assert {name: admin.status(name).get("phase") for name in names} == dict.fromkeys(names, "Paying")
         finally:
@@ -429,13 +439,13 @@ async def test_etcd_is_restored(stack, admin, as_operator, watching, eventually)
     offline(lambda: shutil.copytree(data, saved))
     async with watching() as watch:
         lost = [admin.apply(userId=7, items=MOUSE) for _ in range(20)]
-        await until(lambda: all(watch.cache.get(name) for name in [kept, *lost]))
+        await until(lambda: all(watch.cache.get(at(name)) for name in [kept, *lost]))
         await asyncio.to_thread(offline, restore)
         applied = admin.apply(userId=7, items=MOUSE)  # at a revision that the watch has passed already
-        dog = Watchdog(watch.cache, watch.cluster, watch.log)
+        dog = watch.dog
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
                 await dog.run(0.5)
     async with watching() as watch:  # the next operator
-        await until(lambda: watch.cache.get(applied))
-        assert all(watch.cache.get(name) is None for name in lost)
+        await until(lambda: watch.cache.get(at(applied)))
+        assert all(watch.cache.get(at(name)) is None for name in lost)
