@@ -9,12 +9,13 @@ Kubernetes deletes it when the release is uninstalled.
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from checkout_operator.cluster import Cluster, ClusterUnavailable, NamespaceGone, Refused
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Forbidden, NamespaceGone, Refused
 from checkout_operator.config import Release
 from checkout_operator.scope import Scope
 
@@ -52,18 +53,26 @@ class Claims:
     async def hold(self, namespace: str) -> bool:
         """Claim a namespace, unless that is done. Returns whether it is this release's.
 
-        It is asked for until the API server answers. One that is being deleted is nobody's.
+        It is asked for until the API server answers, and until the operator may ask. One that is being deleted is nobody's.
         """
         if self._release is None or namespace in self._held:
             return True
         async with self._locks[namespace]:
-            if namespace not in self._held and namespace not in self._foreign:
-                self._record(namespace, await self._ask(self._release, namespace))
+            while namespace not in self._held and namespace not in self._foreign:
+                try:
+                    holder = await self._ask(self._release, namespace)
+                except Forbidden:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if holder is None:
+                    return False
+                self._record(namespace, holder)
         return namespace in self._held
 
     async def hold_all(self) -> None:
         """Claim every namespace that is named, before anything is watched. Raises NamespaceTaken.
 
+        One in which the operator has no rights holds up none of the others: with a namespace that is deleted go the rights.
         An operator of all namespaces is refused where another release has one of them. Once it has begun it is not refused any
         more: it leaves alone what others have claimed since.
         """
@@ -73,17 +82,16 @@ class Claims:
             holders = await self._holders()
             if self._release.name not in holders.values():
                 _refuse(holders)
-        for namespace in self._scope.known_namespaces:
-            await self.hold(namespace)
-            _refuse({one: holder for one, holder in self._foreign.items() if one == namespace})
+        await self.run_once()
 
     async def run_once(self) -> None:
         """Ask again whose each namespace is. Raises NamespaceTaken where another release has one that was this one's."""
         if self._release is None:
             return
         ours = self._held | set(self._scope.known_namespaces)
-        for namespace in ours | set(self._foreign):
-            self._record(namespace, await self._ask(self._release, namespace))
+        for namespace in sorted(ours | set(self._foreign)):
+            with suppress(Forbidden):  # what was known of it stays so
+                self._record(namespace, await self._ask(self._release, namespace))
         _refuse({namespace: holder for namespace, holder in self._foreign.items() if namespace in ours})
 
     async def run(self) -> None:
@@ -104,13 +112,15 @@ class Claims:
                 self._log.error("a namespace belongs to another release", namespace=namespace, holder=holder)
 
     async def _ask(self, release: Release, namespace: str) -> str | None:
-        """Return who has a namespace, which is this release where nobody had it; None as for `_record`."""
+        """Return who has a namespace, which is this release where nobody had it; None as for `_record`. Raises Forbidden."""
         while True:
             try:
                 if found := await self._read_or_create(release, namespace):
                     return _holder(found)
             except NamespaceGone:
                 return None
+            except Forbidden:
+                raise
             except (ClusterUnavailable, Refused) as error:
                 self._log.warning("could not claim a namespace", namespace=namespace, error=str(error)[:300])
                 await asyncio.sleep(RETRY_SECONDS)

@@ -249,7 +249,7 @@ def account(admin):
     token = create(
         f"{space}/serviceaccounts/{name}/token", {"spec": {"boundObjectRef": bound, "expirationSeconds": 600}}
     )
-    return token["status"]["token"], lambda: admin.session.delete(at(f"{space}/secrets/{name}"), timeout=10)
+    return token["status"]["token"], lambda: admin.session.delete(f"{space}/secrets/{name}", timeout=10)
 
 
 @pytest.fixture
