@@ -3,13 +3,14 @@
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from checkout_operator import mirrors
 from checkout_operator import projector as module
 from checkout_operator.cache import Ending
-from checkout_operator.cluster import ClusterUnavailable
+from checkout_operator.cluster import ClusterUnavailable, NamespaceGone
 from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS
 from checkout_operator.status import seconds
 from tests.operator.views import at, over, rest
@@ -272,3 +273,21 @@ async def test_a_mirror_made_by_hand(new, view, cluster, cache, mirror):
     await projector.repair(cache.get(at("co-c1")), view)
     await projector.flush()
     assert cluster.statuses["co-c1"]["phase"] == "Paying"
+
+
+async def test_the_namespace_of_mirrors_is_gone(new, view, cluster, metrics, monkeypatch):
+    """Where no mirror can be created, one is tried a minute, whatever is bought meanwhile; each that is left out is counted."""
+    cluster.faults["create"] = [NamespaceGone("it is being terminated")] * 2
+    now = 1000.0
+    monkeypatch.setattr(mirrors, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
+    projector = new()
+    for number in range(10):
+        projector.enqueue(rest(view, number))
+        await projector.flush()
+    assert len(cluster.calls) == 1
+    assert metrics.skipped.labels("namespace")._value.get() == 9
+    for wanted in (2, 4):  # it is still gone, and then it is back: a mirror and its status
+        now += mirrors.NO_NAMESPACE_SECONDS
+        projector.enqueue(rest(view, wanted))
+        await projector.flush()
+        assert len(cluster.calls) == wanted
