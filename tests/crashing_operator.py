@@ -20,6 +20,7 @@ from checkout_operator.cluster import Cluster
 from checkout_operator.config import Config
 from checkout_operator.main import operate
 from checkout_operator.saga_client import SagaClient
+from checkout_operator.spec import NamespacedName
 
 WRITES = ("replace_status", "create", "delete", "create_event")
 REQUESTS = ("start", "cancel", "get_for", "list_rest")
@@ -130,8 +131,8 @@ def _install(crash: CrashPoint, names: frozenset[str]) -> None:
 
 def _name(what: Any) -> str:
     """Return the name of the resource that a write is about: given by itself, in an object, or in an event about it."""
-    if isinstance(what, str):
-        return what
+    if isinstance(what, NamespacedName):
+        return what.name
     name: str = what.get("involvedObject", what["metadata"])["name"]
     return name
 

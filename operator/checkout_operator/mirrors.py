@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from checkout_operator.cache import ResourceCache, mirror_name
+from checkout_operator.cache import ResourceCache
 from checkout_operator.cluster import GROUP, VERSION
 from checkout_operator.config import Config
 from checkout_operator.status import SagaView
 
+NO_NAMESPACE_SECONDS = 60.0
+"""How long no mirror is tried after one that could not be created since the namespace of mirrors is gone."""
 MIRROR_WITHIN_SECONDS = 30.0
 """How long after its end a checkout may still get a mirror."""
 SLOW_SECONDS = 0.05
@@ -28,9 +30,11 @@ class Decision(Enum):
     NOT_WANTED = "not wanted"
     TOO_MANY_OBJECTS = "objects"
     TOO_MANY_WRITES = "rate"
+    NO_NAMESPACE = "namespace"
 
 
-OVER_BUDGET = (Decision.TOO_MANY_OBJECTS, Decision.TOO_MANY_WRITES)
+LEFT_OUT = (Decision.TOO_MANY_OBJECTS, Decision.TOO_MANY_WRITES, Decision.NO_NAMESPACE)
+"""Why a checkout that should have a mirror has none."""
 
 
 class WriteBudget:
@@ -82,6 +86,7 @@ class MirrorPolicy:
 
     def __init__(self, cache: ResourceCache, config: Config, *, clock: Callable[[], float] = time.time) -> None:
         self._cache = cache
+        self._labels = config.scope().mirror_labels
         self._clock = clock
         self._config = config
         self.writes = WriteBudget(
@@ -91,6 +96,8 @@ class MirrorPolicy:
         )
         self.creating = 0
         """Mirrors whose creation is under way; they count as objects too."""
+        self._no_namespace_until = float("-inf")
+        """The time on the monotonic clock."""
 
     def decide(self, view: SagaView) -> Decision:
         """Decide about a checkout that has no mirror. CREATE has spent one write of the budget."""
@@ -99,11 +106,17 @@ class MirrorPolicy:
             return Decision.NOT_WANTED
         if view.ended:
             late = self._clock() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
-            if late or self._cache.was_deleted(mirror_name(view.id)):
+            if late or self._cache.was_deleted(self._cache.mirror_name(view.id)):
                 return Decision.NOT_WANTED
+        if time.monotonic() < self._no_namespace_until:
+            return Decision.NO_NAMESPACE
         if self._cache.count_mirrors() + self.creating >= self._cache.shard.quota(self._config.mirror_max_objects):
             return Decision.TOO_MANY_OBJECTS
         return Decision.CREATE if self.writes.spend() else Decision.TOO_MANY_WRITES
+
+    def namespace_gone(self) -> None:
+        """Record that the namespace of mirrors takes no new objects, so that it is not asked for each checkout."""
+        self._no_namespace_until = time.monotonic() + NO_NAMESPACE_SECONDS
 
     def body(self, view: SagaView) -> Mapping[str, Any]:
         """Return the mirror of a checkout, as it is created."""
@@ -111,7 +124,7 @@ class MirrorPolicy:
         return {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Checkout",
-            "metadata": {"name": mirror_name(view.id), "labels": {"cartwright.dev/origin": "rest"}},
+            "metadata": {**self._cache.mirror_name(view.id)._asdict(), "labels": dict(self._labels)},
             "spec": {
                 "userId": view.user_id,
                 "managedBy": "mirror",

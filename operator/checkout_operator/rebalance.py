@@ -10,9 +10,11 @@ import time
 import structlog
 
 from checkout_operator.cache import ResourceCache
-from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.claims import Claims
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Forbidden, Refused
 from checkout_operator.health import Health
 from checkout_operator.reconciler import Reconciler
+from checkout_operator.scope import Scope
 from checkout_operator.sharding import Shard, key_of
 from checkout_operator.spec import InvalidSpec, parse
 from checkout_operator.telemetry import Metrics
@@ -32,6 +34,8 @@ class Rebalancer:
         reconciler: Reconciler,
         health: Health,
         *,
+        scope: Scope,
+        claims: Claims,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
@@ -40,6 +44,8 @@ class Rebalancer:
         self._cluster = cluster
         self._reconciler = reconciler
         self._health = health
+        self._scope = scope
+        self._claims = claims
         self._metrics = metrics
         self._log = log
         self._to_take_over = asyncio.Event()
@@ -70,18 +76,28 @@ class Rebalancer:
     async def take_over(self) -> int:
         """List what is this operator's, and queue what it does not know yet. Returns how many that were."""
         began, taken = time.monotonic(), 0
-        async for body in self._cluster.list_all():
-            if not self._cache.owns(key_of(body)):  # the members may change during a list
+        for namespace in self._scope.watches:
+            try:
+                taken += await self._take_over_from(namespace)
+            except Forbidden as error:  # as in a namespace that is gone: there is nothing to take over
+                self._log.warning("could not list what to take over", namespace=namespace, error=str(error)[:300])
+        self._reconciler.compare_soon()  # checkouts of REST, too, have changed hands
+        self._log.info("took over", resources=taken, seconds=round(time.monotonic() - began, 3))
+        return taken
+
+    async def _take_over_from(self, namespace: str | None) -> int:
+        """Take over from one namespace; None is all of them."""
+        taken = 0
+        async for body in self._cluster.list_all(namespace, self._scope.selector):
+            if not (self._cache.owns(key_of(body)) and self._scope.includes(body)):  # the members may change meanwhile
                 continue
             try:
                 resource = parse(body)
             except InvalidSpec as error:
                 self._log.warning("skipped a resource that is not valid", error=str(error))
                 continue
-            if self._cache.adopt(resource):
+            if await self._claims.hold(resource.namespace) and self._cache.adopt(resource):
                 taken += 1
-                self._queue.add(resource.name)
-                self._log.debug("took over a resource", name=resource.name, uid=resource.uid)
-        self._reconciler.compare_soon()  # checkouts of REST, too, have changed hands
-        self._log.info("took over", resources=taken, seconds=round(time.monotonic() - began, 3))
+                self._queue.add(resource.namespaced_name)
+                self._log.debug("took over a resource", name=str(resource.namespaced_name), uid=resource.uid)
         return taken

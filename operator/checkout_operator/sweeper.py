@@ -84,11 +84,11 @@ class Sweeper:
     async def _delete(self, resource: Resource) -> bool:
         try:
             async with self._places:
-                found = await self._cluster.delete(resource.name, resource.uid)
+                found = await self._cluster.delete(resource.namespaced_name, resource.uid)
             if not found:
                 self._cache.remove(resource)  # it is gone already, though the watch has not said so
         except (ClusterUnavailable, Refused) as error:
-            self._log.warning("could not delete", name=resource.name, error=str(error)[:300])
+            self._log.warning("could not delete", name=str(resource.namespaced_name), error=str(error)[:300])
             return False
         return True
 

@@ -156,6 +156,15 @@ MEMORY = {
     "type": "Resource",
     "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}},
 }
+SELECTOR = {
+    "matchLabels": {"shop.example/team": "a"},
+    "matchExpressions": [
+        {"key": "tier", "operator": "In", "values": ["gold", "silver"]},
+        {"key": "trial", "operator": "DoesNotExist"},
+        {"key": "region", "operator": "NotIn", "values": ["us"]},
+        {"key": "ticket", "operator": "Exists"},
+    ],
+}
 KAFKA_USER = {"username": "shop", "existingSecret": "kafka-user"}
 CASES: dict[str, Case] = {
     "production": _with(),
@@ -238,6 +247,11 @@ CASES: dict[str, Case] = {
     "scaling-told": _with(
         {"services": {"cart": {"autoscaling": {"enabled": True, "behavior": BEHAVIOR, "metrics": [MEMORY]}}}}
     ),
+    "watch-list": _with({"watch": {"namespaces": ["team-b", "shop", "team-a"]}}),
+    "watch-others": _with(
+        {"watch": {"namespaces": ["team-a"], "selector": SELECTOR}, "operator": {"mirror": {"namespace": "mirrors"}}}
+    ),
+    "watch-all": _with({"watch": {"allNamespaces": True}, "operator": {"mirror": {"namespace": "mirrors"}}}),
     "buyers-unchecked": _with({"admission": {"checkBuyer": False}}),
     "roles": _with({"rbac": {"aggregateClusterRoles": True}}),
     "no-hook": _with(BANK, {"migrations": {"hook": False}}, {"stores": {"postgresql": {"caSecret": "authority"}}}),

@@ -43,7 +43,8 @@ class MemoryCluster:
         if self.faults.get(verb):
             raise self.faults[verb].pop()
 
-    async def replace_status(self, name, status, *_):
+    async def replace_status(self, named, status, *_):
+        name = named.name
         self._called("status", name)
         known = self.statuses.get(name) or {}
         if "sagaVersion" in status and status["sagaVersion"] < known.get("sagaVersion", 0):
@@ -60,11 +61,12 @@ class MemoryCluster:
         self.objects[name] = body | {"metadata": body["metadata"] | metadata}
         return self.objects[name]
 
-    async def delete(self, name, uid):
+    async def delete(self, named, uid):
+        name = named.name
         self._called("delete", name)
         return self.objects.pop(name, None) is not None
 
-    async def list_all(self):
+    async def list_all(self, namespace, selector):
         self._called("list", "")
         for body in list(self.objects.values()):
             yield body

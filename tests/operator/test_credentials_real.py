@@ -12,6 +12,7 @@ import requests
 from kubernetes.aio.config import incluster_config
 
 from tests.kube import MOUSE
+from tests.operator.views import at
 from tests.operator.watch import ROLE, until, watching
 
 pytestmark = pytest.mark.real
@@ -87,13 +88,13 @@ async def test_a_token_that_ends(api_server, admin, account, source, kind):
     file.write_text(first)
     async with watching(server_timeout=1) as watch:
         name = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(name))
-        assert await watch.cluster.replace_status(name, {"phase": "Pending"})
+        await until(lambda: watch.cache.get(at(name)))
+        assert await watch.cluster.replace_status(at(name), {"phase": "Pending"})
         file.write_text(json.loads(api_server.home.operator_kubeconfig.read_text())["users"][0]["user"]["token"])
         invalidate()
         asked = {"headers": {"Authorization": f"Bearer {first}"}, "verify": admin.session.verify, "timeout": 10}
         await until(lambda: requests.get(f"{admin.url}/version", **asked).status_code == 401)
-        assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+        assert await watch.cluster.replace_status(at(name), {"phase": "Paying"})
         later = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(later))
+        await until(lambda: watch.cache.get(at(later)))
         assert watch.permissions.missing() == []

@@ -10,6 +10,7 @@ import structlog
 
 from checkout_operator import rebalance
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
 from checkout_operator.faults import Faults
 from checkout_operator.health import Health
 from checkout_operator.mirrors import Decision, MirrorPolicy
@@ -21,6 +22,7 @@ from checkout_operator.sharding import WHOLE, Shard
 from checkout_operator.sweeper import Sweeper
 from checkout_operator.watchdog import WatchDied, Watchdog
 from checkout_operator.workqueue import WorkQueue
+from tests.operator.views import at
 
 BOTH = frozenset({"a", "b"})
 NAMES = [f"r{number}" for number in range(20)]
@@ -76,7 +78,19 @@ class Operator:
             cache, self.queue, self.sagas, self.projector, faults=faults, metrics=metrics, log=log
         )
         self.health = Health(metrics, Permissions(metrics, log))
-        self.rebalancer = Rebalancer(cache, self.queue, cluster, self.reconciler, self.health, metrics=metrics, log=log)
+        scope = config.scope()
+        claims = Claims(cluster, scope, None, log)
+        self.rebalancer = Rebalancer(
+            cache,
+            self.queue,
+            cluster,
+            self.reconciler,
+            self.health,
+            scope=scope,
+            claims=claims,
+            metrics=metrics,
+            log=log,
+        )
 
     def names(self):
         """Give the names of what it works on."""
@@ -129,8 +143,8 @@ async def test_what_the_watch_has_reported_stays(operator, make):
     operator.cache.put(make("r0", generation=2, cancelRequested=True))
     operator.cache.remove(make("r1"))
     assert await operator.rebalancer.take_over() == len(NAMES) - 2
-    assert operator.cache.get("r0").generation == 2
-    assert operator.cache.get("r1") is None
+    assert operator.cache.get(at("r0")).generation == 2
+    assert operator.cache.get(at("r1")) is None
 
 
 async def test_a_list_that_fails_is_made_again(operator, cluster, away, monkeypatch):
@@ -175,19 +189,20 @@ async def test_an_answer_after_the_share_is_gone(operator, cluster):
     assert {cluster.statuses[name]["phase"] for name in NAMES} == {"Paying"}
 
 
-async def test_the_watchdog_minds_its_own(cluster, there, make):
+async def test_the_watchdog_minds_its_own(cluster, config, there, make):
     """What another member owns is not missed, and a check during which the members change says nothing."""
     cache = ResourceCache()
     cache.shard = HALF
-    dog = Watchdog(cache, cluster, structlog.get_logger())
+    scope, log = config.scope(), structlog.get_logger()
+    dog = Watchdog(cache, cluster, scope, Claims(cluster, scope, None, log), log)
     for name in OWN - {min(OWN)}:
         cache.put(make(name))
     await dog.run_once()
     cache.shard = WHOLE
     original = cluster.list_all
 
-    async def changing():
-        async for body in original():
+    async def changing(*scope):
+        async for body in original(*scope):
             yield body
         cache.shard = HALF
 

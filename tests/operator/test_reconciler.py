@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.reconciler import BATCH
 from checkout_operator.saga_client import KeyReused, SagaUnavailable, SpecRefused
 from tests.operator.sagas import FORGED_STATUSES, until
+from tests.operator.views import at
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ async def test_one_bad_resource_stops_no_other(
     sagas.views["bad"] = bad_is
     for name in ("bad", "first"):
         cache.put(make(name))
-        queue.add(name)
+        queue.add(at(name))
     await run_worker(reconciler, lambda: metrics.faults._value.get() == 1 and len(queue) == 1)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
@@ -40,7 +42,7 @@ async def test_starts_ride_together(reconciler, cache, queue, sagas, make, view)
     for number in range(BATCH + 1):
         sagas.views[f"r{number}"] = view
         cache.put(make(f"r{number}", cancelRequested=number < 2))
-        queue.add(f"r{number}")
+        queue.add(at(f"r{number}"))
     await run_worker(reconciler, lambda: not len(queue) and len(sagas.started) == BATCH - 1)
     assert sagas.cancelled == [["r0", "r1"]]
     assert [len(names) for names in sagas.calls] == [BATCH - 2, 1]
@@ -51,7 +53,7 @@ async def test_one_of_a_batch_is_refused_alone(reconciler, cache, sagas, project
     sagas.errors |= {"reused": KeyReused(), "invalid": SpecRefused("no")}
     for name in ("reused", "first", "invalid"):
         cache.put(make(name))
-    assert await reconciler.reconcile(["reused", "first", "invalid"]) == set()
+    assert await reconciler.reconcile([at("reused"), at("first"), at("invalid")]) == set()
     await projector.flush()
     reasons = {name: status["conditions"][0]["reason"] for name, status in cluster.statuses.items()}
     assert reasons == {"reused": "IdempotencyKeyReused", "invalid": "InvalidSpec", "first": "Paying"}
@@ -63,7 +65,7 @@ async def test_one_of_a_batch_is_retried_alone(reconciler, cache, queue, sagas, 
     for name in ("busy", "first"):
         sagas.views[name] = view
         cache.put(make(name))
-        queue.add(name)
+        queue.add(at(name))
     await run_worker(reconciler, lambda: len(queue) == 1 and sagas.calls)
     sagas.errors.clear()
     await run_worker(reconciler, lambda: len(sagas.calls) == 2)
@@ -73,10 +75,10 @@ async def test_one_of_a_batch_is_retried_alone(reconciler, cache, queue, sagas, 
 async def test_the_same_name_twice(reconciler, cache, queue, sagas, make):
     """A resource that is reported twice is started once, also where the second report comes while it is being started."""
     cache.put(make("first"))
-    queue.add("first")
-    queue.add("first")
+    queue.add(at("first"))
+    queue.add(at("first"))
     (name,) = await queue.get(BATCH)
-    queue.add("first")
+    queue.add(at("first"))
     assert await reconciler.reconcile([name]) == set()
     queue.done(name)
     assert await reconciler.reconcile(await queue.get(BATCH)) == set()
@@ -90,33 +92,57 @@ async def test_the_service_is_back(reconciler, cache, queue, sagas, make, view, 
     sagas.views |= {"second": view, "third": view}
     for name in ("first", "second"):
         cache.put(make(name))
-        queue.add(name)
+        queue.add(at(name))
     names = await queue.get(BATCH)
     for _ in range(10):
-        assert await reconciler.reconcile(names) == {"first", "second"}
+        assert await reconciler.reconcile(names) == {at("first"), at("second")}
     for name in names:
         queue.retry(name)
     sagas.away = False
     sagas.calls.clear()
     if sign == "a start":
         cache.put(make("third"))
-        assert await reconciler.reconcile(["third"]) == set()
+        assert await reconciler.reconcile([at("third")]) == set()
     elif sign == "a comparison":
         await reconciler.compare()
     else:
         sagas.changes = [view]
         await until(lambda: not sagas.changes, asyncio.create_task(reconciler.follow()))
-    assert sorted(queue._waiting) == ["first", "second"]  # no delay is left
+    assert sorted(queue._waiting) == [at("first"), at("second")]  # no delay is left
 
 
 @pytest.mark.parametrize("status", FORGED_STATUSES)
 async def test_a_status_starts_and_stops_nothing(reconciler, cache, sagas, make, status):
     """A resource is started whatever its status says; one that is started already is not started again."""
     cache.put(make("first", status=status))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     cache.put(make("first", status=status))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     assert sagas.started == ["first"]
+
+
+async def test_one_that_comes_back(reconciler, cache, sagas, projector, cluster, make):
+    """A resource that leaves the watch and comes back, as its label does, is shown again; it is no reuse of its own key."""
+    cache.put(make("first"))
+    await reconciler.reconcile([at("first")])
+    cache.remove(make("first"))
+    cache.put(make("first"))
+    await reconciler.reconcile([at("first")])
+    await reconciler.compare()
+    await projector.flush()
+    assert (sagas.started, cluster.statuses["first"]["phase"]) == (["first", "first"], "Paying")
+
+
+async def test_the_same_name_in_two_namespaces(reconciler, cache, sagas, make):
+    """Two resources of one name in two namespaces are two purchases."""
+    first = make("first")
+    other = replace(first, namespace="other", uid="uid-other", spec=replace(first.spec, key="uid-other"))
+    for one in (first, other):
+        cache.put(one)
+    assert await reconciler.reconcile([first.namespaced_name, other.namespaced_name]) == set()
+    assert sagas.started == ["first", "first"]
+    cache.remove(first)
+    assert cache.all() == [other]
 
 
 async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, make):
@@ -124,7 +150,7 @@ async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, 
     sagas.errors["first"] = SpecRefused("idempotency_key must be another")
     sagas.views.clear()
     cache.put(make("first", idempotencyKey="\u0378"))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     status = cluster.statuses["first"]
     top = {one["type"]: one for one in status["conditions"]}
     assert (status["phase"], top["Finished"]["status"], top["Succeeded"]["reason"]) == ("Failed", "True", "InvalidSpec")
@@ -139,7 +165,7 @@ async def test_a_refused_spec_is_not_tried_again(reconciler, cache, queue, sagas
     sagas.errors["first"] = SpecRefused("no")
     sagas.views.clear()
     cache.put(make("first"))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     cache.put(make("first", status=FORGED_STATUSES[0]))
     for _ in range(3):
         await reconciler.compare()
@@ -147,5 +173,5 @@ async def test_a_refused_spec_is_not_tried_again(reconciler, cache, queue, sagas
     assert sagas.started == ["first"]
     assert cluster.statuses["first"]["phase"] == "Failed"
     cache.put(make("first", generation=2, cancelRequested=True))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     assert sagas.cancelled == [["first"]]  # a cancellation is another question

@@ -15,6 +15,7 @@ from checkout_operator.cluster import ClusterUnavailable
 from checkout_operator.spec import parse
 from devstack.home import ROOT, user_environment
 from tests.kube import MOUSE
+from tests.operator.views import at
 from tests.operator.watch import ROLE, watching
 
 pytestmark = pytest.mark.real
@@ -85,15 +86,15 @@ async def test_a_write_is_forbidden(as_operator, withheld, resource, verb):
         body = {
             "apiVersion": "cartwright.dev/v1alpha1",
             "kind": "Checkout",
-            "metadata": {"name": f"co-{mirror['checkoutId']}"},
+            "metadata": {"name": f"co-{mirror['checkoutId']}", "namespace": "default"},
         }
         metadata = {"name": "first", "namespace": "default", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}
         failed = events.Event("9-ended", events.Type.WARNING, "OutOfStock", "no", metadata["creationTimestamp"])
         event = events.body(parse({"metadata": metadata, "spec": {"userId": 7}}), failed)
         write = {
             ("checkouts", "create"): lambda: watch.cluster.create(body | {"spec": mirror}),
-            ("checkouts", "delete"): lambda: watch.cluster.delete("first", "u1"),
-            ("checkouts/status", "patch"): lambda: watch.cluster.replace_status("first", {}),
+            ("checkouts", "delete"): lambda: watch.cluster.delete(at("first"), "u1"),
+            ("checkouts/status", "patch"): lambda: watch.cluster.replace_status(at("first"), {}),
             ("events", "create"): lambda: watch.cluster.create_event(event),
         }[resource, verb]
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from checkout_operator.liveness import BLIND_SECONDS, Liveness
 from checkout_operator.sharding import WHOLE, Shard, key_of, owner
+from tests.operator.views import at
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 MEMBERS = st.frozensets(NAMES, min_size=1, max_size=6)
@@ -144,4 +145,4 @@ def test_mirrors_follow_the_shard(cache, view):
     for member in sorted(members):
         cache.shard = Shard(member, members)
         shown += cache.names_for(rest)
-    assert shown == ["co-c1"]
+    assert shown == [at("co-c1")]

@@ -10,8 +10,9 @@ import pytest
 
 from checkout_operator.cluster import ClusterUnavailable
 from checkout_operator.sharding import Shard, owner
-from checkout_operator.watchdog import WatchDied, Watchdog
+from checkout_operator.watchdog import WatchDied
 from tests.kube import MOUSE
+from tests.operator.views import at
 from tests.operator.watch import until, watching
 
 pytestmark = pytest.mark.real
@@ -75,25 +76,25 @@ async def test_a_connection_that_delivers_nothing(admin, proxy):
     """A watch whose connection stays open and delivers nothing is opened again, and misses nothing."""
     async with watching(inactivity_timeout=2) as watch:
         name = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(name))
+        await until(lambda: watch.cache.get(at(name)))
         proxy.freeze()
         missed = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(missed))
+        await until(lambda: watch.cache.get(at(missed)))
 
 
 async def test_a_connection_that_delivers_nothing_for_long(admin, proxy):
     """Where nothing else notices such a watch, the watchdog does: the operator ends, and the next one watches anew."""
     async with watching(inactivity_timeout=3600) as watch:
         name = admin.apply(userId=7, items=MOUSE)
-        await until(lambda: watch.cache.get(name))
+        await until(lambda: watch.cache.get(at(name)))
         proxy.freeze()
         admin.apply(userId=7, items=MOUSE)
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
-                await Watchdog(watch.cache, watch.cluster, watch.log).run(0.5)
+                await watch.dog.run(0.5)
 
 
-async def test_a_watch_of_a_part(admin, as_operator, watching):
+async def test_a_watch_of_a_part(admin, as_operator):
     """One of two operators learns of its own resources alone; it holds to that through a reconnect, a change and a deletion."""
     async with watching(server_timeout=1) as watch:
         members = frozenset({"a", "b"})
@@ -130,7 +131,7 @@ async def test_the_definition_changes_under_load(admin, as_operator, eventually)
         async with asyncio.timeout(30):
             while True:
                 with suppress(ClusterUnavailable):
-                    assert await watch.cluster.replace_status(name, {"phase": "Paying"})
+                    assert await watch.cluster.replace_status(at(name), {"phase": "Paying"})
                     return
                 await asyncio.sleep(0.05)
 
@@ -144,7 +145,7 @@ async def test_the_definition_changes_under_load(admin, as_operator, eventually)
                     )  # 503 for a moment after a change
                     await asyncio.sleep(0)
             for name in names:
-                await until(lambda name=name: watch.cache.get(name))
+                await until(lambda name=name: watch.cache.get(at(name)))
                 await shown(watch, name)
             assert {name: admin.status(name).get("phase") for name in names} == dict.fromkeys(names, "Paying")
         finally:
@@ -174,13 +175,13 @@ async def test_etcd_is_restored(api_server, admin, as_operator, eventually):
     offline(lambda: shutil.copytree(data, saved))
     async with watching() as watch:
         lost = [admin.apply(userId=7, items=MOUSE) for _ in range(20)]
-        await until(lambda: all(watch.cache.get(name) for name in [kept, *lost]))
+        await until(lambda: all(watch.cache.get(at(name)) for name in [kept, *lost]))
         await asyncio.to_thread(offline, restore)
         applied = admin.apply(userId=7, items=MOUSE)  # at a revision that the watch has passed already
-        dog = Watchdog(watch.cache, watch.cluster, watch.log)
+        dog = watch.dog
         with pytest.raises(WatchDied):
             async with asyncio.timeout(60):
                 await dog.run(0.5)
     async with watching() as watch:  # the next operator
-        await until(lambda: watch.cache.get(applied))
-        assert all(watch.cache.get(name) is None for name in lost)
+        await until(lambda: watch.cache.get(at(applied)))
+        assert all(watch.cache.get(at(name)) is None for name in lost)

@@ -9,11 +9,15 @@ import structlog
 
 from checkout_operator import handlers, watch_filter
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster
+from checkout_operator.config import Config
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.selectors import LabelSelector
 from checkout_operator.telemetry import Metrics
+from checkout_operator.watchdog import Watchdog
 from checkout_operator.workqueue import WorkQueue
 
 ROLE = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles/cartwright-operator"
@@ -35,15 +39,17 @@ class Watching:
         self.cache, self.log = ResourceCache(), structlog.get_logger()
         self.permissions = Permissions(Metrics(), self.log)
         clock = ServerClock(Metrics())
-        self.cluster = Cluster(credentials, self.permissions, clock, "default")
+        self.cluster, scope = Cluster(credentials, self.permissions, clock), Config().scope()
+        claims = Claims(self.cluster, scope, None, self.log)
+        self.dog = Watchdog(self.cache, self.cluster, scope, claims, self.log)
         login = handlers.Login(credentials, self.permissions, clock, watch_filter.middleware(self.cache))
-        self.registry = handlers.register(self.cache, WorkQueue(), login, self.log)
+        self.registry = handlers.register(self.cache, WorkQueue(), login, scope=scope, claims=claims, log=self.log)
 
 
 @asynccontextmanager
 async def watching(**settings):
     """Watch, with settings of a test's own, by the credentials that the environment gives."""
-    watch, chosen, stopping = Watching(await Credentials.load()), handlers.settings(), asyncio.Event()
+    watch, chosen, stopping = Watching(await Credentials.load()), handlers.settings(LabelSelector()), asyncio.Event()
     for name, value in settings.items():
         setattr(chosen.watching, name, value)
     running = asyncio.create_task(
