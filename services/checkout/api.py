@@ -225,7 +225,7 @@ def _checkout(session: Session) -> pb.Checkout:
         currency=session.currency,
         lines=[
             pb.Line(
-                line_id=line.line_id,
+                line_id=line.line_id or "",
                 product_id=line.product_id,
                 product_name=line.name,
                 quantity=line.quantity,
@@ -250,11 +250,15 @@ def _checkout(session: Session) -> pb.Checkout:
         saga_step=session.step,
         origin=pb.REST if session.origin is Origin.REST else pb.RESOURCE,
         idempotency_key=session.key,
-        resource=pb.ResourceRef(
-            uid=session.resource.uid, namespace=session.resource.namespace, name=session.resource.name
-        ),
-        note=session.last_error,
+        resource=_reference(session.resource),
+        note=session.last_error or "",
     )
+
+
+def _reference(resource: Resource | None) -> pb.ResourceRef:
+    if resource is None:
+        return pb.ResourceRef()
+    return pb.ResourceRef(uid=resource.uid, namespace=resource.namespace, name=resource.name)
 
 
 def _ms(when: datetime | None) -> int:

@@ -46,12 +46,12 @@ def _user(user_id: int) -> int:
 def _page_request(item: pb.ListOrders) -> PageRequest:
     if not 1 <= item.limit <= MAX_PAGE:
         raise InvalidPage(f"limit must be between 1 and {MAX_PAGE}")
-    return PageRequest(_user(item.user_id), item.limit, item.cursor)
+    return PageRequest(_user(item.user_id), item.limit, item.cursor or None)
 
 
 def _page(page: Page) -> pb.ListOrdersResult:
     orders = [_message(order) for order in page.orders]
-    return pb.ListOrdersResult(page=pb.OrderPage(orders=orders, next_cursor=page.next_cursor))
+    return pb.ListOrdersResult(page=pb.OrderPage(orders=orders, next_cursor=page.next_cursor or ""))
 
 
 def _message(order: Order) -> pb.Order:

@@ -48,6 +48,6 @@ def _request(item: pb.Charge) -> ChargeRequest:
 def _result(payment: Payment) -> pb.PaymentResult:
     return pb.PaymentResult(
         payment=pb.Payment(
-            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref
+            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref or ""
         )
     )

@@ -37,12 +37,12 @@ class MemoryOrders:
             key=lambda order: (order.created_at, order.id),
             reverse=True,
         )
-        if ask.cursor:
+        if ask.cursor is not None:
             if ask.cursor not in self.kept:
                 return InvalidPage("the cursor is not one of ours")
             mine = mine[[order.id for order in mine].index(ask.cursor) + 1 :]
         page = tuple(mine[: ask.limit])
-        return Page(page, page[-1].id if len(mine) > ask.limit else "")
+        return Page(page, page[-1].id if len(mine) > ask.limit else None)
 
     async def by_ids(self, asked):
         return {
