@@ -159,5 +159,6 @@ def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
     """Start the whole platform for a lane of the tests."""
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"}
     settings["MIRROR_MIN_WRITES_PER_SECOND"] = "100"  # tests count mirrors: here they give way to nothing
+    settings["COMPARE_EVERY"] = "5"  # seconds, of 15: tests wait for what only a comparison puts right
     with new_stack(f"tests-{lane}", env=settings) as stack:
         yield OnThisMachine(stack)
