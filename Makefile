@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint lint-api format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator budget bench-compare
+.PHONY: help up down status logs env start stop restart clean test lint lint-api format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -103,6 +103,9 @@ bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS
 
 bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: make bench-operator [RATE=100] [SECONDS=600] [LIVE=5000,10000]
 	@PYTHONPATH=. $(PY) -m tests.bench.operator_load --rate "$(or $(RATE),100)" --seconds "$(or $(SECONDS),600)" $(if $(LIVE),--live "$(LIVE)")
+
+bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 live Checkouts, and say who took over what: make bench-takeover [COUNT=1000]
+	@PYTHONPATH=. $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)

@@ -50,12 +50,16 @@ def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
     source = SOURCES[name]
     modules = fetch.TOOLS / source.modules
     target = fetch.place(f"{name}-{VERSION}" if source.modules == "kubernetes" else name, modules / "go.sum", env)
-    if not (target / name).exists():
-        go, settings = _go(env, say)
-        say(f"building {name} from source ({source.takes}, this once)")
-        started = time.monotonic()
-        fetch.into(target, lambda folder: _build(name, go, folder / name, {**env, **settings}, say))
-        say(f"built {name} in {_spoken(time.monotonic() - started)}.")
+    if not target.exists():
+
+        def build(folder: Path) -> None:
+            go, settings = _go(env, say)
+            say(f"building {name} from source ({source.takes}, this once)")
+            started = time.monotonic()
+            _build(name, go, folder / name, {**env, **settings}, say)
+            say(f"built {name} in {_spoken(time.monotonic() - started)}.")
+
+        fetch.into(target, build, say)
     return target / name
 
 

@@ -5,7 +5,7 @@ them, and a collection that looked at each would hold up the event loop.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,16 @@ MAX_INT64 = 2**63 - 1
 
 class InvalidSpec(ValueError):
     """The resource does not fit the schema. `str()` says why."""
+
+
+class NamespacedName(NamedTuple):
+    """What names a resource in a cluster: two namespaces may each have one of the same name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 class CheckoutSpec(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +56,11 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     """What it shows now. Users may write it, so it only tells whether a write is needed."""
     deleting: bool = False
     """Whether it is deleted, and somebody's finalizer still holds it."""
+
+    @property
+    def namespaced_name(self) -> NamespacedName:
+        """Return what names it in the cluster."""
+        return NamespacedName(self.namespace, self.name)
 
     @property
     def is_mirror(self) -> bool:

@@ -12,6 +12,7 @@ import structlog
 from checkout_operator.cache import Ending, ResourceCache
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.config import Config
+from checkout_operator.sharding import WHOLE, Shard
 from checkout_operator.spec import Resource
 
 INTERVAL_SECONDS = 1.0
@@ -19,11 +20,13 @@ DELETIONS = 4
 """How many deletions are under way at once: enough for a hundred a second, and fewer than the writes of statuses."""
 
 
-def expired(resources: Iterable[Resource], endings: Mapping[str, Ending], config: Config, now: float) -> list[Resource]:
+def expired(
+    resources: Iterable[Resource], endings: Mapping[str, Ending], config: Config, now: float, shard: Shard = WHOLE
+) -> list[Resource]:
     """Return the resources to delete: those whose time is over, and the oldest of too many mirrors of failures.
 
-    `endings` are by uid, `now` is in seconds since 1970. A resource without an ending still runs, or is not yet known to
-    have ended.
+    `resources` are those of the shard, whose part of the limit counts. `endings` are by uid, `now` is in seconds since 1970. A
+    resource without an ending still runs, or is not yet known to have ended.
     """
     over: list[Resource] = []
     failures: list[tuple[Ending, Resource]] = []
@@ -37,7 +40,7 @@ def expired(resources: Iterable[Resource], endings: Mapping[str, Ending], config
             over.append(one)
         elif failed_mirror:
             failures.append((ending, one))
-    excess = max(0, len(failures) - config.mirror_max_failures)
+    excess = max(0, len(failures) - shard.quota(config.mirror_max_failures))
     return over + _oldest(failures, excess)
 
 
@@ -63,9 +66,10 @@ class Sweeper:
     async def run_once(self) -> int:
         """Delete what has expired. Returns how many that were; one that cannot be deleted stops none of the others."""
         endings = self._cache.endings()
-        chosen = expired(self._cache.all(), endings, self._config, self._clock())
+        shard = self._cache.shard
+        chosen = expired(self._cache.all(), endings, self._config, self._clock(), shard)
         mirrors = self._cache.mirrors()
-        if len(mirrors) >= max(1, self._config.mirror_max_objects):  # make room for the mirrors of what runs
+        if len(mirrors) >= max(1, shard.quota(self._config.mirror_max_objects)):  # make room for mirrors of what runs
             uids = {one.uid for one in chosen}
             left = [one for one in mirrors if one.uid not in uids]
             chosen += _oldest([(endings[one.uid], one) for one in left if one.uid in endings], 1)
@@ -80,11 +84,11 @@ class Sweeper:
     async def _delete(self, resource: Resource) -> bool:
         try:
             async with self._places:
-                found = await self._cluster.delete(resource.name, resource.uid)
+                found = await self._cluster.delete(resource.namespaced_name, resource.uid)
             if not found:
                 self._cache.remove(resource)  # it is gone already, though the watch has not said so
         except (ClusterUnavailable, Refused) as error:
-            self._log.warning("could not delete", name=resource.name, error=str(error)[:300])
+            self._log.warning("could not delete", name=str(resource.namespaced_name), error=str(error)[:300])
             return False
         return True
 

@@ -19,7 +19,7 @@ def completed_event(session: Session, event_id: str, now: datetime) -> str:
         "orderId": session.order_id,
         "lines": [
             {
-                "lineId": line.line_id,
+                "lineId": line.line_id or "",
                 "productId": str(line.product_id),
                 "productName": line.name,
                 "quantity": line.quantity,

@@ -30,8 +30,8 @@ class Policy:
     audience: str
     algorithms: frozenset[str]
     user_claim: str = "sub"
-    jwks_url: str = ""
-    """Empty if the issuer's discovery document names it."""
+    jwks_url: str | None = None
+    """None if the issuer's discovery document names it."""
     plain_http: bool = False
     """Whether keys may come by http. Only on a laptop: whoever can change the keys on their way can be any user."""
 
@@ -52,7 +52,7 @@ def policy_of(config: Config) -> Policy:
         audience=config.auth_audience,
         algorithms=algorithms,
         user_claim=config.auth_user_claim,
-        jwks_url=config.auth_jwks_url,
+        jwks_url=config.auth_jwks_url or None,
         plain_http=plain_http,
     )
 

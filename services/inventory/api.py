@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from services.chassis.batched_request import batch
 from services.chassis.resilience import Retrier
-from services.chassis.rpc import batch
 from services.errors import Fault, Invalid
 from services.inventory.domain import Delivery, Reservation, Stock, checked_id, checked_request
 from services.inventory.usecases import Warehouse

@@ -64,19 +64,19 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Orders, newest first, and the cursor of the next page; the cursor is empty on the last page."""
+    """Orders, newest first, and the cursor of the next page; None on the last page."""
 
     orders: tuple[Order, ...]
-    next_cursor: str
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Asks for one page of a user's orders; an empty cursor asks for the first page."""
+    """Asks for one page of a user's orders; None as the cursor asks for the first one."""
 
     user_id: int
     limit: int
-    cursor: str
+    cursor: str | None
 
 
 def parse_order_id(text: str) -> str:

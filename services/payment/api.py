@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.payment.domain import ChargeRequest, Payment, checked, checked_id
 from services.payment.usecases import PaymentProcessor
 from services.pb import payment_pb2 as pb
@@ -48,6 +48,6 @@ def _request(item: pb.Charge) -> ChargeRequest:
 def _result(payment: Payment) -> pb.PaymentResult:
     return pb.PaymentResult(
         payment=pb.Payment(
-            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref
+            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref or ""
         )
     )

@@ -130,4 +130,4 @@ class PostgresPayments:
 
 
 def _payment(row: Row) -> Payment:
-    return Payment(**dict(row) | {"state": State(row["state"])})
+    return Payment(**dict(row) | {"state": State(row["state"]), "provider_ref": row["provider_ref"] or None})

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from checkout_operator.cache import Ending, ResourceCache
 from checkout_operator.cluster import Refused
 from checkout_operator.sweeper import DELETIONS, Sweeper, expired
+from tests.operator.views import at
 
 START = 1_767_225_600.0  # when the resources were created, in seconds since 1970
 
@@ -119,7 +120,7 @@ async def test_what_is_gone_already(add, make, cluster, cache, config):
     assert [one.name for one in cache.all()] == ["there"]
     add(make("gone", uid="another"))
     assert await sweeper.run_once() == 1
-    assert cache.get("gone").uid == "another"
+    assert cache.get(at("gone")).uid == "another"
 
 
 async def test_one_that_may_not_be_deleted(add, make, cluster, cache, config, away):
@@ -141,7 +142,7 @@ async def test_a_slow_deletion(add, make, cluster, cache, config, monkeypatch):
     async def slow(name, uid):
         running.add(name)
         assert len(running) <= DELETIONS
-        await (answer.wait() if name == "slow" else asyncio.sleep(0))
+        await (answer.wait() if name == at("slow") else asyncio.sleep(0))
         running.remove(name)
         return await delete(name, uid)
 

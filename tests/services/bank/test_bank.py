@@ -3,8 +3,6 @@
 import asyncio
 import collections
 import math
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import grpc
@@ -25,8 +23,7 @@ from services.bank.domain import (
 )
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
-from services.chassis.env import process_environment
-from services.chassis.migrate import migrate, role_of
+from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
 from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
@@ -34,7 +31,6 @@ from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
 from tests.plain import assert_plain, edge_ids
 
-MIGRATIONS = Path(__file__).parents[3] / "services" / "bank" / "migrations"
 SECONDS = 5
 SHORT_SECONDS = 0.3  # for calls that are never answered
 
@@ -81,22 +77,10 @@ class MemoryLedger:
         self.behaviours.pop(scope, None)
 
 
-@pytest.fixture(scope="session")
-def database(request):
-    """The PostgreSQL that BANK_POSTGRES_URL or POSTGRES_URL names, or else the platform's own."""
-    env = process_environment()
-    given = env.get("BANK_POSTGRES_URL") or env.get("POSTGRES_URL")
-    return given or request.getfixturevalue("platform").urls["BANK_POSTGRES_URL"]
-
-
 @pytest.fixture
 async def db(database):
     """The pool of the bank's own role, in an empty database of these tests' own."""
-    url = urlunsplit(urlsplit(database)._replace(path="/bank_tests"))
-    await migrate(url, schema="bank", folder=MIGRATIONS)
-    connection = await asyncpg.connect(url)
-    await connection.execute("TRUNCATE bank.transactions, bank.behaviours")
-    await connection.close()
+    url = await database("bank", "TRUNCATE bank.transactions, bank.behaviours", variable="BANK_POSTGRES_URL")
     async with Postgres(url, role=role_of("bank"), schema="bank") as db:
         yield db
 

@@ -11,7 +11,6 @@ from services.cart.cache import RedisCache
 from services.cart.changes import Lease, Token
 from services.cart.domain import Cart
 from services.cart.store import MongoCarts
-from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
 from tests.services.cart.carts import OneCache, OneCart
 
@@ -77,15 +76,6 @@ class MemoryCache:
     def _drop(self, user_id):
         self.values.pop(user_id, None)
         self.leases.pop(user_id, None)
-
-
-@pytest.fixture(scope="session")
-def stores(request):
-    """The URLs of the stores: the environment's, or else the platform's own."""
-    env = process_environment()
-    if env.get("MONGODB_URL") and env.get("REDIS_URL"):
-        return env
-    return request.getfixturevalue("platform").urls
 
 
 @pytest.fixture

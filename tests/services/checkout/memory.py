@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.checkout.domain import Lookup, LostLease, Origin, Purchase, Reason, Status, UnknownCheckout
+from services.checkout.domain import Lookup, LostLease, Origin, Reason, Status, UnknownCheckout, cart_purchase
 from services.checkout.saga import tried_again
 from tests.services.checkout.claims import make_session
 
@@ -59,7 +59,7 @@ class MemorySessions:
         bought = self._where(
             lambda one, row: one.user_id == user_id and one.status is Status.COMPLETED and row.cleared is None
         )
-        return [Purchase(one.id, tuple((line.line_id, line.quantity) for line in one.lines)) for one in bought]
+        return [cart_purchase(one.id, one.lines) for one in bought]
 
     async def conflicting(self, user_id, cart_version):
         return self._where(
@@ -100,7 +100,7 @@ class MemorySessions:
             after,
             version=row.session.version + 1,
             attempts=0,
-            last_error=after.last_error if after.status is Status.FAILED else "",
+            last_error=after.last_error if after.status is Status.FAILED else None,
             finished_at=datetime.now(UTC) if ended else None,
             response_body=json.dumps(body, separators=(",", ":")).encode() if ended else b"",
         )

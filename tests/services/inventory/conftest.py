@@ -1,20 +1,15 @@
 """Both places where stock can be kept: in memory, and in PostgreSQL in a database of these tests' own."""
 
 import time
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-from services.chassis.env import process_environment
-from services.chassis.migrate import migrate, role_of
+from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
 from services.errors import Invalid
 from services.inventory.domain import NotHeld, OtherLines, Reservation, State, Stock
 from services.inventory.store import PostgresWarehouse
-
-MIGRATIONS = Path(__file__).parents[3] / "services" / "inventory" / "migrations"
 
 
 class MemoryWarehouse:
@@ -100,26 +95,16 @@ class MemoryWarehouse:
         ]
 
 
-@pytest.fixture(scope="session")
-def server(request):
-    """The PostgreSQL that POSTGRES_URL names, or else the platform's own."""
-    return process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
-
-
 @pytest.fixture
-async def url(server):
+async def url(database):
     """The database, migrated, with 10 pieces of each of the products 1 to 3 and nothing else."""
-    url = urlunsplit(urlsplit(server)._replace(path="/inventory_tests"))
-    await migrate(url, schema="inventory", folder=MIGRATIONS)
-    connection = await asyncpg.connect(url)
-    await connection.execute(
-        "TRUNCATE inventory.stock, inventory.reservation, inventory.reservation_line, inventory.restock"
+    return await database(
+        "inventory",
+        """
+        TRUNCATE inventory.stock, inventory.reservation, inventory.reservation_line, inventory.restock;
+        INSERT INTO inventory.stock (product_id, received, available) SELECT id, 10, 10 FROM generate_series(1, 3) AS id
+        """,
     )
-    await connection.execute(
-        "INSERT INTO inventory.stock (product_id, received, available) SELECT id, 10, 10 FROM generate_series(1, 3) AS id"
-    )
-    await connection.close()
-    return url
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.chassis.telemetry import Metrics
@@ -38,12 +37,12 @@ class MemoryOrders:
             key=lambda order: (order.created_at, order.id),
             reverse=True,
         )
-        if ask.cursor:
+        if ask.cursor is not None:
             if ask.cursor not in self.kept:
                 return InvalidPage("the cursor is not one of ours")
             mine = mine[[order.id for order in mine].index(ask.cursor) + 1 :]
         page = tuple(mine[: ask.limit])
-        return Page(page, page[-1].id if len(mine) > ask.limit else "")
+        return Page(page, page[-1].id if len(mine) > ask.limit else None)
 
     async def by_ids(self, asked):
         return {
@@ -60,11 +59,11 @@ def user():
 
 
 @pytest.fixture
-async def postgres_orders(request):
+async def postgres_orders(stores):
     """Give the store in PostgreSQL."""
     from services.orders.store import PostgresOrders  # noqa: PLC0415 - beside its only use
 
-    url = process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
+    url = stores["POSTGRES_URL"]
     folder = Path(__file__).parents[3] / "services" / "orders" / "migrations"
     await migrate(url, schema=SCHEMA, folder=folder)
     async with Postgres(url, role=role_of(SCHEMA), schema=SCHEMA, size=4) as db:

@@ -1,21 +1,14 @@
 """Both places where payments can be kept, and a bank that does as it is told."""
 
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-
-import asyncpg
 import pytest
 
-from services.chassis.env import process_environment
-from services.chassis.migrate import migrate, role_of
+from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
 from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown
 from services.payment.domain import Payment, State
 from services.payment.store import PostgresPayments
 from services.payment.usecases import PaymentProcessor
-
-MIGRATIONS = Path(__file__).parents[3] / "services" / "payment" / "migrations"
 
 
 class MemoryPayments:
@@ -67,20 +60,10 @@ class MemoryBank:
         return self.ledger.setdefault(checkout_id, (State.CANCELLED, ""))
 
 
-@pytest.fixture(scope="session")
-def server(request):
-    """The PostgreSQL that POSTGRES_URL names, or else the platform's own."""
-    return process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
-
-
 @pytest.fixture
-async def db(server):
+async def db(database):
     """The pool of the service's own role, in an empty database of these tests' own."""
-    url = urlunsplit(urlsplit(server)._replace(path="/payment_tests"))
-    await migrate(url, schema="payment", folder=MIGRATIONS)
-    connection = await asyncpg.connect(url)
-    await connection.execute("TRUNCATE payment.payments, payment.payment_events")
-    await connection.close()
+    url = await database("payment", "TRUNCATE payment.payments, payment.payment_events")
     async with Postgres(url, role=role_of("payment"), schema="payment", size=20) as db:
         yield db
 
