@@ -25,7 +25,7 @@ def linter(env: Mapping[str, str], say: fetch.Say) -> Path:
     target = fetch.place("redocly", FOLDER / "package-lock.json", env)
     if not target.exists():
         say("fetching @redocly/cli")
-        fetch.into(target, lambda folder: _install(npm, folder, env))
+        fetch.into(target, lambda folder: _install(npm, folder, env), say)
     return target / "node_modules" / ".bin" / "redocly"
 
 
