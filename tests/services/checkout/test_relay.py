@@ -18,6 +18,7 @@ from services.chassis.telemetry import Metrics
 from services.checkout.domain import Step
 from services.checkout.relay import ATTEMPTS, BATCH, KafkaPublisher, Relay
 from services.checkout.store import PostgresSessions
+from services.checkout.store.outbox import PostgresOutbox
 from services.errors import Unavailable
 
 pytestmark = pytest.mark.real
@@ -65,7 +66,8 @@ def new_relay(db, topic):
     """Give a relay of a process."""
 
     def new_relay(owner="a", metrics=None, publisher=topic):
-        return Relay(db, publisher, owner=owner, log=structlog.get_logger(), metrics=metrics or Metrics())
+        outbox = PostgresOutbox(db, owner=owner)
+        return Relay(outbox, publisher, log=structlog.get_logger(), metrics=metrics or Metrics())
 
     return new_relay
 
@@ -124,7 +126,7 @@ async def test_a_completed_checkout_is_told_of(db, topic, user, make_claim, brin
             told.extend(events)
             return [event.id for event in events]
 
-    await Relay(db, Told(), owner="a", log=structlog.get_logger(), metrics=Metrics()).run_once()
+    await Relay(PostgresOutbox(db, owner="a"), Told(), log=structlog.get_logger(), metrics=Metrics()).run_once()
     [event] = told
     payload = json.loads(event.payload)
     assert (event.key, payload["checkoutId"], payload["orderId"]) == (str(user), ended.id, ended.order_id)

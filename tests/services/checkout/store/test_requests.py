@@ -1,18 +1,11 @@
-"""The checkouts of resources in PostgreSQL: accepted first, claimed later, cancelled also before they are known."""
+"""The checkouts of resources on both stores: accepted first, claimed later, cancelled also before they are known."""
 
 import pytest
 
 from services.checkout.domain import Claim, KeyReused, Line, LostLease, Reason, Resource, ResourceRequest, Status, Step
 from services.checkout.usecases import Checkouts
 
-pytestmark = pytest.mark.real
 ITEMS = ((1, 2), (3, 1))
-
-
-@pytest.fixture
-def sessions(real_sessions):
-    """The real store: these checkouts are kept nowhere else."""
-    return real_sessions
 
 
 @pytest.fixture

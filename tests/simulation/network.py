@@ -1,0 +1,331 @@
+"""The network between services: the real stubs and the real server guard, with a simulated channel in between.
+
+A message is encoded when it is sent, so that nobody shares it. Each direction takes a drawn time. Every call is a point of the
+fault plan.
+"""
+
+import asyncio
+import contextvars
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from services.chassis.client import Endpoint
+from services.chassis.resilience import CircuitBreaker
+from services.chassis.rpc import _Guard
+from tests.simulation.faults import CALLER_DIES, CALLS, Fault, Kind
+from tests.simulation.loop import Process
+
+READY, AWAY = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
+UNAVAILABLE, DEADLINE, EXHAUSTED = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+_NO_METADATA = grpc.aio.Metadata()
+
+
+def rpc_error(code: grpc.StatusCode, details: str = "") -> grpc.aio.AioRpcError:
+    """Return the error of a call that ended so."""
+    return grpc.aio.AioRpcError(code, _NO_METADATA, _NO_METADATA, details)
+
+
+class Aborted(Exception):
+    """How a handler ends a call with a status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+
+
+class Context:
+    """What a handler knows of its call."""
+
+    __slots__ = ("_ends_at", "_loop", "_metadata")
+
+    def __init__(self, loop: Any, metadata: Any, ends_at: float) -> None:
+        self._loop = loop
+        self._metadata = metadata
+        self._ends_at = ends_at
+
+    def invocation_metadata(self) -> Any:
+        """Return what the caller sent along."""
+        return self._metadata
+
+    def time_remaining(self) -> float:
+        """Return the seconds that the caller still waits."""
+        return self._ends_at - self._loop.now
+
+    async def abort(self, code: grpc.StatusCode, details: str = "") -> None:
+        """End the call."""
+        raise Aborted(code, details)
+
+
+class Registry:
+    """Takes the place of a gRPC server where servicers register."""
+
+    def __init__(self, log: Any, metrics: Any) -> None:
+        self._guard = _Guard(log, metrics, set())
+        self.methods: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {}
+        """Path → the guarded handler, and what encodes its reply."""
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Do nothing: the generated code registers twice."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Guard each handler as the real server does."""
+        for name, handler in handlers.items():
+            path = f"/{service}/{name}"
+
+            async def found(_: Any, handler: Any = handler) -> Any:
+                return handler
+
+            details = type("Details", (), {"method": path})
+            try:
+                self._guard.intercept_service(found, details).send(None)
+            except StopIteration as ended:
+                guarded = ended.value
+            if guarded.unary_unary is not None:
+                self.methods[path] = (guarded.unary_unary, handler.response_serializer)
+
+
+class Method:
+    """A method of a stub."""
+
+    __slots__ = ("_channel", "_decode", "_encode", "_method", "name", "path")
+
+    def __init__(self, channel: "Channel", path: str, encode: Any, decode: Any) -> None:
+        self._channel = channel
+        self._encode = encode
+        self._decode = decode
+        self._method = path.encode()  # where services.chassis.client looks for the name
+        self.path = path
+        self.name = path.rpartition("/")[2]
+
+    def __call__(self, request: Any, *, timeout: float = math.inf, metadata: Any = ()) -> Any:
+        return self._channel.send(self, self._encode(request), self._decode, timeout, metadata)
+
+
+class Channel:
+    """The connections of one process to the replicas of a service."""
+
+    def __init__(self, network: "Network", client: Process, service: str) -> None:
+        self._network = network
+        self._client = client
+        self._service = service
+
+    @property
+    def current(self) -> "Channel":
+        """Return itself: it is never replaced."""
+        return self
+
+    def renew(self) -> None:
+        """Do nothing."""
+
+    def get_state(self, *, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """Return whether a replica is up."""
+        return READY if self._network.replicas(self._service) else AWAY
+
+    async def wait_for_state_change(self, _: grpc.ChannelConnectivity) -> None:
+        """Wait a while."""
+        await asyncio.sleep(0.1)
+
+    def unary_unary(
+        self, path: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: Any = None
+    ) -> Method:
+        """Return a method for a stub."""
+        return Method(self, path, request_serializer, response_deserializer)
+
+    unary_stream = unary_unary
+
+    async def send(self, method: Method, raw: bytes, decode: Any, timeout: float, metadata: Any) -> Any:
+        """Send a request and return the reply, or raise the error that the call ended with."""
+        return decode(await self._network.send(self._client, self._service, method, raw, timeout, metadata))
+
+
+class SimEndpoint(Endpoint):
+    """The real client of a service on a simulated channel."""
+
+    def __init__(self, network: "Network", client: Process, name: str, metrics: Any) -> None:
+        self.name = name
+        self.channel = Channel(network, client, name)  # type: ignore[assignment]
+        self.breaker = CircuitBreaker(name, metrics, clock=network.loop.time)
+        self.metrics = metrics
+        self._away_since = None
+        self._asked_at = 0.0
+        self._renewed_at = 0.0
+
+
+class Network:
+    """Carries calls between processes."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self.loop = world.loop
+        self._services: dict[str, dict[str, tuple[Process, Registry]]] = {}
+        self._turns: dict[str, Iterator[int]] = {}
+        self._sent = 0
+
+    def serve(self, service: str, process: Process, registry: Registry) -> None:
+        """Let a process serve from now on; its next life takes its place."""
+        self._services.setdefault(service, {})[process.name] = (process, registry)
+
+    def replicas(self, service: str) -> list[tuple[Process, Registry]]:
+        """Return the replicas that are up; one that is paused keeps its connections."""
+        return [one for one in self._services.get(service, {}).values() if one[0].alive]
+
+    def send(
+        self, client: Process, service: str, method: Method, raw: bytes, timeout: float, metadata: Any
+    ) -> "asyncio.Future[bytes]":
+        """Send a request, with whatever fault strikes it."""
+        loop, world = self.loop, self._world
+        self._sent += 1
+        point = f"{client.name} -> {service}.{method.name}"
+        fault: Fault | None = world.faults.at(point, loop.now, CALLS)
+        if fault and fault.kind in CALLER_DIES and not world.mortal(client):
+            fault = None
+        if world.telling:
+            world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
+        answer: asyncio.Future[bytes] = loop.create_future()
+        up = self.replicas(service)
+        if fault:
+            world.reached(f"fault: {fault.kind.value}")
+            if fault.kind is Kind.REFUSED:
+                answer.set_exception(rpc_error(EXHAUSTED if fault.coin < 0.5 else UNAVAILABLE, "refused"))
+                return answer
+            if fault.kind is Kind.KILLED_BEFORE:
+                world.kill(client)
+                return answer
+        if not up:
+            answer.set_exception(rpc_error(UNAVAILABLE, "no connection"))
+            return answer
+        server, registry = up[self._sent % len(up)]
+        one = _Call(self, client, server, registry, method, raw, metadata, answer, loop.now + timeout, fault)
+        if timeout < math.inf:
+            loop.call_at(one.ends_at, one.expire, context=client.context)
+        delay = world.latency(point)
+        if fault is None:
+            loop.at(server, delay, one.arrive)
+            return answer
+        kind = fault.kind
+        if kind is Kind.SLOW:
+            delay += fault.after
+        elif kind is Kind.LATE:
+            delay += fault.after
+            if fault.coin < 0.5:
+                loop.at(client, min(0.01, fault.after), one.reset)
+            else:
+                delay += timeout if timeout < math.inf else 0.0
+        elif kind is Kind.TWICE:
+            again = _Call(self, client, server, registry, method, raw, metadata, None, one.ends_at, None)
+            loop.at(server, delay + fault.after, again.arrive)
+        elif kind is Kind.PAUSED:
+            world.pause(client, fault.after)
+        elif kind is Kind.SERVER_PAUSED:
+            world.pause(server, fault.after)
+        if kind is Kind.REQUEST_LOST:
+            if fault.coin < 0.5:
+                loop.at(client, delay, one.reset)
+        else:
+            loop.at(server, delay, one.arrive)
+        return answer
+
+
+class _Call:
+    """One call on its way."""
+
+    __slots__ = (
+        "_answer", "_client", "_fault", "_metadata", "_method", "_network", "_raw", "_registry", "_server", "ends_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        network: Network,
+        client: Process,
+        server: Process,
+        registry: Registry,
+        method: Method,
+        raw: bytes,
+        metadata: Any,
+        answer: "asyncio.Future[bytes] | None",
+        ends_at: float,
+        fault: Fault | None,
+    ) -> None:
+        self._network = network
+        self._client = client
+        self._server = server
+        self._registry = registry
+        self._method = method
+        self._raw = raw
+        self._metadata = metadata
+        self._answer = answer
+        self._fault = fault
+        self.ends_at = ends_at
+
+    def arrive(self) -> None:
+        """Begin to answer, in the server."""
+        network, server = self._network, self._server
+        world = network._world
+        if self._fault and self._fault.kind is Kind.SERVER_KILLED_BEFORE:
+            world.kill(server)
+            self._send_back(self.reset)
+            return
+        handler, encode = self._registry.methods[self._method.path]
+        # A call that is delivered after its caller has gone is executed all the same, with no time left to speak of.
+        ends_at = max(self.ends_at, network.loop.now + 2.0)
+        context = Context(network.loop, self._metadata, ends_at)
+        task = network.loop.create_task(handler(self._raw, context), context=contextvars.Context())
+        world.serving(server, self)
+        if self.ends_at > network.loop.now:
+            timer = network.loop.call_at(self.ends_at, task.cancel, context=server.context)
+            task.add_done_callback(lambda _: timer.cancel())
+        task.add_done_callback(lambda done: self._done(done, encode))
+
+    def _done(self, task: "asyncio.Task[Any]", encode: Callable[[Any], bytes]) -> None:
+        world = self._network._world
+        world.served(self._server, self)
+        if self._answer is None or task.cancelled():
+            return
+        error = task.exception()
+        kind = self._fault.kind if self._fault else None
+        if kind is Kind.SERVER_KILLED_AFTER:
+            world.kill(self._server)
+            self._send_back(self.reset)
+        elif kind is Kind.KILLED_AFTER:
+            world.kill(self._client)
+        elif kind is Kind.REPLY_LOST:
+            if self._fault and self._fault.coin < 0.5:
+                self._send_back(self.reset)
+        elif isinstance(error, Aborted):
+            self._send_back(self._fail, rpc_error(error.code, str(error)))
+        elif error is not None:
+            self._send_back(self._fail, rpc_error(grpc.StatusCode.UNKNOWN, str(error)))
+        else:
+            self._send_back(self._reply, encode(task.result()))
+
+    def lost(self) -> None:
+        """Tell the caller that the server has died with its call."""
+        self._send_back(self.reset)
+
+    def _send_back(self, callback: Callable[..., None], *args: Any) -> None:
+        network = self._network
+        point = f"{self._client.name} <- {self._method.name}"
+        network.loop.at(self._client, network._world.latency(point), callback, *args)
+
+    def reset(self) -> None:
+        """End the call as a lost connection does."""
+        self._fail(rpc_error(UNAVAILABLE, "connection reset"))
+
+    def expire(self) -> None:
+        """End the call at its deadline."""
+        self._fail(rpc_error(DEADLINE, "deadline exceeded"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    def _reply(self, raw: bytes) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(raw)
