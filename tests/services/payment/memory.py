@@ -1,16 +1,20 @@
 """Payments in memory, and a bank that does as it is told."""
 
+import time
+
 from services.errors import OutcomeUnknown
 from services.payment.domain import Payment, State
 
 
 class MemoryPayments:
-    """Fits the port Payments."""
+    """Fits the ports Payments and UndecidedPayments."""
 
-    def __init__(self):
-        self.kept = {}
+    def __init__(self, resolve_after=0.0, now=time.monotonic):
+        self.kept, self.due, self.attempts = {}, {}, {}
+        self.resolve_after, self.now = resolve_after, now
 
     async def insert_intent(self, request):
+        self.due.setdefault(request.checkout_id, self.now() + self.resolve_after)
         return self.kept.setdefault(
             request.checkout_id,
             Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.INTENT),
@@ -25,6 +29,17 @@ class MemoryPayments:
             there = Payment(checkout_id, there.user_id, there.amount_minor, there.currency, state, provider_ref)
             self.kept[checkout_id] = there
         return there
+
+    async def take_undecided(self, limit):
+        now = self.now()
+        taken = [one for name, one in self.kept.items() if one.state is State.INTENT and self.due[name] <= now][:limit]
+        for one in taken:
+            tried = self.attempts[one.checkout_id] = self.attempts.get(one.checkout_id, 0) + 1
+            self.due[one.checkout_id] = now + min(60.0, self.resolve_after / 2 * 2 ** min(tried, 10))
+        return taken
+
+    async def oldest_undecided_seconds(self):
+        return 0.0
 
 
 class MemoryBank:
