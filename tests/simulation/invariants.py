@@ -211,6 +211,11 @@ class Invariants:
             self._cart(shopper.user_id)
         if world.restocks_acknowledged - world.warehouse.deliveries:
             self.broken("I8 acknowledged", "a delivery was acknowledged and is not counted")
+        strange = [
+            record.value for log in world.kafka.dead_letters() for record in log if record.value != world.STRANGE
+        ]
+        if strange:
+            self.broken("no event is set aside", f"{strange} are dead letters")
         dead = sum(row.dead for row in world.tables.events)
         if dead:
             self.broken("I10 progress", f"{dead} events were given up")

@@ -50,14 +50,15 @@ class Group:
 class Broker:
     """The broker, and the coordinator of the groups."""
 
-    def __init__(self, world: Any, partitions: Mapping[str, int]) -> None:
+    def __init__(self, world: Any, partitions: Mapping[str, int], groups: Mapping[str, str]) -> None:
+        """Take the topics with their numbers of partitions, and the groups with the topic that each reads."""
         self._world = world
         self.loop = world.loop
         self.down = False
         self.logs: dict[TopicPartition, list[Record]] = {
             TopicPartition(topic, number): [] for topic, count in partitions.items() for number in range(count)
         }
-        self.groups: dict[str, Group] = {}
+        self.groups = {name: Group(name, topic) for name, topic in groups.items()}
         self._pollers: dict[TopicPartition, list[tuple[Process, asyncio.Future[None]]]] = {}
         self._numbers = 0
 
@@ -65,12 +66,17 @@ class Broker:
         """Return the partitions of a topic."""
         return [partition for partition in self.logs if partition.topic == topic]
 
+    def dead_letters(self) -> list[list[Record]]:
+        """Return the logs of the topics for dead letters."""
+        return [log for partition, log in self.logs.items() if partition.topic.endswith(".dlq")]
+
     def lag(self) -> int:
-        """Return how many messages are not committed by a group that reads them."""
+        """Return how many messages of its topic each group has not committed, in all."""
         return sum(
-            len(self.logs[partition]) - group.committed.get(partition, 0)
+            len(log) - group.committed.get(partition, 0)
             for group in self.groups.values()
-            for partition in self.partitions(group.topic)
+            for partition, log in self.logs.items()
+            if partition.topic == group.topic
         )
 
     def append(self, topic: str, value: bytes | None, key: bytes | None, headers: Any) -> None:
@@ -99,7 +105,7 @@ class Broker:
 
     def join(self, member: "SimConsumer") -> None:
         """Add a member; a rebalance gives it its share."""
-        group = self.groups.setdefault(member.group, Group(member.group, member.topic))
+        group = self.groups[member.group]
         self._numbers += 1
         member.number = self._numbers
         group.members.append(member)
@@ -107,8 +113,8 @@ class Broker:
 
     def leave(self, member: "SimConsumer") -> None:
         """Remove a member."""
-        group = self.groups.get(member.group)
-        if group and member in group.members:
+        group = self.groups[member.group]
+        if member in group.members:
             group.members.remove(member)
             self.rebalance(group)
 
@@ -119,7 +125,7 @@ class Broker:
             for member in group.members:
                 if member.generation != group.generation and member.number not in group.waiting and not member.ready:
                     group.waiting.add(member.number)
-                    self.loop.at(member.process, 0.001, member.give_up)
+                    self.loop.at(member.process, 0.001, member.give_up, member.number, group.generation)
             if not group.waiting:
                 self._deal(group)
             return
@@ -127,7 +133,7 @@ class Broker:
         group.waiting = {member.number for member in group.members}
         for member in group.members:
             member.ready = False
-            self.loop.at(member.process, self._world.latency("rebalance"), member.give_up)
+            self.loop.at(member.process, self._world.latency("rebalance"), member.give_up, member.number, group.generation)
         self._world.reached("consumer group rebalanced")
         self.loop.at(self.loop.world, SESSION_SECONDS, self._expel_silent, group, group.generation)
         if not group.waiting:
@@ -316,15 +322,15 @@ class SimConsumer(_Client):
                     self._positions = {}
                 self.broker.join(self)
 
-    def give_up(self) -> None:
-        """Give the partitions up, in the member's process, and say so."""
-        asyncio.ensure_future(self._give_up())  # noqa: RUF006 - the loop keeps every task
+    def give_up(self, number: int, generation: int) -> None:
+        """Give the partitions up, in the member's process, and say so; unless it has joined anew since it was asked."""
+        asyncio.ensure_future(self._give_up(number, generation))  # noqa: RUF006 - the loop keeps every task
 
-    async def _give_up(self) -> None:
-        if self._stopped:
-            return
+    async def _give_up(self, number: int, generation: int) -> None:
         self.heard_at = self.world.loop.now
         async with self._changing:
+            if self._stopped or number != self.number or generation != self.broker.groups[self.group].generation:
+                return
             await self._listener.on_partitions_revoked(list(self._positions))
             self._positions = {}
         self.broker.gave_up(self)

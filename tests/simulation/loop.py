@@ -11,7 +11,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -67,13 +67,20 @@ class Handle:
 class SimTask(asyncio.Task):  # type: ignore[type-arg]
     """A task whose hash is a number of its own, so that sets of tasks have the same order in every run."""
 
-    __slots__ = ("_serial",)
+    __slots__ = ("_serial", "_work_context")
 
     def __init__(self, coro: Any, *, loop: "SimLoop", name: str | None = None, context: Any = None) -> None:
         self._serial = loop.next_serial()
-        super().__init__(coro, loop=loop, name=name or "t", context=context)
+        self._work_context = contextvars.copy_context() if context is None else context
+        super().__init__(coro, loop=loop, name=name or "t", context=self._work_context)
         self._log_destroy_pending = False  # a task of a process that was killed ends like this
         loop.tasks.append(self)
+
+    def bury(self) -> None:
+        """Close the coroutine of a task that will never end. What its `finally` blocks attempt does not matter any more."""
+        if not self.done():
+            with suppress(BaseException):
+                self._work_context.run(self.get_coro().close)
 
     def __hash__(self) -> int:
         return self._serial
@@ -89,7 +96,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.now = 0.0
         self.world = Process("world")
         self.current = self.world
-        self.tasks: list[asyncio.Task[Any]] = []
+        self.tasks: list[SimTask] = []
         """Every task of the run: they are kept until its end, so that no garbage is collected in between."""
         self.unexpected: list[dict[str, Any]] = []
         """What asyncio's exception handler was told."""

@@ -24,6 +24,9 @@ UNAVAILABLE, DEADLINE, EXHAUSTED = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
+NOT_REPEATABLE = frozenset({"AddItems"})
+"""Methods that a second delivery would apply a second time, as is documented. TCP delivers a request once; whoever repeats one
+of these does so knowingly, as the shoppers do."""
 _NO_METADATA = grpc.aio.Metadata()
 
 
@@ -185,6 +188,8 @@ class Network:
         point = f"{client.name} -> {service}.{method.name}"
         fault: Fault | None = world.faults.at(point, loop.now, CALLS)
         if fault and fault.kind in CALLER_DIES and not world.mortal(client):
+            fault = None
+        if fault and fault.kind is Kind.TWICE and method.name in NOT_REPEATABLE:
             fault = None
         if world.telling:
             world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")

@@ -146,7 +146,7 @@ async def recovery(runtime: Runtime) -> None:
     sessions = runtime.sessions()
     _, driver = runtime.saga(sessions, 1)
     worker = Recovery(sessions, driver.advance, runtime.log, runtime.metrics)
-    await runtime.repeat(worker.run_once, least=0.1, most=0.8)
+    await runtime.repeat(worker.run_once, least=0.1, most=1.6)
 
 
 async def relay(runtime: Runtime) -> None:
@@ -154,7 +154,7 @@ async def relay(runtime: Runtime) -> None:
     world = runtime.world
     outbox = Gate(world, world.database, MemoryOutbox(world.tables, runtime.owner))
     worker = Relay(outbox, KafkaPublisher(BROKERS, TOPIC), log=runtime.log, metrics=runtime.metrics)
-    await runtime.repeat(worker.run_once, least=0.05, most=0.8, rest=REST_SECONDS)
+    await runtime.repeat(worker.run_once, least=0.05, most=1.6, rest=REST_SECONDS)
 
 
 def _cart(runtime: Runtime) -> CartService:
@@ -223,7 +223,7 @@ async def resolver(runtime: Runtime) -> None:
     """Resolve undecided payments."""
     processor, payments = _processor(runtime)
     worker = Resolver(payments, processor.resolve, runtime.log, runtime.metrics)
-    await runtime.repeat(worker.run_once, least=0.5, most=2.0)
+    await runtime.repeat(worker.run_once, least=1.0, most=4.0)
 
 
 async def bank(runtime: Runtime) -> None:

@@ -6,11 +6,18 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import stamina
+
+import services.chassis.rpc
 from tests.simulation.faults import Fault
 from tests.simulation.invariants import Violation
+from tests.simulation.quiet import QuietLog
 from tests.simulation.world import World
+
+SILENT = SimpleNamespace(get_logger=lambda: QuietLog(lambda *_: None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +61,10 @@ def _bury(world: World) -> None:
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
-        with warnings.catch_warnings():
+        with patch.object(services.chassis.rpc, "structlog", SILENT), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            for task in world.loop.tasks:
+                task.bury()
             world.loop.tasks.clear()
             world.__dict__.clear()
             del world

@@ -232,7 +232,7 @@ class Shopper:
         if cancel and self.draw(2) == 0:
             await self._cancel(item)
         started = False
-        for _ in range(400):
+        for look in range(200):
             result = await self._start(item)
             if not isinstance(result, Fault) and result.WhichOneof("outcome") == "answer":
                 if self._note(uid, result.answer):
@@ -241,8 +241,8 @@ class Shopper:
                     await asyncio.sleep(0.005 * self.draw(20))
                     await self._cancel(item)
                 started = True
-            await asyncio.sleep(0.3)
-        self.world.invariants.broken("I10 progress", f"resource {uid} has not ended after 400 looks")
+            await asyncio.sleep(min(1.5, 0.2 * 1.5**look))
+        self.world.invariants.broken("I10 progress", f"resource {uid} has not ended after 200 looks")
 
     async def _cancel(self, item: Any) -> None:
         one = checkout_pb2.CancelCheckout(
@@ -286,6 +286,13 @@ class Shopper:
             if not key.startswith("key-"):
                 continue
             item = checkout_pb2.StartCheckout(user_id=self.user_id, origin=checkout_pb2.REST, idempotency_key=key)
-            result = await self._start(item)
-            if isinstance(result, Fault) or result.WhichOneof("outcome") != "answer" or not self._note(key, result.answer):
-                self.world.invariants.broken("I6 answers", f"{key} has an answer, and a replay got {result}")
+            for _ in range(8):
+                result = await self._start(item)
+                if not isinstance(result, Fault) and result.WhichOneof("outcome") == "answer":
+                    break
+                await asyncio.sleep(1.0)  # a breaker may be open still
+            else:
+                self.world.invariants.broken("I6 answers", f"{key} has an answer, and replays got {result}")
+                return
+            if not self._note(key, result.answer):
+                self.world.invariants.broken("I6 answers", f"{key} has ended, and a replay says that it runs")

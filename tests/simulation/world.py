@@ -52,6 +52,9 @@ class MemoryProducts:
 class World:
     """The platform and its shoppers."""
 
+    STRANGE = b"no event"
+    """What somebody publishes who has nothing to say."""
+
     def __init__(self, seed: int, *, removed: Collection[str] = (), tell: Callable[[str], None] | None = None) -> None:
         self.seed = seed
         self.loop = SimLoop(seed)
@@ -97,7 +100,7 @@ class World:
         self.carts = MemoryCarts()
         self.products = MemoryProducts()
         self.redis = Keys()
-        self.kafka = Broker(self, {TOPIC: PARTITIONS, f"{TOPIC}.dlq": 1})
+        self.kafka = Broker(self, {TOPIC: PARTITIONS, f"{TOPIC}.dlq": 1}, dict.fromkeys(("cart", "orders"), TOPIC))
 
     def _new_id(self) -> str:
         return f"00000000-0000-4000-8000-{self.loop.next_serial():012x}"
@@ -248,7 +251,7 @@ class World:
             if not self._left_out(f"clock jump {number}"):
                 at(world, when, self._jump, number, seconds)
         if self.plan.strangers:
-            at(world, 0.4, self.kafka.append, TOPIC, b"no event", b"1", ())
+            at(world, 0.4, self.kafka.append, TOPIC, self.STRANGE, b"1", ())
 
     def _left_out(self, name: str) -> bool:
         return self.faults.custom(name, 0.0) is None
@@ -328,6 +331,7 @@ class World:
     async def _audit(self) -> None:
         """Let every shopper ask once more, and stop."""
         self.faults.until = 0.0
+        self._heal()
         with self.loop.as_process(Process("auditor")):
             work = [self.loop.create_task(shopper.audit()) for shopper in self.shoppers]
         await asyncio.wait(work, timeout=60)
