@@ -53,7 +53,12 @@ MESSAGES = (
 """What a message to Kafka, or a request of a consumer, can meet."""
 CALLER_DIES = frozenset({Kind.KILLED_BEFORE, Kind.KILLED_AFTER, Kind.PAUSED})
 
-_SCALE = float(2**61)
+_SPREAD = 0x9E3779B97F4A7C15  # the golden ratio of 64 bits: neighbouring hashes end far apart
+_MASK = 2**64 - 1
+HOT_RATE = 0.3
+THERE, BACK = 6, 7
+"""The salts of the two ways of a message."""
+_SCALE = float(2**64)
 
 
 class Draws:
@@ -68,8 +73,7 @@ class Draws:
         code = self._names.get(name)
         if code is None:
             code = self._names[name] = zlib.crc32(name.encode())
-        mixed = hash((self._seed, code, number, salt))
-        return (hash((mixed, 0x9E3779B97F4A7C15)) & (2**61 - 1)) / _SCALE
+        return (hash((self._seed, code, number, salt)) * _SPREAD & _MASK) / _SCALE
 
     def whole(self, most: int, name: str, number: int = 0, salt: int = 0) -> int:
         """Return a whole number from 0 to `most` - 1."""
@@ -99,23 +103,37 @@ class FaultPlan:
     rate: float
     kinds: Collection[Kind]
     until: float
+    hot: str = ""
+    """The part whose calls meet HOT_RATE; empty: none."""
     removed: Collection[str] = ()
+    number: int = 0
+    """The number of the point that was asked for last: its latencies are drawn by it too."""
     struck: list[Fault] = field(default_factory=list)
     points: Counter[str] = field(default_factory=Counter)
 
     def at(self, name: str, now: float, possible: Collection[Kind]) -> Fault | None:
         """Return what strikes the next call of this name, or None."""
-        number = self.points[name] = self.points[name] + 1
-        if now >= self.until or self.draws.fraction(name, number, 1) >= self.rate:
+        number = self.number = self.points[name] = self.points[name] + 1
+        if now >= self.until:
+            return None
+        rate = HOT_RATE if self.hot and self.hot in name else self.rate
+        if not rate or self.draws.fraction(name, number, 1) >= rate:
             return None
         kinds = [kind for kind in possible if kind in self.kinds]
         point = f"{name} #{number}"
         if not kinds or point in self.removed:
             return None
         kind = kinds[self.draws.whole(len(kinds), name, number, 2)]
-        fault = Fault(kind, point, _seconds(kind, self.draws.fraction(name, number, 3)), self.draws.fraction(name, number, 4))
+        fault = Fault(
+            kind, point, _seconds(kind, self.draws.fraction(name, number, 3)), self.draws.fraction(name, number, 4)
+        )
         self.struck.append(fault)
         return fault
+
+    def latency(self, name: str, number: int, salt: int) -> float:
+        """Return how long a message of a point takes, in seconds; the way there and the way back have salts of their own."""
+        fraction = self.draws.fraction(name, number, salt)
+        return 0.0003 + 0.004 * fraction * fraction
 
     def custom(self, name: str, now: float) -> float | None:
         """Return a fraction where a fault of another sort strikes (a restart of a store, a jump of a clock), or None."""

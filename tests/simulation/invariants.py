@@ -130,7 +130,11 @@ class Invariants:
         received = world.received()
         for product_id, figures in world.warehouse.stock.items():
             available, held, gone = figures
-            wanted = [received[product_id] - reserved[product_id] - sold[product_id], reserved[product_id], sold[product_id]]
+            wanted = [
+                received[product_id] - reserved[product_id] - sold[product_id],
+                reserved[product_id],
+                sold[product_id],
+            ]
             if figures != wanted or min(figures) < 0:
                 self.broken(
                     "I2 stock",

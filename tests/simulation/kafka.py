@@ -133,7 +133,9 @@ class Broker:
         group.waiting = {member.number for member in group.members}
         for member in group.members:
             member.ready = False
-            self.loop.at(member.process, self._world.latency("rebalance"), member.give_up, member.number, group.generation)
+            self.loop.at(
+                member.process, self._world.latency("rebalance"), member.give_up, member.number, group.generation
+            )
         self._world.reached("consumer group rebalanced")
         self.loop.at(self.loop.world, SESSION_SECONDS, self._expel_silent, group, group.generation)
         if not group.waiting:

@@ -223,9 +223,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:
-        handle = Handle(
-            self.current, callback, args, contextvars.copy_context() if context is None else context, when
-        )
+        handle = Handle(self.current, callback, args, contextvars.copy_context() if context is None else context, when)
         heapq.heappush(self._timers, (when, self.next_serial(), handle))
         return handle
 

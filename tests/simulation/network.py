@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ import grpc
 from services.chassis.client import Endpoint
 from services.chassis.resilience import CircuitBreaker
 from services.chassis.rpc import _Guard
-from tests.simulation.faults import CALLER_DIES, CALLS, Fault, Kind
+from tests.simulation.faults import BACK, CALLER_DIES, CALLS, THERE, Fault, Kind
 from tests.simulation.loop import Process
 
 READY, AWAY = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
@@ -71,27 +72,32 @@ class Registry:
 
     def __init__(self, log: Any, metrics: Any) -> None:
         self._guard = _Guard(log, metrics, set())
-        self.methods: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {}
-        """Path → the guarded handler, and what encodes its reply."""
+        self._handlers: dict[str, Any] = {}
+        self._guarded: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
         """Do nothing: the generated code registers twice."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """Guard each handler as the real server does."""
+        """Note the handlers of a service."""
         for name, handler in handlers.items():
-            path = f"/{service}/{name}"
+            self._handlers[f"/{service}/{name}"] = handler
 
-            async def found(_: Any, handler: Any = handler) -> Any:
+    def method(self, path: str) -> tuple[Callable[..., Any], Callable[[Any], bytes]]:
+        """Return the handler of a path, guarded as the real server does it, and what encodes its reply."""
+        found = self._guarded.get(path)
+        if found is None:
+            handler = self._handlers[path]
+
+            async def continuation(_: Any) -> Any:
                 return handler
 
-            details = type("Details", (), {"method": path})
+            guarding = self._guard.intercept_service(continuation, SimpleNamespace(method=path))
             try:
-                self._guard.intercept_service(found, details).send(None)
+                guarding.send(None)
             except StopIteration as ended:
-                guarded = ended.value
-            if guarded.unary_unary is not None:
-                self.methods[path] = (guarded.unary_unary, handler.response_serializer)
+                found = self._guarded[path] = (ended.value.unary_unary, handler.response_serializer)
+        return found
 
 
 class Method:
@@ -136,7 +142,11 @@ class Channel:
         await asyncio.sleep(0.1)
 
     def unary_unary(
-        self, path: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: Any = None
+        self,
+        path: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: Any = None,
     ) -> Method:
         """Return a method for a stub."""
         return Method(self, path, request_serializer, response_deserializer)
@@ -207,10 +217,13 @@ class Network:
             answer.set_exception(rpc_error(UNAVAILABLE, "no connection"))
             return answer
         server, registry = up[self._sent % len(up)]
-        one = _Call(self, client, server, registry, method, raw, metadata, answer, loop.now + timeout, fault)
+        number = world.faults.number
+        one = _Call(
+            self, client, server, registry, method, raw, metadata, answer, loop.now + timeout, fault, point, number
+        )
         if timeout < math.inf:
             loop.call_at(one.ends_at, one.expire, context=client.context)
-        delay = world.latency(point)
+        delay = world.faults.latency(point, number, THERE)
         if fault is None:
             loop.at(server, delay, one.arrive)
             return answer
@@ -224,7 +237,7 @@ class Network:
             else:
                 delay += timeout if timeout < math.inf else 0.0
         elif kind is Kind.TWICE:
-            again = _Call(self, client, server, registry, method, raw, metadata, None, one.ends_at, None)
+            again = _Call(self, client, server, registry, method, raw, metadata, None, one.ends_at, None, point, number)
             loop.at(server, delay + fault.after, again.arrive)
         elif kind is Kind.PAUSED:
             world.pause(client, fault.after)
@@ -242,7 +255,8 @@ class _Call:
     """One call on its way."""
 
     __slots__ = (
-        "_answer", "_client", "_fault", "_metadata", "_method", "_network", "_raw", "_registry", "_server", "ends_at",
+        "_answer", "_client", "_fault", "_metadata", "_method", "_network", "_number", "_point", "_raw", "_registry",
+        "_server", "ends_at",
     )  # fmt: skip
 
     def __init__(
@@ -257,7 +271,11 @@ class _Call:
         answer: "asyncio.Future[bytes] | None",
         ends_at: float,
         fault: Fault | None,
+        point: str,
+        number: int,
     ) -> None:
+        self._point = point
+        self._number = number
         self._network = network
         self._client = client
         self._server = server
@@ -277,7 +295,7 @@ class _Call:
             world.kill(server)
             self._send_back(self.reset)
             return
-        handler, encode = self._registry.methods[self._method.path]
+        handler, encode = self._registry.method(self._method.path)
         # A call that is delivered after its caller has gone is executed all the same, with no time left to speak of.
         ends_at = max(self.ends_at, network.loop.now + 2.0)
         context = Context(network.loop, self._metadata, ends_at)
@@ -316,8 +334,8 @@ class _Call:
 
     def _send_back(self, callback: Callable[..., None], *args: Any) -> None:
         network = self._network
-        point = f"{self._client.name} <- {self._method.name}"
-        network.loop.at(self._client, network._world.latency(point), callback, *args)
+        delay = network._world.faults.latency(self._point, self._number, BACK)
+        network.loop.at(self._client, delay, callback, *args)
 
     def reset(self) -> None:
         """End the call as a lost connection does."""

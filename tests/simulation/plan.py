@@ -8,6 +8,22 @@ from dataclasses import dataclass
 from tests.simulation.faults import Draws, Kind
 
 RATES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.15)
+HOT = (
+    "",
+    "",
+    "",
+    "inventory.",
+    "payment.",
+    "bank.",
+    "bank-database.",
+    "cart.",
+    "database.",
+    "checkout.",
+    "mongo.",
+    "redis.",
+    "kafka.",
+)
+"""Parts that alone may be in trouble: several faults at one place reach what faults spread over all places do not."""
 PRODUCTS = (1, 2, 3)
 SETTLE_SECONDS = 90.0
 """How long after the last fault everything may take to come to rest: the promise is 60 s, and a late call may come 12 s late."""
@@ -18,6 +34,7 @@ class Plan:
     """A schedule before it runs. Times are in seconds of virtual time."""
 
     rate: float
+    hot: str
     kinds: tuple[Kind, ...]
     heals_at: float
     shoppers: int
@@ -45,7 +62,7 @@ def plan_of(draws: Draws) -> Plan:
         return range(max(0, draws.whole(most + 3, name) - 2))
 
     heals_at = draws.between(3.0, 14.0, "heals")
-    kinds = tuple(kind for number, kind in enumerate(Kind) if draws.fraction("kind", number) < 0.35)
+    kinds = tuple(kind for number, kind in enumerate(Kind) if draws.fraction("kind", number) < 0.3)
     restarts = tuple(
         (
             ("database", "mongo", "redis", "kafka", "bank")[draws.whole(5, "outage of", number)],
@@ -56,12 +73,13 @@ def plan_of(draws: Draws) -> Plan:
     )
     return Plan(
         rate=RATES[draws.whole(len(RATES), "rate")],
+        hot=HOT[draws.whole(len(HOT), "hot")],
         kinds=kinds,
         heals_at=heals_at,
         shoppers=1 + draws.whole(3, "shoppers"),
         replicas=1 + (draws.fraction("replicas") < 0.4),
         stock=(2, 6, 50)[draws.whole(3, "stock")],
-        checkout_timeout=(300.0, 300.0, 4.0, 12.0)[draws.whole(4, "timeout")],
+        checkout_timeout=(300.0, 2.0, 5.0, 12.0)[draws.whole(4, "timeout")],
         reservation_ttl=(300.0, 2.0)[draws.whole(2, "ttl")],
         success_rate=(1.0, 0.7)[draws.whole(2, "bank")],
         earlier=draws.fraction("earlier") < 0.25,

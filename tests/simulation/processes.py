@@ -95,7 +95,9 @@ class Runtime:
         add(servicer, registry)
         self.world.network.serve(service, self.process, registry)
 
-    async def repeat(self, run_once: Callable[[], Awaitable[int]], *, least: float, most: float, rest: float = 0) -> None:
+    async def repeat(
+        self, run_once: Callable[[], Awaitable[int]], *, least: float, most: float, rest: float = 0
+    ) -> None:
         """Run a worker's loop."""
         await repeat(run_once, self.stopping, self.log, self.metrics, least=least, most=most, rest=rest)
 

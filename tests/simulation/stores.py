@@ -12,7 +12,7 @@ from typing import Any
 
 from services.chassis import call
 from services.errors import OutcomeUnknown, Unavailable
-from tests.simulation.faults import CALLER_DIES, STATEMENTS, Fault, Kind
+from tests.simulation.faults import BACK, CALLER_DIES, STATEMENTS, THERE, Fault, Kind
 from tests.simulation.loop import Process
 
 STATEMENT_SECONDS = 2.0
@@ -51,6 +51,7 @@ class Gate:
         self._outage = outage
         self._target = target
         self._fails = fails
+        self._words: dict[str, str] = {}
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         work = getattr(self._target, method)
@@ -58,21 +59,24 @@ class Gate:
         def ask(*args: Any, **options: Any) -> "asyncio.Future[Any]":
             return self._ask(method, args, partial(work, *args, **options))
 
+        self._words[method] = f" => {self._outage.name}.{method}"
         self.__dict__[method] = ask
         return ask
 
-    def _ask(self, method: str, args: tuple[Any, ...], work: Callable[[], Coroutine[Any, Any, Any]]) -> "asyncio.Future[Any]":
+    def _ask(
+        self, method: str, args: tuple[Any, ...], work: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> "asyncio.Future[Any]":
         world, outage = self._world, self._outage
         loop = world.loop
         client = loop.current
-        point = f"{client.name} => {outage.name}.{method}"
+        point = f"{client.name}{self._words[method]}"
         fault: Fault | None = world.faults.at(point, loop.now, STATEMENTS)
         if fault and fault.kind in CALLER_DIES and not world.mortal(client):
             fault = None
         if world.telling:
             world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
         answer: asyncio.Future[Any] = loop.create_future()
-        one = _Statement(self, client, method, args, work, answer, fault)
+        one = _Statement(self, client, method, args, work, answer, fault, point, world.faults.number)
         left = call.current().remaining()
         kind = fault.kind if fault else None
         if fault:
@@ -83,7 +87,7 @@ class Gate:
         if kind is Kind.REFUSED or outage.down or (left is not None and left <= 0):
             one.fail(Unavailable("the database is unavailable"))
             return answer
-        delay = world.latency(point)
+        delay = world.faults.latency(point, world.faults.number, THERE)
         if kind is Kind.PAUSED:
             world.pause(client, fault.after)
         elif kind is Kind.SLOW:
@@ -104,7 +108,8 @@ class _Statement:
     """One statement on its way."""
 
     __slots__ = (
-        "_answer", "_args", "_client", "_context", "_fault", "_gate", "_method", "_restarts", "_work", "timer",
+        "_answer", "_args", "_client", "_context", "_fault", "_gate", "_method", "_number", "_point", "_restarts",
+        "_work", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -116,7 +121,11 @@ class _Statement:
         work: Callable[[], Coroutine[Any, Any, Any]],
         answer: "asyncio.Future[Any]",
         fault: Fault | None,
+        point: str,
+        number: int,
     ) -> None:
+        self._point = point
+        self._number = number
         self._gate = gate
         self._client = client
         self._method = method
@@ -150,7 +159,7 @@ class _Statement:
         elif kind is Kind.REPLY_LOST:
             world.loop.at(self._client, 0.0, self.lose)
         elif kind is not Kind.LATE:
-            delay = world.latency(f"{self._client.name} <= {self._method}")
+            delay = world.faults.latency(self._point, self._number, BACK)
             world.loop.at(self._client, delay, self._reply, result, error)
 
     def _reply(self, result: Any, error: Exception | None) -> None:

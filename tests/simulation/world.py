@@ -29,7 +29,7 @@ from tests.simulation.virtual import virtual
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
 REPLICATED = frozenset({"checkout", "recovery", "relay", "payment", "cart", "cart-consumer", "orders-consumer"})
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.7
 
 
 class MemoryProducts:
@@ -60,7 +60,7 @@ class World:
         self.loop = SimLoop(seed)
         self.draws = Draws(seed)
         self.plan: Plan = plan_of(self.draws)
-        self.faults = FaultPlan(self.draws, self.plan.rate, self.plan.kinds, self.plan.heals_at, removed)
+        self.faults = FaultPlan(self.draws, self.plan.rate, self.plan.kinds, self.plan.heals_at, self.plan.hot, removed)
         self.coverage: Counter[str] = Counter()
         self.telling = tell is not None
         self._tell = tell
