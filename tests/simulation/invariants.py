@@ -6,6 +6,7 @@ The stores are read directly, never through the services. What shoppers were tol
 import json
 import traceback
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,9 +171,11 @@ class Invariants:
         busy: list[str] = []
         if not all(shopper.done for shopper in world.shoppers):
             busy.append(f"shoppers {[one.user_id for one in world.shoppers if not one.done]} wait")
-        for row in world.tables.rows.values():
-            if row.session.status is Status.PROCESSING:
-                busy.append(f"{row.session.id} is {row.session.step} ({row.error})")
+        busy += [
+            f"{row.session.id} is {row.session.step} ({row.error})"
+            for row in world.tables.rows.values()
+            if row.session.status is Status.PROCESSING
+        ]
         waiting = sum(not row.processed and not row.dead for row in world.tables.events)
         if waiting:
             busy.append(f"{waiting} events wait in the outbox")
@@ -203,13 +206,7 @@ class Invariants:
         for name, payment in world.payments.kept.items():
             if payment.state is PaymentState.CAPTURED and name not in completed:
                 self.broken("I1 money", f"{name} is captured in payment, and not completed")
-        for session in sessions:
-            ended = self._ended.get(session.id)
-            if ended is not None and (ended.status, ended.response_body) != (session.status, session.response_body):
-                self.broken("I6 ended is ended", f"{session.id} has another answer than when it ended")
-            body = json.loads(session.response_body)
-            if body["checkout_id"] != session.id or body["status"] != session.status:
-                self.broken("I6 answers", f"the stored answer of {session.id} is {body}")
+        self._answers(sessions)
         for shopper in world.shoppers:
             self._told(shopper)
             self._cart(shopper.user_id)
@@ -223,6 +220,16 @@ class Invariants:
         dead = sum(row.dead for row in world.tables.events)
         if dead:
             self.broken("I10 progress", f"{dead} events were given up")
+
+    def _answers(self, sessions: Collection[Session]) -> None:
+        """The stored answer of a checkout says how it has ended, and has not changed since."""
+        for session in sessions:
+            ended = self._ended.get(session.id)
+            if ended is not None and (ended.status, ended.response_body) != (session.status, session.response_body):
+                self.broken("I6 ended is ended", f"{session.id} has another answer than when it ended")
+            body = json.loads(session.response_body)
+            if body["checkout_id"] != session.id or body["status"] != session.status:
+                self.broken("I6 answers", f"the stored answer of {session.id} is {body}")
 
     def _told(self, shopper: Any) -> None:
         """What a shopper was told holds, whoever asks and however often."""

@@ -6,14 +6,14 @@ appended twice, and its acknowledgement may be lost.
 
 import asyncio
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaTimeoutError
 
-from tests.simulation.faults import CALLER_DIES, MESSAGES, Fault, Kind
+from tests.simulation.faults import MESSAGES, Fault, Kind
 from tests.simulation.loop import Process
 
 SESSION_SECONDS = 6.0
@@ -181,7 +181,7 @@ class Broker:
         partitions = self.partitions(group.topic)
         turn = group.generation
         for member in group.members:
-            member.generation = group.generation
+            member.generation, member.ready = group.generation, False
         count = len(group.members)
         for position, member in enumerate(group.members):
             share = [one for index, one in enumerate(partitions) if (index + turn) % count == position]
@@ -212,48 +212,35 @@ class _Client:
 
     def fault(self, what: str) -> Fault | None:
         """Return what strikes the next request."""
-        world = self.world
-        point = f"{self.process.name} => kafka.{what}"
-        fault: Fault | None = world.faults.at(point, world.loop.now, MESSAGES)
-        if fault and fault.kind in CALLER_DIES and not world.mortal(self.process):
-            fault = None
-        if world.telling:
-            world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
-        if fault:
-            world.reached(f"fault: {fault.kind.value}")
+        fault: Fault | None = self.world.strike(self.process, f"{self.process.name} => kafka.{what}", MESSAGES)
         return fault
 
-    async def request(self, what: str, effect: Any) -> Any:
+    async def request(self, what: str, effect: Callable[[], Any]) -> Any:
         """Make a request whose effect is a function; KafkaError where it has no reply."""
         fault, world = self.fault(what), self.world
         kind = fault.kind if fault else None
         if kind is Kind.REFUSED or self.broker.down:
             await asyncio.sleep(world.latency("kafka refuses"))
             raise KafkaConnectionError("no broker")
-        if kind is Kind.KILLED_BEFORE:
-            world.kill(self.process)
-        elif kind is Kind.PAUSED:
-            world.pause(self.process, fault.after)
-        delay = world.latency(what) + (fault.after if kind is Kind.SLOW else 0.0)
+        delay = world.latency(what) + (fault.after if fault and kind is Kind.SLOW else 0.0)
         answer: asyncio.Future[Any] = world.loop.create_future()
-
-        def arrive() -> None:
-            if self.broker.down:
-                return
-            result = effect()
-            if kind is Kind.TWICE:
-                effect()
-            if kind is Kind.KILLED_AFTER:
-                world.kill(self.process)
-            elif kind is not Kind.REPLY_LOST:
-                world.loop.at(self.process, world.latency("kafka answers"), _settle, answer, result)
-
         if kind is not Kind.KILLED_BEFORE:
-            world.loop.at(world.loop.world, delay, arrive)
+            world.loop.at(world.loop.world, delay, self._arrive, answer, effect, kind)
         try:
             return await asyncio.wait_for(answer, REQUEST_SECONDS)
         except TimeoutError:
             raise KafkaTimeoutError("no answer") from None
+
+    def _arrive(self, answer: "asyncio.Future[Any]", effect: Callable[[], Any], kind: Kind | None) -> None:
+        if self.broker.down:
+            return
+        result = effect()
+        if kind is Kind.TWICE:
+            effect()
+        if kind is Kind.KILLED_AFTER:
+            self.world.kill(self.process)
+        elif kind is not Kind.REPLY_LOST:
+            self.world.loop.at(self.process, self.world.latency("kafka answers"), _settle, answer, result)
 
 
 def _settle(answer: "asyncio.Future[Any]", result: Any) -> None:
@@ -344,7 +331,8 @@ class SimConsumer(_Client):
     async def _take(self, generation: int, share: Collection[TopicPartition]) -> None:
         async with self._changing:
             group = self.broker.groups[self.group]
-            if self._stopped or self not in group.members or generation != group.generation:
+            # `ready`: it has been asked for these partitions again before it came to take them.
+            if self._stopped or self.ready or self not in group.members or generation != group.generation:
                 return
             self._positions = {partition: group.committed.get(partition, 0) for partition in share}
             await self._listener.on_partitions_assigned(list(share))
@@ -361,12 +349,10 @@ class SimConsumer(_Client):
         if not records:
             return {}
         fault = self.fault("fetch")
-        kind = fault.kind if fault else None
-        if kind in {Kind.KILLED_BEFORE, Kind.KILLED_AFTER}:
+        if fault and fault.kind is Kind.KILLED_AFTER:
             self.world.kill(self.process)
-        elif kind is Kind.PAUSED:
-            self.world.pause(self.process, fault.after)
-        await asyncio.sleep(self.world.latency("fetch") + (fault.after if kind is Kind.SLOW else 0.0))
+        slow = fault.after if fault and fault.kind is Kind.SLOW else 0.0
+        await asyncio.sleep(self.world.latency("fetch") + slow)
         if partition not in self._positions:
             raise IllegalStateError(f"{partition} is not assigned")
         self._positions[partition] = records[-1].offset + 1

@@ -16,7 +16,7 @@ import grpc
 from services.chassis.client import Endpoint
 from services.chassis.resilience import CircuitBreaker
 from services.chassis.rpc import _Guard
-from tests.simulation.faults import BACK, CALLER_DIES, CALLS, THERE, Fault, Kind
+from tests.simulation.faults import BACK, CALLS, THERE, Fault, Kind
 from tests.simulation.loop import Process
 
 READY, AWAY = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
@@ -28,6 +28,7 @@ UNAVAILABLE, DEADLINE, EXHAUSTED = (
 NOT_REPEATABLE = frozenset({"AddItems"})
 """Methods that a second delivery would apply a second time, as is documented. TCP delivers a request once; whoever repeats one
 of these does so knowingly, as the shoppers do."""
+ONCE = tuple(kind for kind in CALLS if kind is not Kind.TWICE)
 _NO_METADATA = grpc.aio.Metadata()
 
 
@@ -122,7 +123,7 @@ class Channel:
 
     def __init__(self, network: "Network", client: Process, service: str) -> None:
         self._network = network
-        self._client = client
+        self.client = client
         self._service = service
 
     @property
@@ -153,9 +154,9 @@ class Channel:
 
     unary_stream = unary_unary
 
-    async def send(self, method: Method, raw: bytes, decode: Any, timeout: float, metadata: Any) -> Any:
+    async def send(self, method: Method, raw: bytes, decode: Any, within: float, metadata: Any) -> Any:
         """Send a request and return the reply, or raise the error that the call ended with."""
-        return decode(await self._network.send(self._client, self._service, method, raw, timeout, metadata))
+        return decode(await self._network.send(self.client, self._service, method, raw, within, metadata))
 
 
 class SimEndpoint(Endpoint):
@@ -196,67 +197,54 @@ class Network:
         loop, world = self.loop, self._world
         self._sent += 1
         point = f"{client.name} -> {service}.{method.name}"
-        fault: Fault | None = world.faults.at(point, loop.now, CALLS)
-        if fault and fault.kind in CALLER_DIES and not world.mortal(client):
-            fault = None
-        if fault and fault.kind is Kind.TWICE and method.name in NOT_REPEATABLE:
-            fault = None
-        if world.telling:
-            world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
+        possible = ONCE if method.name in NOT_REPEATABLE else CALLS
+        fault: Fault | None = world.strike(client, point, possible)
+        kind, number = fault.kind if fault else None, world.faults.number
         answer: asyncio.Future[bytes] = loop.create_future()
         up = self.replicas(service)
-        if fault:
-            world.reached(f"fault: {fault.kind.value}")
-            if fault.kind is Kind.REFUSED:
-                answer.set_exception(rpc_error(EXHAUSTED if fault.coin < 0.5 else UNAVAILABLE, "refused"))
-                return answer
-            if fault.kind is Kind.KILLED_BEFORE:
-                world.kill(client)
-                return answer
-        if not up:
+        if fault and kind is Kind.REFUSED:
+            answer.set_exception(rpc_error(EXHAUSTED if fault.coin < 0.5 else UNAVAILABLE, "refused"))
+        elif not up:
             answer.set_exception(rpc_error(UNAVAILABLE, "no connection"))
+        if answer.done() or kind is Kind.KILLED_BEFORE:
             return answer
         server, registry = up[self._sent % len(up)]
-        number = world.faults.number
-        one = _Call(
-            self, client, server, registry, method, raw, metadata, answer, loop.now + timeout, fault, point, number
-        )
-        if timeout < math.inf:
-            loop.call_at(one.ends_at, one.expire, context=client.context)
+        ends_at = loop.now + timeout
+        one = _Call(self, client, server, registry, method, raw, metadata, answer, ends_at, fault, point, number)
+        loop.call_at(ends_at, one.expire, context=client.context)
         delay = world.faults.latency(point, number, THERE)
         if fault is None:
             loop.at(server, delay, one.arrive)
-            return answer
-        kind = fault.kind
+        else:
+            self._send_with_fault(one, fault, delay, timeout)
+        return answer
+
+    def _send_with_fault(self, one: "_Call", fault: Fault, delay: float, patience: float) -> None:
+        loop, kind = self.loop, fault.kind
         if kind is Kind.SLOW:
             delay += fault.after
         elif kind is Kind.LATE:
             delay += fault.after
             if fault.coin < 0.5:
-                loop.at(client, min(0.01, fault.after), one.reset)
+                loop.at(one.client, min(0.01, fault.after), one.reset)
             else:
-                delay += timeout if timeout < math.inf else 0.0
+                delay += patience
         elif kind is Kind.TWICE:
-            again = _Call(self, client, server, registry, method, raw, metadata, None, one.ends_at, None, point, number)
-            loop.at(server, delay + fault.after, again.arrive)
-        elif kind is Kind.PAUSED:
-            world.pause(client, fault.after)
+            loop.at(one.server, delay + fault.after, one.again().arrive)
         elif kind is Kind.SERVER_PAUSED:
-            world.pause(server, fault.after)
-        if kind is Kind.REQUEST_LOST:
-            if fault.coin < 0.5:
-                loop.at(client, delay, one.reset)
-        else:
-            loop.at(server, delay, one.arrive)
-        return answer
+            self._world.pause(one.server, fault.after)
+        if kind is not Kind.REQUEST_LOST:
+            loop.at(one.server, delay, one.arrive)
+        elif fault.coin < 0.5:
+            loop.at(one.client, delay, one.reset)
 
 
 class _Call:
     """One call on its way."""
 
     __slots__ = (
-        "_answer", "_client", "_fault", "_metadata", "_method", "_network", "_number", "_point", "_raw", "_registry",
-        "_server", "ends_at",
+        "_answer", "_fault", "_metadata", "_method", "_network", "_number", "_point", "_raw", "_registry",
+        "client", "ends_at", "server",
     )  # fmt: skip
 
     def __init__(
@@ -277,8 +265,8 @@ class _Call:
         self._point = point
         self._number = number
         self._network = network
-        self._client = client
-        self._server = server
+        self.client = client
+        self.server = server
         self._registry = registry
         self._method = method
         self._raw = raw
@@ -287,9 +275,16 @@ class _Call:
         self._fault = fault
         self.ends_at = ends_at
 
+    def again(self) -> "_Call":
+        """Return a second delivery of the same call, whose reply nobody waits for."""
+        return _Call(
+            self._network, self.client, self.server, self._registry, self._method, self._raw, self._metadata,
+            None, self.ends_at, None, self._point, self._number,
+        )  # fmt: skip
+
     def arrive(self) -> None:
         """Begin to answer, in the server."""
-        network, server = self._network, self._server
+        network, server = self._network, self.server
         world = network._world
         if self._fault and self._fault.kind is Kind.SERVER_KILLED_BEFORE:
             world.kill(server)
@@ -308,16 +303,16 @@ class _Call:
 
     def _done(self, task: "asyncio.Task[Any]", encode: Callable[[Any], bytes]) -> None:
         world = self._network._world
-        world.served(self._server, self)
+        world.served(self.server, self)
         if self._answer is None or task.cancelled():
             return
         error = task.exception()
         kind = self._fault.kind if self._fault else None
         if kind is Kind.SERVER_KILLED_AFTER:
-            world.kill(self._server)
+            world.kill(self.server)
             self._send_back(self.reset)
         elif kind is Kind.KILLED_AFTER:
-            world.kill(self._client)
+            world.kill(self.client)
         elif kind is Kind.REPLY_LOST:
             if self._fault and self._fault.coin < 0.5:
                 self._send_back(self.reset)
@@ -335,7 +330,7 @@ class _Call:
     def _send_back(self, callback: Callable[..., None], *args: Any) -> None:
         network = self._network
         delay = network._world.faults.latency(self._point, self._number, BACK)
-        network.loop.at(self._client, delay, callback, *args)
+        network.loop.at(self.client, delay, callback, *args)
 
     def reset(self) -> None:
         """End the call as a lost connection does."""

@@ -82,7 +82,7 @@ class Runtime:
         if "exc_info" in facts and event in {"unexpected failure", "the consumer failed unexpectedly"}:
             self.world.unexpected(self.process, event, facts)
         if self.world.telling:
-            shown = ", ".join(f"{name}={value}" for name, value in facts.items() if name not in {"exc_info"})
+            shown = ", ".join(f"{name}={value}" for name, value in facts.items() if name != "exc_info")
             self.world.tell(f"{self.process.name}: {event} ({shown})")
 
     def endpoint(self, service: str) -> SimEndpoint:

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import NoScriptError
 
-from tests.simulation.faults import CALLER_DIES, STATEMENTS, Fault, Kind
+from tests.simulation.faults import BACK, STATEMENTS, THERE, Fault, Kind
 
 
 class Keys:
@@ -68,33 +68,38 @@ class Keys:
         self, value: bytes, writers: bytes, lease: bytes, operation: bytes, token_ms: int, more: list[bytes], now: int
     ) -> list[Any]:
         if operation == b"read":
-            new_lease, lease_ms, least_life, most_life = more
-            if self._writing(value, writers, lease, now):
-                return [b"bypass", b"", 0]
-            there = self._get(value, now)
-            life = self.values[value][1] - now if there is not None else -2
-            if life > int(most_life):
-                self._forget(value)
-            elif life >= int(least_life):
-                return [b"hit", there, 0]
-            self.values[lease] = (new_lease, now + int(lease_ms))
-            return [b"miss", b"", 0]
+            return self._read(value, writers, lease, more, now)
         if operation == b"fill":
-            mine, cart, version, life = more
-            if self._writing(value, writers, lease, now) or self._get(lease, now) != mine:
-                return [b"fill_refused", b"", 0]
-            there = self._get(value, now)
-            if there is not None and json.loads(there).get("version", 0) > int(version):
-                return [b"fill_refused", b"", 0]
-            self.values[value] = (cart, now + int(life))
-            self._forget(lease)
-            return [b"fill", b"", 0]
+            return self._fill(value, writers, lease, more, now)
         self._forget(value, lease)
         if operation == b"begin":
             self.writers.setdefault(writers, {})[more[0]] = now + token_ms
             return [b"begun", b"", 0]
         self.writers.get(writers, {}).pop(more[0], None)
         return [b"ended", b"", 0]
+
+    def _read(self, value: bytes, writers: bytes, lease: bytes, more: list[bytes], now: int) -> list[Any]:
+        new_lease, lease_ms, least_life, most_life = more
+        if self._writing(value, writers, lease, now):
+            return [b"bypass", b"", 0]
+        there = self._get(value, now)
+        life = self.values[value][1] - now if there is not None else -2
+        if life > int(most_life):
+            self._forget(value)
+        elif life >= int(least_life):
+            return [b"hit", there, 0]
+        self.values[lease] = (new_lease, now + int(lease_ms))
+        return [b"miss", b"", 0]
+
+    def _fill(self, value: bytes, writers: bytes, lease: bytes, more: list[bytes], now: int) -> list[Any]:
+        mine, cart, version, life = more
+        there = self._get(value, now)
+        newer = there is not None and json.loads(there).get("version", 0) > int(version)
+        if self._writing(value, writers, lease, now) or self._get(lease, now) != mine or newer:
+            return [b"fill_refused", b"", 0]
+        self.values[value] = (cart, now + int(life))
+        self._forget(lease)
+        return [b"fill", b"", 0]
 
 
 def commands_in(raw: bytes) -> list[list[bytes]]:
@@ -134,22 +139,12 @@ class SimPipeline:
         todo = commands_in(b"".join(commands))
         what = todo[0][0] if todo[0][0] in {b"GET", b"PTTL"} else todo[0][6]
         point = f"{process.name} => redis.{what.decode()}"
-        fault: Fault | None = world.faults.at(point, world.loop.now, STATEMENTS)
-        if fault and fault.kind in CALLER_DIES and not world.mortal(process):
-            fault = None
-        if world.telling:
-            world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
-        kind = fault.kind if fault else None
-        if fault:
-            world.reached(f"fault: {fault.kind.value}")
+        fault: Fault | None = world.strike(process, point, STATEMENTS)
+        kind, number = fault.kind if fault else None, world.faults.number
         if kind is Kind.REFUSED or world.redis_outage.down:
             raise NoConnection("refused")
-        if kind is Kind.KILLED_BEFORE:
-            world.kill(process)
-        elif kind is Kind.PAUSED:
-            world.pause(process, fault.after)
-        delay = world.latency(point) / 2
-        if kind is Kind.SLOW or kind is Kind.LATE:
+        delay = world.faults.latency(point, number, THERE) / 2
+        if fault and kind in {Kind.SLOW, Kind.LATE}:
             delay += min(fault.after, 3.0)
         answer: asyncio.Future[Sequence[Any]] = world.loop.create_future()
 
@@ -160,7 +155,7 @@ class SimPipeline:
             if kind is Kind.KILLED_AFTER:
                 world.kill(process)
             elif kind is not Kind.REPLY_LOST:
-                world.loop.at(process, world.latency("redis answers") / 2, _settle, answer, found)
+                world.loop.at(process, world.faults.latency(point, number, BACK) / 2, _settle, answer, found)
 
         if kind not in {Kind.KILLED_BEFORE, Kind.REQUEST_LOST}:
             world.loop.at(world.loop.world, delay, arrive)

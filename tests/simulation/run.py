@@ -56,6 +56,7 @@ def prepare() -> None:
 
 def _bury(world: World, seed: int) -> None:
     """Free a world. Processes that were killed in it have work that nobody will end, which Python complains about."""
+    world.silence()
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:

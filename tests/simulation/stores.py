@@ -12,7 +12,7 @@ from typing import Any
 
 from services.chassis import call
 from services.errors import OutcomeUnknown, Unavailable
-from tests.simulation.faults import BACK, CALLER_DIES, STATEMENTS, THERE, Fault, Kind
+from tests.simulation.faults import BACK, STATEMENTS, THERE, Fault, Kind
 from tests.simulation.loop import Process
 
 STATEMENT_SECONDS = 2.0
@@ -70,29 +70,21 @@ class Gate:
         loop = world.loop
         client = loop.current
         point = f"{client.name}{self._words[method]}"
-        fault: Fault | None = world.faults.at(point, loop.now, STATEMENTS)
-        if fault and fault.kind in CALLER_DIES and not world.mortal(client):
-            fault = None
-        if world.telling:
-            world.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
+        fault: Fault | None = world.strike(client, point, STATEMENTS)
+        number = world.faults.number
         answer: asyncio.Future[Any] = loop.create_future()
-        one = _Statement(self, client, method, args, work, answer, fault, point, world.faults.number)
+        one = _Statement(self, client, method, args, work, answer, fault, point, number)
         left = call.current().remaining()
         kind = fault.kind if fault else None
-        if fault:
-            world.reached(f"fault: {fault.kind.value}")
         if kind is Kind.KILLED_BEFORE:
-            world.kill(client)
             return answer
         if kind is Kind.REFUSED or outage.down or (left is not None and left <= 0):
             one.fail(Unavailable("the database is unavailable"))
             return answer
-        delay = world.faults.latency(point, world.faults.number, THERE)
-        if kind is Kind.PAUSED:
-            world.pause(client, fault.after)
-        elif kind is Kind.SLOW:
+        delay = world.faults.latency(point, number, THERE)
+        if fault and kind is Kind.SLOW:
             delay += fault.after
-        elif kind is Kind.LATE:
+        elif fault and kind is Kind.LATE:
             loop.at(client, delay, one.lose)
             delay += min(fault.after, STATEMENT_SECONDS)
         if kind is Kind.REQUEST_LOST:

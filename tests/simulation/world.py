@@ -14,7 +14,7 @@ from tests.services.checkout.memory import Tables
 from tests.services.inventory.memory import MemoryWarehouse
 from tests.services.orders.memory import MemoryOrders
 from tests.services.payment.memory import MemoryPayments
-from tests.simulation.faults import Draws, FaultPlan
+from tests.simulation.faults import CALLER_DIES, Draws, Fault, FaultPlan, Kind
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.kafka import Broker
 from tests.simulation.loop import Process, SimLoop, Stuck, running
@@ -127,6 +127,21 @@ class World:
         """Return whether a process can be killed; shoppers cannot."""
         return process.name in self._processes
 
+    def strike(self, client: Process, point: str, possible: Collection[Kind]) -> Fault | None:
+        """Return the fault of the next call of a point, and let it act on the caller at once where it is about the caller."""
+        fault = self.faults.at(point, self.loop.now, possible)
+        if fault and fault.kind in CALLER_DIES and not self.mortal(client):
+            fault = None
+        if self.telling:
+            self.tell(f"{point}{f'   !! {fault.kind.value}' if fault else ''}")
+        if fault:
+            self.reached(f"fault: {fault.kind.value}")
+            if fault.kind is Kind.KILLED_BEFORE:
+                self.kill(client)
+            elif fault.kind is Kind.PAUSED:
+                self.pause(client, fault.after)
+        return fault
+
     def kill(self, process: Process) -> None:
         """Kill a process where it is; another life begins a little later."""
         if not process.alive:
@@ -181,6 +196,10 @@ class World:
         """Add a line to the story."""
         if self._tell:
             self._tell(f"{self.loop.now:9.4f}  {what}")
+
+    def silence(self) -> None:
+        """Tell nothing more: the schedule is over."""
+        self.telling, self._tell = False, None
 
     def unexpected(self, process: Process, what: str, facts: Any) -> None:
         """Report a failure that the services did not foresee: it is one of the model or one of theirs."""
