@@ -55,7 +55,6 @@ CALLER_DIES = frozenset({Kind.KILLED_BEFORE, Kind.KILLED_AFTER, Kind.PAUSED})
 
 _SPREAD = 0x9E3779B97F4A7C15  # the golden ratio of 64 bits: neighbouring hashes end far apart
 _MASK = 2**64 - 1
-HOT_RATE = 0.3
 THERE, BACK = 6, 7
 """The salts of the two ways of a message."""
 _SCALE = float(2**64)
@@ -94,6 +93,10 @@ class Fault:
     coin: float
     """A number from 0 to 1 for what else is open about it."""
 
+    def delay(self, *, back: bool) -> float:
+        """Return how many seconds a slow call loses on its way there, or on its way back: one of the two is slow."""
+        return self.after if self.kind is Kind.SLOW and back == (self.coin < 0.5) else 0.0
+
 
 @dataclass(slots=True)
 class FaultPlan:
@@ -104,7 +107,8 @@ class FaultPlan:
     kinds: Collection[Kind]
     until: float
     hot: str = ""
-    """The part whose calls meet HOT_RATE; empty: none."""
+    """The part whose calls meet `hot_rate`; empty: none."""
+    hot_rate: float = 0.0
     removed: Collection[str] = ()
     number: int = 0
     """The number of the point that was asked for last: its latencies are drawn by it too."""
@@ -116,7 +120,7 @@ class FaultPlan:
         number = self.number = self.points[name] = self.points[name] + 1
         if now >= self.until:
             return None
-        rate = HOT_RATE if self.hot and self.hot in name else self.rate
+        rate = self.hot_rate if self.hot and self.hot in name else self.rate
         if not rate or self.draws.fraction(name, number, 1) >= rate:
             return None
         kinds = [kind for kind in possible if kind in self.kinds]

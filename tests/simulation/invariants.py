@@ -97,8 +97,9 @@ class Invariants:
         """Check after a change of a store."""
         if store == "bank-database":
             self._money()
-        elif store == "kafka":
-            return
+        elif store == "redis":
+            if method == "fill":
+                self._cache()
         elif method in {"reserve", "pin", "confirm", "release", "expire", "restock"}:
             self._stock()
         elif method == "add":
@@ -141,6 +142,18 @@ class Invariants:
                     "I2 stock",
                     f"product {product_id}: available {available}, reserved {held}, sold {gone};"
                     f" the reservations say {wanted}",
+                )
+
+    def _cache(self) -> None:
+        """No reader is shown a cart from before a write that was acknowledged."""
+        world = self._world
+        if world.may_be_stale():
+            return
+        for user_id, acknowledged in world.acknowledged.items():
+            shown = world.redis.shown(user_id, int(world.loop.now * 1000))
+            if shown is not None and shown < acknowledged:
+                self.broken(
+                    "I9 cart reads", f"the cache shows version {shown} to user {user_id}, {acknowledged} was acknowledged"
                 )
 
     def _orders(self) -> None:
@@ -210,6 +223,7 @@ class Invariants:
         for shopper in world.shoppers:
             self._told(shopper)
             self._cart(shopper.user_id)
+            self._cached(shopper.user_id)
         if world.restocks_acknowledged - world.warehouse.deliveries:
             self.broken("I8 acknowledged", "a delivery was acknowledged and is not counted")
         strange = [
@@ -241,6 +255,14 @@ class Invariants:
                 row = rows.get(checkout_id)
                 if row is None or (row.session.status, row.session.key) != (status, key):
                     self.broken("I8 acknowledged", f"user {shopper.user_id} was told that {checkout_id} is {status}")
+
+    def _cached(self, user_id: int) -> None:
+        """What the cache shows is the document."""
+        world = self._world
+        shown = world.redis.shown(user_id, int(world.loop.now * 1000))
+        cart = world.carts.kept.get(user_id)
+        if shown is not None and not world.may_be_stale() and (cart is None or shown != cart.version):
+            self.broken("I9 cart reads", f"the cache shows version {shown} to user {user_id}, and at rest it is {cart}")
 
     def _cart(self, user_id: int) -> None:
         """What was put into a cart is there, or was bought, once."""

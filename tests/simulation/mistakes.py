@@ -354,7 +354,7 @@ def cache_filled_across_a_write() -> Iterator[None]:
 
     def without_a_lease(self: Any, value: bytes, writers: bytes, lease: bytes, operation: bytes, *more: Any) -> Any:
         if operation == b"fill":
-            _, arguments, now = more
+            _, arguments, now = more  # it may be older than what is there, and a write may be under way
             self.values[value] = (arguments[1], now + int(arguments[3]))
             return [b"fill", b"", 0]
         return script(self, value, writers, lease, operation, *more)

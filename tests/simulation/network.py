@@ -221,9 +221,8 @@ class Network:
 
     def _send_with_fault(self, one: "_Call", fault: Fault, delay: float, patience: float) -> None:
         loop, kind = self.loop, fault.kind
-        if kind is Kind.SLOW:
-            delay += fault.after
-        elif kind is Kind.LATE:
+        delay += fault.delay(back=False)
+        if kind is Kind.LATE:
             delay += fault.after
             if fault.coin < 0.5:
                 loop.at(one.client, min(0.01, fault.after), one.reset)
@@ -330,6 +329,8 @@ class _Call:
     def _send_back(self, callback: Callable[..., None], *args: Any) -> None:
         network = self._network
         delay = network._world.faults.latency(self._point, self._number, BACK)
+        if self._fault:
+            delay += self._fault.delay(back=True)
         network.loop.at(self.client, delay, callback, *args)
 
     def reset(self) -> None:

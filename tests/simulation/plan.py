@@ -35,6 +35,7 @@ class Plan:
 
     rate: float
     hot: str
+    hot_rate: float
     kinds: tuple[Kind, ...]
     heals_at: float
     shoppers: int
@@ -63,6 +64,8 @@ def plan_of(draws: Draws) -> Plan:
 
     heals_at = draws.between(3.0, 14.0, "heals")
     kinds = tuple(kind for number, kind in enumerate(Kind) if draws.fraction("kind", number) < 0.3)
+    if draws.fraction("one kind") < 0.3:
+        kinds = (tuple(Kind)[draws.whole(len(Kind), "the kind")],)
     restarts = tuple(
         (
             ("database", "mongo", "redis", "kafka", "bank")[draws.whole(5, "outage of", number)],
@@ -74,6 +77,7 @@ def plan_of(draws: Draws) -> Plan:
     return Plan(
         rate=RATES[draws.whole(len(RATES), "rate")],
         hot=HOT[draws.whole(len(HOT), "hot")],
+        hot_rate=(0.3, 0.8)[draws.whole(2, "hot rate")],
         kinds=kinds,
         heals_at=heals_at,
         shoppers=1 + draws.whole(3, "shoppers"),

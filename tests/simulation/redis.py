@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import NoScriptError
 
+from services.cart.cache import FRESH_MS, VALUE_MS
 from tests.simulation.faults import BACK, STATEMENTS, THERE, Fault, Kind
 
 
@@ -28,6 +29,15 @@ class Keys:
         self.values.clear()
         self.writers.clear()
         self.scripts = False
+
+    def shown(self, user_id: int, now: int) -> int | None:
+        """Return the version of the cart that readers are shown; None where they are shown none."""
+        key = b"cart:%d" % user_id
+        there = self._get(key, now)
+        writing = any(until > now for until in self.writers.get(key + b":w", {}).values())
+        if there is None or writing or self.values[key][1] - now < VALUE_MS - FRESH_MS:
+            return None
+        return int(json.loads(there)["version"])
 
     def run(self, command: Sequence[bytes], now: int) -> Any:
         """Run a command at a time in milliseconds."""
@@ -144,8 +154,8 @@ class SimPipeline:
         if kind is Kind.REFUSED or world.redis_outage.down:
             raise NoConnection("refused")
         delay = world.faults.latency(point, number, THERE) / 2
-        if fault and kind in {Kind.SLOW, Kind.LATE}:
-            delay += min(fault.after, 3.0)
+        if fault:
+            delay += fault.delay(back=False) + (min(fault.after, 3.0) if kind is Kind.LATE else 0.0)
         answer: asyncio.Future[Sequence[Any]] = world.loop.create_future()
 
         def arrive() -> None:

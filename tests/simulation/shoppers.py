@@ -47,7 +47,6 @@ class Shopper:
         self.done = False
         self._keys = 0
         self._draws = 0
-        self._seen_version = 0
         with world.loop.as_process(self.process):
             metrics = QuietMetrics(world.reached)
             self._carts = SimEndpoint(world.network, self.process, "cart", metrics)
@@ -95,9 +94,9 @@ class Shopper:
             await asyncio.gather(self.buy(key), self.buy(key))
         elif choice < 6:  # two keys at once, and something that is put into the cart meanwhile
             await self._fill()
-            await asyncio.gather(self.buy(self._new_key()), self.buy(self._new_key()), self._fill())
+            await asyncio.gather(self.buy(self._new_key()), self.buy(self._new_key()), self._fill(), self._watch())
         elif choice < 7:
-            await self._fill()
+            await asyncio.gather(self._fill(), self._watch())
             await asyncio.gather(self.buy(self._new_key()), self._take_out())
         elif choice < 8:
             await self._restock()
@@ -138,9 +137,14 @@ class Shopper:
         if not isinstance(outcome, Fault):
             self._acknowledged(outcome.version)
 
+    async def _watch(self) -> None:
+        for _ in range(6):
+            await self._look()
+            await asyncio.sleep(0.001 * self.draw(30))
+
     async def _look(self) -> None:
         """Read the cart: it is never older than the last acknowledged write."""
-        since = self._seen_version
+        since = self.world.acknowledged.get(self.user_id, 0)
         request = cart_pb2.GetCartsRequest(items=[cart_pb2.GetCart(user_id=self.user_id)])
         outcome = await self._cart(self._cart_stub.GetCarts, request)
         if isinstance(outcome, Fault):
@@ -152,7 +156,8 @@ class Shopper:
             )
 
     def _acknowledged(self, version: int) -> None:
-        self._seen_version = max(self._seen_version, version)
+        known = self.world.acknowledged
+        known[self.user_id] = max(known.get(self.user_id, 0), version)
 
     async def _cart(self, method: Any, request: Any) -> Any:
         """Return the cart, or the fault that the request ended with."""

@@ -82,9 +82,9 @@ class Gate:
             one.fail(Unavailable("the database is unavailable"))
             return answer
         delay = world.faults.latency(point, number, THERE)
-        if fault and kind is Kind.SLOW:
-            delay += fault.after
-        elif fault and kind is Kind.LATE:
+        if fault:
+            delay += fault.delay(back=False)
+        if fault and kind is Kind.LATE:
             loop.at(client, delay, one.lose)
             delay += min(fault.after, STATEMENT_SECONDS)
         if kind is Kind.REQUEST_LOST:
@@ -152,6 +152,8 @@ class _Statement:
             world.loop.at(self._client, 0.0, self.lose)
         elif kind is not Kind.LATE:
             delay = world.faults.latency(self._point, self._number, BACK)
+            if self._fault:
+                delay += self._fault.delay(back=True)
             world.loop.at(self._client, delay, self._reply, result, error)
 
     def _reply(self, result: Any, error: Exception | None) -> None:

@@ -80,6 +80,8 @@ class World:
         self.restocked: dict[str, tuple[int, int]] = {}
         """Every delivery that was sent: (product, quantity)."""
         self.restocks_acknowledged: set[str] = set()
+        self.acknowledged: dict[int, int] = {}
+        """The newest version of each user's cart that a shopper was told of as written."""
 
     def _make_stores(self) -> None:
         loop, plan = self.loop, self.plan
