@@ -96,7 +96,7 @@ torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then che
 	@PYTHONPATH=. $(PY) tests/torture/quick.py
 
 simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
-	@PYTHONPATH=. $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")
+	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")
 
 bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"

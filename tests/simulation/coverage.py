@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from services.checkout.domain import Step
 from services.checkout.saga import TRANSITIONS
-from tests.simulation.faults import Kind
+from tests.simulation.faults import CALLS
 
 _SKIPS_PAID = {(Step.PAYING, Step.COMPLETED), (Step.CANCELLING, Step.COMPLETED)}
 """The row of PAID is left out where the confirm follows at once (services.checkout.saga.WRITTEN_LATE)."""
@@ -15,8 +15,8 @@ TRANSITIONS_REACHED = tuple(
         for came, to in {(came, to) for came, later in TRANSITIONS.items() for to in later} | _SKIPS_PAID
     )
 )
-FAULTS = tuple(f"fault: {kind.value}" for kind in Kind)
-OUTAGES = ("outage: database", "outage: bank", "outage: mongo", "outage: redis", "outage: kafka")
+FAULTS = tuple(f"fault: {kind.value}" for kind in CALLS)
+OUTAGES = ("outage: database", "outage: bank", "outage: mongo", "outage: redis", "outage: kafka", "outage: apiserver")
 EVENTS = (
     "cache flushed",
     "clock jumped: database",
@@ -39,6 +39,12 @@ REFUSALS = (
     "refused: cart is empty",
 )
 RECOVERIES = (
+    "operator: cancel requested",
+    "operator: resource Completed",
+    "operator: resource Failed",
+    "operator: status overwritten",
+    "operator: watch died",
+    "operator: watch fell silent",
     "answered: COMPLETED (replayed)",
     "answered: FAILED (replayed)",
     "answered: processing",

@@ -26,9 +26,10 @@ class Kind(Enum):
     SERVER_KILLED_AFTER = "executed, server killed before the reply"
     PAUSED = "caller paused past its lease while the call is under way"
     SERVER_PAUSED = "server paused with the call"
+    OTHER = "happens"
 
 
-CALLS = tuple(Kind)
+CALLS = tuple(kind for kind in Kind if kind is not Kind.OTHER)
 """What a call between services can meet."""
 STATEMENTS = (
     Kind.REFUSED,
@@ -139,12 +140,12 @@ class FaultPlan:
         fraction = self.draws.fraction(name, number, salt)
         return 0.0003 + 0.004 * fraction * fraction
 
-    def custom(self, name: str, now: float) -> float | None:
-        """Return a fraction where a fault of another sort strikes (a restart of a store, a jump of a clock), or None."""
-        if now >= self.until or name in self.removed:
-            return None
-        self.struck.append(Fault(Kind.SLOW, name, 0.0, 0.0))
-        return self.draws.fraction(name, 0, 5)
+    def custom(self, name: str) -> bool:
+        """Return whether a fault of another sort strikes: a restart of a store, a jump of a clock."""
+        if name in self.removed:
+            return False
+        self.struck.append(Fault(Kind.OTHER, name, 0.0, 0.0))
+        return True
 
 
 def _seconds(kind: Kind, fraction: float) -> float:

@@ -17,6 +17,7 @@ from services.inventory.domain import State as StockState
 from services.payment.domain import State as PaymentState
 from tests.simulation.plan import PRODUCTS
 
+ENDED = frozenset({"Completed", "Failed"})
 HELD = frozenset({StockState.HELD, StockState.PINNED})
 
 
@@ -153,7 +154,8 @@ class Invariants:
             shown = world.redis.shown(user_id, int(world.loop.now * 1000))
             if shown is not None and shown < acknowledged:
                 self.broken(
-                    "I9 cart reads", f"the cache shows version {shown} to user {user_id}, {acknowledged} was acknowledged"
+                    "I9 cart reads",
+                    f"the cache shows version {shown} to user {user_id}, {acknowledged} was acknowledged",
                 )
 
     def _orders(self) -> None:
@@ -176,6 +178,37 @@ class Invariants:
             if not same:
                 self.broken("I3 orders", f"the order of {order.checkout_id} is not what was bought")
 
+    def shown(self, body: dict[str, Any]) -> None:
+        """A resource is never ahead of its checkout, and shows the end of none that runs."""
+        status, row = body.get("status") or {}, self._row_of(body)
+        version = int(status.get("sagaVersion") or 0)
+        if not version:
+            return
+        if row is None or version > row.session.version:
+            self.broken("I7 resources", f"{body['metadata']['name']} shows version {version} of {row and row.session}")
+        elif status["phase"] in ENDED and status["phase"].upper() != row.session.status:
+            self.broken("I7 resources", f"{body['metadata']['name']} shows {status['phase']} of {row.session}")
+
+    def _row_of(self, body: dict[str, Any]) -> Any:
+        """Return the row of the checkout that a resource is about; None where it has none."""
+        rows, spec = self._world.tables.rows, body["spec"]
+        if spec.get("managedBy") == "mirror":
+            return rows.get(spec["checkoutId"])
+        key = (spec["userId"], Origin.RESOURCE, spec.get("idempotencyKey") or body["metadata"]["uid"])
+        return rows.get(self._by_key.get(key, ""))
+
+    def _lagging(self) -> list[str]:
+        """Return the resources that do not show their checkout as it is."""
+        lagging = []
+        for name, body in self._world.apiserver.objects.items():
+            status, row = body.get("status") or {}, self._row_of(body)
+            if row is None or (status.get("sagaVersion"), str(status.get("phase")).upper()) != (
+                row.session.version,
+                row.session.status,
+            ):
+                lagging.append(name)
+        return lagging
+
     # At rest.
 
     def unrest(self) -> str:
@@ -197,6 +230,8 @@ class Invariants:
         held = [name for name, (state, _, _) in world.warehouse.heads.items() if state in HELD]
         if held:
             busy.append(f"stock of {held} is held")
+        if lagging := self._lagging():
+            busy.append(f"I7: {lagging} do not show their checkouts")
         if world.lives_to_come():
             busy.append("a process is down or paused")
         return "; ".join(busy)
@@ -261,8 +296,9 @@ class Invariants:
         world = self._world
         shown = world.redis.shown(user_id, int(world.loop.now * 1000))
         cart = world.carts.kept.get(user_id)
-        if shown is not None and not world.may_be_stale() and (cart is None or shown != cart.version):
-            self.broken("I9 cart reads", f"the cache shows version {shown} to user {user_id}, and at rest it is {cart}")
+        version = cart.version if cart else 0
+        if shown is not None and not world.may_be_stale() and shown != version:
+            self.broken("I9 cart reads", f"the cache shows version {shown} to user {user_id}, at rest it is {version}")
 
     def _cart(self, user_id: int) -> None:
         """What was put into a cart is there, or was bought, once."""

@@ -7,6 +7,7 @@ fault plan.
 import asyncio
 import contextvars
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ UNAVAILABLE, DEADLINE, EXHAUSTED = (
 NOT_REPEATABLE = frozenset({"AddItems"})
 """Methods that a second delivery would apply a second time, as is documented. TCP delivers a request once; whoever repeats one
 of these does so knowingly, as the shoppers do."""
+STREAMS = (Kind.REFUSED, Kind.REPLY_LOST)
 ONCE = tuple(kind for kind in CALLS if kind is not Kind.TWICE)
 _NO_METADATA = grpc.aio.Metadata()
 
@@ -97,7 +99,8 @@ class Registry:
             try:
                 guarding.send(None)
             except StopIteration as ended:
-                found = self._guarded[path] = (ended.value.unary_unary, handler.response_serializer)
+                guarded = ended.value.unary_unary or ended.value.unary_stream
+                found = self._guarded[path] = (guarded, handler.response_serializer)
         return found
 
 
@@ -152,7 +155,23 @@ class Channel:
         """Return a method for a stub."""
         return Method(self, path, request_serializer, response_deserializer)
 
-    unary_stream = unary_unary
+    def unary_stream(
+        self,
+        path: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: Any = None,
+    ) -> Callable[..., "Stream"]:
+        """Return a method that gives a stream of messages."""
+
+        def call(request: Any, **_: Any) -> Stream:
+            raw = request_serializer(request)
+            return Stream(self._network, self._client, self._service, path, raw, response_deserializer)
+
+        return call
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Do nothing."""
 
     async def send(self, method: Method, raw: bytes, decode: Any, within: float, metadata: Any) -> Any:
         """Send a request and return the reply, or raise the error that the call ended with."""
@@ -186,6 +205,11 @@ class Network:
         """Let a process serve from now on; its next life takes its place."""
         self._services.setdefault(service, {})[process.name] = (process, registry)
 
+    def next_turn(self) -> int:
+        """Return the number of the next call: replicas take turns."""
+        self._sent += 1
+        return self._sent
+
     def replicas(self, service: str) -> list[tuple[Process, Registry]]:
         """Return the replicas that are up; one that is paused keeps its connections."""
         return [one for one in self._services.get(service, {}).values() if one[0].alive]
@@ -195,7 +219,7 @@ class Network:
     ) -> "asyncio.Future[bytes]":
         """Send a request, with whatever fault strikes it."""
         loop, world = self.loop, self._world
-        self._sent += 1
+        turn = self.next_turn()
         point = f"{client.name} -> {service}.{method.name}"
         possible = ONCE if method.name in NOT_REPEATABLE else CALLS
         fault: Fault | None = world.strike(client, point, possible)
@@ -208,7 +232,7 @@ class Network:
             answer.set_exception(rpc_error(UNAVAILABLE, "no connection"))
         if answer.done() or kind is Kind.KILLED_BEFORE:
             return answer
-        server, registry = up[self._sent % len(up)]
+        server, registry = up[turn % len(up)]
         ends_at = loop.now + timeout
         one = _Call(self, client, server, registry, method, raw, metadata, answer, ends_at, fault, point, number)
         loop.call_at(ends_at, one.expire, context=client.context)
@@ -236,6 +260,68 @@ class Network:
             loop.at(one.server, delay, one.arrive)
         elif fault.coin < 0.5:
             loop.at(one.client, delay, one.reset)
+
+
+class Stream:
+    """A stream of messages from a server to a client, in order, until it breaks."""
+
+    def __init__(self, network: Network, client: Process, service: str, path: str, raw: bytes, decode: Any) -> None:
+        self._network = network
+        self._client = client
+        self._decode = decode
+        self._come: deque[bytes | Exception] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._last = 0.0
+        self._broken = False
+        world, loop = network._world, network.loop
+        point = f"{client.name} -> {service}.{path.rpartition('/')[2]}"
+        fault = world.strike(client, point, STREAMS)
+        up = network.replicas(service)
+        if not up or (fault and fault.kind is Kind.REFUSED):
+            self._come.append(rpc_error(UNAVAILABLE, "no connection"))
+            return
+        server, registry = up[network.next_turn() % len(up)]
+        if fault and fault.kind is Kind.REPLY_LOST:
+            loop.at(client, 3.0 * fault.coin, self.lost)
+        loop.at(server, world.latency(point), self._begin, server, registry, path, raw)
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._come:
+            self._waiter = self._network.loop.create_future()
+            await self._waiter
+        one = self._come.popleft()
+        if isinstance(one, Exception):
+            raise one
+        return self._decode(one)
+
+    def lost(self) -> None:
+        """Break the stream."""
+        if not self._broken:
+            self._broken = True
+            self._network.loop.at(self._client, 0.001, self._push, rpc_error(UNAVAILABLE, "connection reset"))
+
+    def _begin(self, server: Process, registry: Registry, path: str, raw: bytes) -> None:
+        handler, encode = registry.method(path)
+        context = Context(self._network.loop, (), self._network.loop.now + 1e9)
+        self._network._world.serving(server, self)
+        self._network.loop.create_task(self._pump(handler(raw, context), encode), context=contextvars.Context())
+
+    async def _pump(self, replies: Any, encode: Callable[[Any], bytes]) -> None:
+        loop = self._network.loop
+        async for reply in replies:
+            if self._broken or not self._client.alive:
+                return
+            self._last = max(self._last, loop.now + self._network._world.latency("stream"))
+            loop.at(self._client, self._last - loop.now, self._push, encode(reply))
+        self.lost()
+
+    def _push(self, one: bytes | Exception) -> None:
+        self._come.append(one)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class _Call:

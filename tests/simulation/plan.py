@@ -5,7 +5,7 @@ Each schedule has a few kinds of faults only. A schedule in which everything fai
 
 from dataclasses import dataclass
 
-from tests.simulation.faults import Draws, Kind
+from tests.simulation.faults import CALLS, Draws, Kind
 
 RATES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.15)
 HOT = (
@@ -52,6 +52,12 @@ class Plan:
     rebalances: tuple[float, ...]
     clock_jumps: tuple[tuple[float, float], ...]
     """When, and by how much, the wall clock of a process or of the database jumps."""
+    operator: bool
+    """Whether resources are applied at an API server, and an operator brings them to the checkout service."""
+    silences: tuple[float, ...]
+    """When the watches of the API server fall silent."""
+    spoils: tuple[float, ...]
+    """When somebody overwrites the status of every resource."""
     strangers: bool
     """Whether somebody publishes messages that are no events."""
 
@@ -63,12 +69,12 @@ def plan_of(draws: Draws) -> Plan:
         return range(max(0, draws.whole(most + 3, name) - 2))
 
     heals_at = draws.between(3.0, 14.0, "heals")
-    kinds = tuple(kind for number, kind in enumerate(Kind) if draws.fraction("kind", number) < 0.3)
+    kinds = tuple(kind for number, kind in enumerate(CALLS) if draws.fraction("kind", number) < 0.3)
     if draws.fraction("one kind") < 0.3:
-        kinds = (tuple(Kind)[draws.whole(len(Kind), "the kind")],)
+        kinds = (CALLS[draws.whole(len(CALLS), "the kind")],)
     restarts = tuple(
         (
-            ("database", "mongo", "redis", "kafka", "bank")[draws.whole(5, "outage of", number)],
+            ("database", "mongo", "redis", "kafka", "bank", "apiserver")[draws.whole(6, "outage of", number)],
             draws.between(0.1, heals_at, "outage at", number),
             draws.between(0.2, 4.0, "outage for", number),
         )
@@ -94,5 +100,8 @@ def plan_of(draws: Draws) -> Plan:
             (draws.between(0.1, heals_at, "jump", number), draws.between(-600.0, 600.0, "by", number))
             for number in few("jumps", 2)
         ),
+        operator=draws.fraction("operator") < 0.35,
+        silences=tuple(draws.between(0.5, heals_at, "silence", number) for number in few("silences", 1)),
+        spoils=tuple(draws.between(0.5, heals_at, "spoil", number) for number in few("spoils", 2)),
         strangers=draws.fraction("strangers") < 0.1,
     )

@@ -1,6 +1,7 @@
 """The processes of the platform, wired as the `main.py` of each service does, over simulated channels and stores."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,9 @@ from services.cart.usecases import CartService
 from services.chassis.brokers import Brokers
 from services.chassis.consumer import Consumer
 from services.chassis.resilience import Retrier
-from services.chassis.run import repeat
+from services.chassis.run import repeat, wait
 from services.checkout.api import CheckoutApi
+from services.checkout.changes import follow
 from services.checkout.claims import Claimer
 from services.checkout.clients import CartClient, InventoryClient, PaymentClient, ProductClient
 from services.checkout.domain import LostLease, Session
@@ -48,12 +50,15 @@ from services.product.usecases import Catalogue as Products
 from tests.services.checkout.memory import MemoryOutbox, MemorySessions
 from tests.simulation.loop import Process
 from tests.simulation.network import Registry, SimEndpoint
+from tests.simulation.operator_process import operator
 from tests.simulation.quiet import QuietLog, QuietMetrics
 from tests.simulation.stores import Gate, for_each_item
 
 TOPIC = "checkout-events"
 BROKERS = Brokers("kafka:9092")
 BANK_SEED = "simulation"
+UNEXPECTED = frozenset({"unexpected failure", "the consumer failed unexpectedly", "an unexpected error"})
+"""The words with which the services, the consumers and the operator report what they did not foresee."""
 
 
 class EarlierInventoryClient(InventoryClient):
@@ -79,8 +84,8 @@ class Runtime:
         self.stopping = asyncio.Event()
 
     def _tell(self, event: str, facts: dict[str, Any]) -> None:
-        if "exc_info" in facts and event in {"unexpected failure", "the consumer failed unexpectedly"}:
-            self.world.unexpected(self.process, event, facts)
+        if event in UNEXPECTED:
+            self.world.unexpected(self.process, event, {"exc_info": facts.get("exc_info") or sys.exc_info()[1]})
         if self.world.telling:
             shown = ", ".join(f"{name}={value}" for name, value in facts.items() if name != "exc_info")
             self.world.tell(f"{self.process.name}: {event} ({shown})")
@@ -138,7 +143,7 @@ async def checkout(runtime: Runtime) -> None:
             world.unexpected(runtime.process, "saga", {"exc_info": error})
 
     checkouts = Checkouts(sessions, claimer, driver.advance, notify=notify)
-    api = CheckoutApi(checkouts, sessions, None)  # type: ignore[arg-type]
+    api = CheckoutApi(checkouts, sessions, lambda: follow(sessions, runtime.stopping, wait))
     runtime.serve("checkout", checkout_pb2_grpc.add_CheckoutServiceServicer_to_server, api)
     await _renew(runtime, SimpleNamespace(renew_every=3.0), sessions, checkouts)  # type: ignore[arg-type]
 
@@ -257,4 +262,5 @@ ROLES: dict[str, Callable[[Runtime], Awaitable[None]]] = {
     "checkout": checkout,
     "recovery": recovery,
     "relay": relay,
+    "operator": operator,
 }

@@ -221,7 +221,33 @@ class Shopper:
         return reply.results[0]
 
     async def apply(self, *, items: bool, cancel: bool = False) -> None:
-        """Apply a resource as the operator does, until it has ended; perhaps cancel it."""
+        """Apply a resource, until it has ended; perhaps cancel it. Without an operator do what it does."""
+        if self.world.plan.operator:
+            await self._apply_at_the_server(items=items, cancel=cancel)
+        else:
+            await self._apply_as_the_operator(items=items, cancel=cancel)
+
+    async def _apply_at_the_server(self, *, items: bool, cancel: bool) -> None:
+        server, name = self.world.apiserver, f"resource-{self.number}-{self._new_key()}"
+        spec: dict[str, Any] = {"userId": self.user_id, "managedBy": "operator"}
+        if items:
+            spec["items"] = [{"productId": PRODUCTS[self.draw(len(PRODUCTS))], "quantity": 1 + self.draw(3)}]
+        if self.draw(3) == 0:
+            spec["timeoutSeconds"] = 3
+        server.apply(name, spec)
+        if cancel:
+            await asyncio.sleep(0.02 * self.draw(40))
+            server.cancel(name)
+            self.world.reached("operator: cancel requested")
+        for look in range(200):
+            phase = (server.objects[name].get("status") or {}).get("phase")
+            if phase in {"Completed", "Failed"}:
+                self.world.reached(f"operator: resource {phase}")
+                return
+            await asyncio.sleep(min(1.5, 0.2 * 1.5**look))
+        self.world.invariants.broken("I10 progress", f"resource {name} has not ended after 200 looks")
+
+    async def _apply_as_the_operator(self, *, items: bool, cancel: bool) -> None:
         uid = f"uid-{self.number}-{self._new_key()}"
         resource = checkout_pb2.ResourceRef(uid=uid, namespace="default", name=uid)
         wanted = (

@@ -181,5 +181,5 @@ class _Statement:
             return
         try:
             self._answer.set_result(self._gate._fails(self._method, self._args, fault))
-        except (Unavailable, OutcomeUnknown) as raised:
+        except Exception as raised:  # noqa: BLE001 - what the store's client makes of it
             self._answer.set_exception(raised)

@@ -10,6 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import checkout_operator.event_recorder
+import checkout_operator.mirrors
+import checkout_operator.projector
+import checkout_operator.reconciler
+import checkout_operator.saga_client
 import services.cart.cache
 import services.cart.domain
 import services.chassis.batch
@@ -20,11 +25,14 @@ import services.chassis.kafka
 import services.chassis.partition
 import services.chassis.resilience
 import services.chassis.rpc
+import services.checkout.changes
 from tests.simulation.kafka import SimConsumer, SimProducer
 from tests.simulation.redis import SimPipeline
 
 POLL_MS = 20_000
 """How long a consumer waits for messages in one request; a short time would only cost turns of the loop."""
+LOOK_SECONDS = 0.6
+"""How often the stream of changes looks at the database; more often would only cost turns of the loop too."""
 
 
 def _ids(loop: Any) -> Iterator[str]:
@@ -45,6 +53,11 @@ def virtual(world: Any) -> Iterator[None]:
             services.chassis.client,
             services.chassis.resilience,
             services.chassis.rpc,
+            checkout_operator.event_recorder,
+            checkout_operator.mirrors,
+            checkout_operator.projector,
+            checkout_operator.reconciler,
+            checkout_operator.saga_client,
         ):
             stack.enter_context(patch.object(module, "time", clock))
         for module in (services.cart.cache, services.cart.domain):
@@ -53,6 +66,7 @@ def virtual(world: Any) -> Iterator[None]:
         stack.enter_context(patch.object(services.chassis.resilience.CircuitBreaker.__init__, "__defaults__", defaults))
         stack.enter_context(patch.object(services.chassis.call, "_ids", _ids(loop)))
         stack.enter_context(patch.object(services.chassis.partition, "POLL_MS", POLL_MS))
+        stack.enter_context(patch.object(services.checkout.changes, "LOOK_EVERY_SECONDS", LOOK_SECONDS))
         stack.enter_context(
             patch.object(
                 services.cart.cache, "Pipeline", lambda _, *, within: SimPipeline(world, world.redis, within=within)

@@ -14,6 +14,7 @@ from tests.services.checkout.memory import Tables
 from tests.services.inventory.memory import MemoryWarehouse
 from tests.services.orders.memory import MemoryOrders
 from tests.services.payment.memory import MemoryPayments
+from tests.simulation.apiserver import ApiServer
 from tests.simulation.faults import CALLER_DIES, Draws, Fault, FaultPlan, Kind
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.kafka import Broker
@@ -87,6 +88,7 @@ class World:
         loop, plan = self.loop, self.plan
         self.database, self.bank_database = Outage("database"), Outage("bank-database")
         self.mongo, self.redis_outage = Outage("mongo"), Outage("redis")
+        self.api_outage, self.apiserver = Outage("apiserver"), ApiServer(self)
         self.tables = Tables(
             now=self.database_time,
             clock=lambda: EPOCH + timedelta(seconds=self.database_time()),
@@ -236,7 +238,8 @@ class World:
     def run(self) -> Violation | None:
         """Run the schedule, and return what was violated first; None where every promise was kept."""
         with running(self.loop), virtual(self):
-            names = [name for role in ROLES for name in self._replicas(role)]
+            roles = [role for role in ROLES if role != "operator" or self.plan.operator]
+            names = [name for role in roles for name in self._replicas(role)]
             for name in names:
                 self.start(name)
             for number in range(self.plan.shoppers):
@@ -258,24 +261,21 @@ class World:
         return [f"{role}-{number}" for number in range(1, count + 1)] if role in REPLICATED else [role]
 
     def _plan_events(self) -> None:
-        at, world = self.loop.at, self.loop.world
-        for number, (what, when, seconds) in enumerate(self.plan.restarts):
-            if not self._left_out(f"outage {number}"):
-                at(world, when, self._outage, what, seconds)
-        for number, when in enumerate(self.plan.flushes):
-            if not self._left_out(f"flush {number}"):
-                at(world, when, self._flush)
-        for number, when in enumerate(self.plan.rebalances):
-            if not self._left_out(f"rebalance {number}"):
-                at(world, when, self._rebalance)
-        for number, (when, seconds) in enumerate(self.plan.clock_jumps):
-            if not self._left_out(f"clock jump {number}"):
-                at(world, when, self._jump, number, seconds)
-        if self.plan.strangers:
-            at(world, 0.4, self.kafka.append, TOPIC, self.STRANGE, b"1", ())
-
-    def _left_out(self, name: str) -> bool:
-        return self.faults.custom(name, 0.0) is None
+        plan = self.plan
+        events: list[tuple[str, float, Callable[..., None], tuple[Any, ...]]] = [
+            *((f"outage {n}", when, self._outage, (what, span)) for n, (what, when, span) in enumerate(plan.restarts)),
+            *((f"flush {n}", when, self._flush, ()) for n, when in enumerate(plan.flushes)),
+            *((f"rebalance {n}", when, self._rebalance, ()) for n, when in enumerate(plan.rebalances)),
+            *((f"clock jump {n}", when, self._jump, (n, by)) for n, (when, by) in enumerate(plan.clock_jumps)),
+        ]
+        if plan.operator:
+            events += [(f"silent watch {n}", when, self._silence, ()) for n, when in enumerate(plan.silences)]
+            events += [(f"spoilt status {n}", when, self._spoil, ()) for n, when in enumerate(plan.spoils)]
+        if plan.strangers:
+            events.append(("a stranger's message", 0.4, self.kafka.append, (TOPIC, self.STRANGE, b"1", ())))
+        for name, when, act, args in events:
+            if self.faults.custom(name):
+                self.loop.at(self.loop.world, when, act, *args)
 
     def _outage(self, what: str, seconds: float) -> None:
         self.tell(f"## {what} goes away for {seconds:.1f} s")
@@ -294,6 +294,7 @@ class World:
             "database": [self.database],
             "bank": [self.bank_database],
             "mongo": [self.mongo],
+            "apiserver": [self.api_outage],
             "redis": [self.redis_outage],
         }[what]
 
@@ -309,6 +310,16 @@ class World:
         self.tell("## redis is flushed")
         self.reached("cache flushed")
         self.redis.flush()
+
+    def _silence(self) -> None:
+        self.tell("## the watches fall silent")
+        self.reached("operator: watch fell silent")
+        self.apiserver.fall_silent()
+
+    def _spoil(self) -> None:
+        self.tell("## somebody overwrites every status")
+        self.reached("operator: status overwritten")
+        self.apiserver.spoil()
 
     def _rebalance(self) -> None:
         self.tell("## the consumer groups rebalance")
@@ -332,7 +343,7 @@ class World:
         self.healed = True
         for process in self._processes.values():
             self._resume(process)
-        for store in (self.database, self.bank_database, self.mongo, self.redis_outage):
+        for store in (self.database, self.bank_database, self.mongo, self.redis_outage, self.api_outage):
             store.down = False
         self.kafka.down = False
         self.ledger.behaviours.clear()

@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chassis import call
@@ -29,6 +29,7 @@ from services.checkout.saga import accepted_records, claimed_records, tried_agai
 from tests.services.checkout.claims import make_session
 
 LEASE = 10.0
+LOOK_BACK = timedelta(seconds=5)
 PARK, MAX_PARK = 0.2, 30.0
 
 
@@ -46,6 +47,7 @@ class Row:
         self.cancel_requested = False
         self.intention = None
         self.error = ""
+        self.changed = None
 
 
 @dataclass
@@ -93,11 +95,13 @@ class MemorySessions:
 
     def _write(self, row, session):
         before, row.session = row.session, session
+        row.changed = self.tables.clock()
         self.tables.wrote(before, session)
         return self._seen(row)
 
     def _insert(self, session, timeout):
         row = self.rows[session.id] = Row(session, self.owner, self.tables.now(), timeout)
+        row.changed = self.tables.clock()
         self.tables.wrote(None, session)
         return row
 
@@ -123,6 +127,26 @@ class MemorySessions:
         if checkout_id not in self.rows:
             raise UnknownCheckout
         return self._seen(self.rows[checkout_id])
+
+    async def load_many(self, checkout_ids):
+        return [self._seen(self.rows[one]) for one in checkout_ids if one in self.rows]
+
+    async def changed_since(self, cursor):
+        since = (cursor or self.tables.clock()) - LOOK_BACK
+        changed = [row for row in self.rows.values() if row.changed >= since]
+        changed.sort(key=lambda row: row.changed)
+        return [(row.session.id, row.session.version, row.changed) for row in changed]
+
+    async def recent(self, origin, ended_within, limit, after=None):
+        since = self.tables.clock() - timedelta(seconds=ended_within)
+        found = self._where(
+            lambda one, row: one.origin is origin and (one.status is Status.PROCESSING or row.changed > since)
+        )
+        found.sort(key=lambda one: (one.created_at, one.id))
+        if after is not None:
+            last = self.rows[after].session
+            found = [one for one in found if (one.created_at, one.id) > (last.created_at, last.id)]
+        return found[:limit]
 
     async def uncleared_purchases(self, user_id):
         bought = self._where(
