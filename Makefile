@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ kind-down: $(VENV)/.stamp ## Delete that cluster
 
 torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
 	@PYTHONPATH=. $(PY) tests/torture/quick.py
+
+simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
+	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")
 
 bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"
