@@ -42,6 +42,7 @@ def admin(request):
         answer = admin.session.post(admin.url + path, json=part, timeout=10)
         assert answer.ok, answer.text
     yield admin
+    admin.session.close()
     stack.down()
 
 
