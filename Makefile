@@ -105,7 +105,7 @@ bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: ma
 	@PYTHONPATH=. $(PY) -m tests.bench.operator_load --rate "$(or $(RATE),100)" --seconds "$(or $(SECONDS),600)" $(if $(LIVE),--live "$(LIVE)")
 
 bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 live Checkouts, and say who took over what: make bench-takeover [COUNT=1000]
-	@PYTHONPATH=. $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
+	@PYTHONPATH=.:operator $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)
