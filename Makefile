@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint lint-api format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs env start stop restart clean test lint lint-api format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -98,6 +98,9 @@ kind-down: $(VENV)/.stamp ## Delete that cluster
 torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
 	@PYTHONPATH=. $(PY) tests/torture/quick.py
 
+simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
+	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")
+
 bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"
 
@@ -105,7 +108,7 @@ bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: ma
 	@PYTHONPATH=. $(PY) -m tests.bench.operator_load --rate "$(or $(RATE),100)" --seconds "$(or $(SECONDS),600)" $(if $(LIVE),--live "$(LIVE)")
 
 bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 live Checkouts, and say who took over what: make bench-takeover [COUNT=1000]
-	@PYTHONPATH=. $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
+	@PYTHONPATH=.:operator $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)

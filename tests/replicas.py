@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tests.scene import LEASES
 
-CHANGED, TAKEN, GAVE_UP = "the members have changed", "took over a resource", "the Lease has not been renewed in time"
+CHANGED, TAKEN = "the members have changed", "took over a resource"
 
 
 class Replicas:
@@ -31,8 +31,8 @@ class Replicas:
 
     def members(self, member):
         """Give who shares the work, as a member last heard."""
-        heard = [one for one in self.said(member) if one["event"] == CHANGED or one["event"].startswith(GAVE_UP)]
-        return set(heard[-1].get("members", ())) if heard else set()
+        heard = [one for one in self.said(member) if one["event"] == CHANGED]
+        return set(heard[-1]["members"]) if heard else set()
 
     def all_know(self, *members):
         """Return whether these members, and no others, share the work as each of them knows."""

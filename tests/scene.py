@@ -38,9 +38,10 @@ class Scene:
         return started
 
     def clear(self):
-        """End the operators that a test has left behind."""
+        """End the operators that a test has left behind, and close the connections to the API server."""
         for one in self._operators:
             one.kill()
+        self.kube.session.close()
 
     def events(self):
         """Count the events about each resource, by their reasons."""

@@ -54,7 +54,7 @@ class Rebalancer:
         """Work on this shard from now on: give up at once what is not in it, and have `run` take over what is."""
         before, self._cache.shard = self._cache.shard, shard
         self._health.shard = shard
-        self._metrics.members.set(len(shard.members))
+        self._metrics.members.set(len(shard.members) if shard.is_member else 0)
         if released := self._cache.release_others():
             self._reconciler.retain()
             self._log.info("gave up what is another member's", resources=released)

@@ -42,7 +42,7 @@ class Metrics:
         )
         self.members = Gauge(
             "checkout_operator_members",
-            "Operators that share the work, this one included; 0 for one that works on nothing since its Lease has run out.",
+            "Operators that share the work, this one included; 0 for one that works on nothing, since its Lease is not renewed.",
             registry=self.registry,
         )
         self.members.set(1)

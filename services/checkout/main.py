@@ -25,6 +25,7 @@ from services.checkout.driver import Driver
 from services.checkout.recovery import Recovery
 from services.checkout.relay import REST_SECONDS, KafkaPublisher, Relay
 from services.checkout.store import PostgresSessions
+from services.checkout.store.outbox import PostgresOutbox
 from services.checkout.usecases import Checkouts
 from services.errors import InternalError, Transient, Unavailable
 from services.pb.checkout_pb2_grpc import add_CheckoutServiceServicer_to_server
@@ -79,7 +80,8 @@ async def relay(runtime: Runtime) -> None:
     config = RelayConfig.from_env(runtime.env)
     async with _database(config.postgres_url, 4) as db:
         publisher = KafkaPublisher(config.brokers(), config.checkout_topic)
-        worker = Relay(db, publisher, owner=_owner(), log=runtime.log, metrics=runtime.metrics)
+        outbox = PostgresOutbox(db, owner=_owner())
+        worker = Relay(outbox, publisher, log=runtime.log, metrics=runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:

@@ -47,9 +47,10 @@ def main() -> int:
         running.down()
     console = Console(highlight=False, soft_wrap=True)
     console.print("\n".join(story.lines()))
-    waited = story.share("b", story.after)
-    latest = max(*story.taken.values(), *(story.rows[name]["began"] for name in waited))
-    console.print(f"b's part was taken over within {latest:.1f} s (must: {MUST_SECONDS:g} s)")
+    latest = max(*story.taken.values(), *story.waits())
+    console.print(
+        f"b's part was taken over, and nothing of it waited for more than {latest:.1f} s (must: {MUST_SECONDS:g} s)"
+    )
     return 0 if latest <= MUST_SECONDS else 1
 
 

@@ -1,7 +1,7 @@
 """Checkouts in PostgreSQL. Every change of a saga is one statement, fenced by its step and its lease's epoch.
 
 One module for each thing that is kept: `sessions` are looked up, `claims` hold a cart, `requests` are what resources ask
-for, `steps` move a saga on, `leases` say who drives it. `rows` has what all of them share.
+for, `steps` move a saga on, `leases` say who drives it. `rows` has what all of them share. `outbox` is what the relay reads.
 """
 
 from services.checkout.store.claims import ClaimQueries

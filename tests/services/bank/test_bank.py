@@ -1,8 +1,6 @@
 """The simulated bank over real gRPC, on a ledger in memory and on the real one: it decides once per key, and behaves as it is told."""
 
 import asyncio
-import collections
-import math
 
 import asyncpg
 import grpc
@@ -13,13 +11,9 @@ from services.bank.api import ADMIN_SERVICE, SERVICE, BankAdminApi, BankApi
 from services.bank.domain import (
     Behaviour,
     Charge,
-    Decision,
-    OtherCharge,
     Scope,
     State,
-    Transaction,
     draw_outcome,
-    scopes_of,
 )
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
@@ -30,51 +24,10 @@ from services.chassis.telemetry import Metrics
 from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
 from tests.plain import assert_plain, edge_ids
+from tests.services.bank.memory import MemoryLedger
 
 SECONDS = 5
 SHORT_SECONDS = 0.3  # for calls that are never answered
-
-
-class MemoryLedger:
-    """Fits the port Ledger; `requests` counts what was asked with each key."""
-
-    def __init__(self):
-        self.kept, self.requests, self.behaviours = {}, collections.Counter(), {}
-
-    def _keep(self, transaction):
-        self.requests[transaction.key] += 1
-        return self.kept.setdefault(transaction.key, transaction)
-
-    async def charge(self, charge, drawn, *, follow):
-        behaviour = self._use_behaviour(charge) if follow and charge.key not in self.kept else None
-        if behaviour is Behaviour.HANG:
-            return Decision(None, behaviour)
-        state = State.DECLINED if behaviour is Behaviour.DECLINE else State.CAPTURED if behaviour else drawn
-        figures = (charge.user_id, charge.amount_minor, charge.currency)
-        there = self._keep(Transaction(charge.key, state, *figures, f"ref-{charge.key}"))
-        if there.state is not State.CANCELLED and figures != (there.user_id, there.amount_minor, there.currency):
-            raise OtherCharge
-        return Decision(there, behaviour)
-
-    async def find(self, key):
-        return self.kept.get(key)
-
-    async def cancel(self, key):
-        return self._keep(Transaction(key, State.CANCELLED, 0, 0, "", f"ref-{key}"))
-
-    def _use_behaviour(self, charge):
-        for scope in scopes_of(charge):
-            behaviour, times = self.behaviours.get(scope, (None, 0))
-            if times:
-                self.behaviours[scope] = (behaviour, times - 1)
-                return behaviour
-        return None
-
-    async def set_behaviour(self, scope, behaviour, times):
-        self.behaviours[scope] = (behaviour, math.inf if times is None else times)
-
-    async def reset_behaviour(self, scope):
-        self.behaviours.pop(scope, None)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import structlog
 
 from services.chassis.telemetry import Metrics
 from services.checkout.relay import Relay
+from services.checkout.store.outbox import PostgresOutbox
 
 INSERT = """
 INSERT INTO checkout.outbox_events (event_id, event_type, aggregate_id, partition_key, payload, headers)
@@ -45,7 +46,8 @@ def new_relay(db, topic):
     """Give a relay of a process."""
 
     def new_relay(owner="a", metrics=None, publisher=topic):
-        return Relay(db, publisher, owner=owner, log=structlog.get_logger(), metrics=metrics or Metrics())
+        outbox = PostgresOutbox(db, owner=owner)
+        return Relay(outbox, publisher, log=structlog.get_logger(), metrics=metrics or Metrics())
 
     return new_relay
 

@@ -11,6 +11,7 @@ from services.chassis.telemetry import Metrics
 from services.checkout.domain import Step
 from services.checkout.relay import ATTEMPTS, BATCH, Relay
 from services.checkout.store import PostgresSessions
+from services.checkout.store.outbox import PostgresOutbox
 from services.errors import Unavailable
 from tests.services.checkout.relay.conftest import INSERT
 
@@ -49,7 +50,7 @@ async def test_a_completed_checkout_is_told_of(db, topic, user, make_claim, brin
             told.extend(events)
             return [event.id for event in events]
 
-    await Relay(db, Told(), owner="a", log=structlog.get_logger(), metrics=Metrics()).run_once()
+    await Relay(PostgresOutbox(db, owner="a"), Told(), log=structlog.get_logger(), metrics=Metrics()).run_once()
     [event] = told
     payload = json.loads(event.payload)
     assert (event.key, payload["checkoutId"], payload["orderId"]) == (str(user), ended.id, ended.order_id)

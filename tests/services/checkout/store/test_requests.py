@@ -1,4 +1,4 @@
-"""The checkouts of resources in PostgreSQL: accepted first, claimed later, cancelled also before they are known."""
+"""The checkouts of resources on both stores: accepted first, claimed later, cancelled also before they are known."""
 
 import json
 
@@ -19,14 +19,7 @@ from services.checkout.domain import (
 from services.checkout.store.rows import json_of, lines_of, stored_lines
 from services.checkout.usecases import Checkouts
 
-pytestmark = pytest.mark.real
 ITEMS = ((1, 2), (3, 1))
-
-
-@pytest.fixture
-def sessions(real_sessions):
-    """The real store: these checkouts are kept nowhere else."""
-    return real_sessions
 
 
 @pytest.fixture
