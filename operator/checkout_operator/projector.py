@@ -70,6 +70,7 @@ class Projector:
         self._cluster = cluster
         self._mirrors = mirrors
         metrics.mirror_rate.set(mirrors.writes.per_second)
+        metrics.mirror_rate_wanted.set(mirrors.writes.per_second)
         self._faults = faults
         self._metrics = metrics
         self._log = log

@@ -128,6 +128,8 @@ class Relay:
     async def run_once(self) -> int:
         """Publish a batch if this relay leads, and return how many events were published."""
         if not await self._leads():
+            self._depth.set(0)  # the leader reports it; what this relay saw while it led is out of date
+            self._age.set(0)
             return 0
         rows = await self._db.fetch(
             "SELECT id, partition_key, payload::text, headers::text, count(*) OVER () AS depth,"

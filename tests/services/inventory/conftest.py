@@ -11,7 +11,7 @@ from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.errors import Invalid
-from services.inventory.domain import NotHeld, OtherLines, Reservation, State, Stock
+from services.inventory.domain import Ages, NotHeld, OtherLines, Pieces, Reservation, State, Stock
 from services.inventory.store import PostgresWarehouse
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "inventory" / "migrations"
@@ -74,7 +74,11 @@ class MemoryWarehouse:
         return len(over)
 
     async def ages(self):
-        return 0.0, 0.0
+        waits = [time.monotonic() - until for state, _, until in self.heads.values() if state is State.HELD]
+        return Ages(held=0.0, pinned=0.0, overdue=max([0.0, *waits]))
+
+    async def pieces(self):
+        return Pieces(*map(sum, zip(*self.stock.values(), strict=True)))
 
     def _settle(self, checkout_ids, state, went):
         for checkout_id in checkout_ids:

@@ -7,7 +7,7 @@ import pytest
 
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.inventory.domain import Delivery, NotHeld, OtherLines, State, checked_request
+from services.inventory.domain import Delivery, NotHeld, OtherLines, Pieces, State, checked_request
 from services.inventory.sweeper import Sweeper
 from tests.plain import assert_plain, edge_ids
 
@@ -113,8 +113,15 @@ async def test_sweeper_returns_expired_stock_once(short, stock):
     """Once the time has passed no payment can begin, and the sweeper returns the stock once."""
     await short.reserve([checked_request("a", [(1, 3)])])
     assert isinstance((await short.pin(["a"]))[0], NotHeld)
-    sweeper = Sweeper(short, Metrics())
+    assert (await short.ages()).overdue > 0
+    assert await short.pieces() == Pieces(available=27, reserved=3, sold=0)
+    metrics = Metrics()
+    sweeper = Sweeper(short, metrics)
     assert [await sweeper.run_once(), await sweeper.run_once()] == [1, 0]
+    assert (await short.ages()).overdue == 0
+    value = metrics.registry.get_sample_value
+    assert [value("cartwright_stock_pieces", {"state": one}) for one in ("available", "reserved", "sold")] == [30, 0, 0]
+    assert value("cartwright_reservation_overdue_seconds") == 0
     assert (await short.release(["a"]))[0].state is State.EXPIRED
     assert await stock(short, 1) == (10, 0, 0)
 
@@ -200,3 +207,4 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(warehouse, list_product
     assert_plain(delivered)
     assert_plain(await warehouse.expire(10))
     assert_plain(await warehouse.ages())
+    assert_plain(await warehouse.pieces())
