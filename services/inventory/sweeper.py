@@ -39,8 +39,12 @@ class Sweeper:
 
     async def run_once(self) -> int:
         """Return a batch of expired reservations, and return how many."""
+        await self._report()  # first: what keeps stock from being returned must not keep it from being reported
         expired = await self._warehouse.expire(BATCH)
         self._expired.inc(expired)
+        return expired
+
+    async def _report(self) -> None:
         ages = await self._warehouse.ages()
         self._held.set(ages.held)
         self._pinned.set(ages.pinned)
@@ -48,4 +52,3 @@ class Sweeper:
         pieces = await self._warehouse.pieces()
         for state in ("available", "reserved", "sold"):
             self._pieces.labels(state).set(getattr(pieces, state))
-        return expired

@@ -7,6 +7,7 @@ import pytest
 
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
+from services.errors import Unavailable
 from services.inventory.domain import Delivery, NotHeld, OtherLines, Pieces, State, checked_request
 from services.inventory.sweeper import Sweeper
 from tests.plain import assert_plain, edge_ids
@@ -124,6 +125,20 @@ async def test_sweeper_returns_expired_stock_once(short, stock):
     assert value("cartwright_reservation_overdue_seconds") == 0
     assert (await short.release(["a"]))[0].state is State.EXPIRED
     assert await stock(short, 1) == (10, 0, 0)
+
+
+async def test_stock_that_cannot_be_returned_is_reported(short, monkeypatch):
+    """While locks keep the sweeper from returning stock it still reports for how long the stock should have been for sale."""
+    await short.reserve([checked_request("a", [(1, 3)])])
+
+    async def locked(_):
+        raise Unavailable("the database is busy; try again")
+
+    monkeypatch.setattr(short, "expire", locked)
+    metrics = Metrics()
+    with pytest.raises(Unavailable):
+        await Sweeper(short, metrics).run_once()
+    assert metrics.registry.get_sample_value("cartwright_reservation_overdue_seconds") > 0
 
 
 async def test_fifty_buyers_of_the_last_pieces(warehouse, stock):
