@@ -221,7 +221,7 @@ def bank(context: typer.Context) -> None:
 def watch() -> None:
     """Watch the platform with Prometheus until Ctrl-C: its rules, its alerts, and Grafana's dashboards where there is one."""
     try:
-        watching.watch(_stack(), home.user_environment(), _say)
+        watching.watch(_stack(), home.user_environment(), console.print, building=_say)
     except (*FAILURES, watching.CannotWatch) as error:
         _fail(error)
     except KeyboardInterrupt:

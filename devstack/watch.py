@@ -22,6 +22,7 @@ from devstack.ports import HOST
 from devstack.process import last_lines
 from devstack.table import PARTS
 
+Say = Callable[[str], None]
 NAMESPACE = "local"
 """What stands where a cluster has the namespace, in rules and dashboards."""
 INTERVAL = "5s"  # of scrapes and of rules: one who looks waits for the next
@@ -34,11 +35,14 @@ class CannotWatch(Exception):
     """Prometheus or Grafana does not start; `str()` says why."""
 
 
-def watch(stack: Stack, env: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Watch until KeyboardInterrupt. Raises CannotWatch, StackError, CannotFetch or PortTaken where that is impossible."""
+def watch(stack: Stack, env: Mapping[str, str], say: Say, building: Say) -> None:
+    """Watch until KeyboardInterrupt. `building` is told how the build of Prometheus goes.
+
+    Raises CannotWatch, StackError, CannotFetch or PortTaken where that is impossible.
+    """
     rows, home = stack.rows(), stack.home
     chosen = {variable: _port(variable, env) for variable in DEFAULT_PORTS}
-    program = prometheus.find("prometheus", env, say)
+    program = prometheus.find("prometheus", env, building)
     url = f"http://{HOST}:{chosen['PROMETHEUS_PORT']}"
     folder = home.path / "watch"
     folder.mkdir(exist_ok=True)
@@ -53,7 +57,7 @@ def watch(stack: Stack, env: Mapping[str, str], say: Callable[[str], None]) -> N
             say(f"Grafana shows the dashboards: http://{HOST}:{chosen['GRAFANA_PORT']}/dashboards")
         else:
             say("There is no grafana-server on PATH; its dashboards are in charts/cartwright/files/dashboards.")
-        say("Alerts are shown here as they come, none so far. Ctrl-C ends this.")
+        say("Alerts are shown here as they come. Ctrl-C ends this.")
         for line in alerts.changes(lambda: alerts.firing(url)):
             say(line)
 

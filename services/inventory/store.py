@@ -78,9 +78,10 @@ class PostgresWarehouse:
             await self._db.fetch(
                 "SELECT coalesce(max(age) FILTER (WHERE state = 'HELD'), 0) AS held,"
                 " coalesce(max(age) FILTER (WHERE state = 'PINNED'), 0) AS pinned,"
-                " coalesce(greatest(max(past) FILTER (WHERE state = 'HELD'), 0), 0) AS overdue FROM (SELECT state,"
+                " coalesce(greatest(max(past), 0), 0) AS overdue FROM (SELECT state,"
                 " extract(epoch FROM clock_timestamp() - changed_at)::float AS age,"
-                " extract(epoch FROM clock_timestamp() - expires_at)::float AS past FROM reservation"
+                " CASE WHEN state = 'HELD' THEN extract(epoch FROM clock_timestamp() - expires_at)::float END AS past"
+                " FROM reservation"
                 " WHERE state IN ('HELD', 'PINNED')) AS held"
             )
         )[0]

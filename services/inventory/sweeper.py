@@ -39,8 +39,10 @@ class Sweeper:
 
     async def run_once(self) -> int:
         """Return a batch of expired reservations, and return how many."""
-        await self._report()  # first: what keeps stock from being returned must not keep it from being reported
-        expired = await self._warehouse.expire(BATCH)
+        try:
+            expired = await self._warehouse.expire(BATCH)
+        finally:
+            await self._report()  # also where stock cannot be returned: nothing else says so
         self._expired.inc(expired)
         return expired
 

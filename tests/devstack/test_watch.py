@@ -79,6 +79,6 @@ def test_a_port_that_is_taken_is_named(monkeypatch, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = str(held.getsockname()[1])
         with pytest.raises(watch.ports.PortTaken, match=rf"port {port} is taken by .*PROMETHEUS_PORT="):
-            watch.watch(Running(), {"PROMETHEUS_PORT": port}, print)
+            watch.watch(Running(), {"PROMETHEUS_PORT": port}, print, print)
     with pytest.raises(watch.ports.PortTaken, match="GRAFANA_PORT=x: must be a port number"):
-        watch.watch(Running(), {"PROMETHEUS_PORT": "9099", "GRAFANA_PORT": "x"}, print)
+        watch.watch(Running(), {"PROMETHEUS_PORT": "9099", "GRAFANA_PORT": "x"}, print, print)

@@ -31,6 +31,7 @@ async def test_a_reserve_that_pins_takes_its_stock_once(warehouse, stock):
     requests = [checked_request(name, [(1, 3)], pin=True) for name in ("a", "b", "a")]
     answers = [*await warehouse.reserve(requests), *await warehouse.reserve(requests[:1]), *await warehouse.pin(["a"])]
     assert [answer.state for answer in answers] == [State.PINNED] * 5
+    assert (await warehouse.ages()).overdue == 0
     assert await stock(warehouse, 1) == (4, 6, 0)
     assert await warehouse.expire(10) == 0
     assert (await warehouse.confirm(["a"]))[0].state is State.CONFIRMED
