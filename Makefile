@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart clean test lint lint-api format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ stop: $(VENV)/.stamp ## Stop a part: make stop PART=orders
 restart: $(VENV)/.stamp ## Stop a part and start it again: make restart PART=orders
 	@$(PY) -m devstack restart $(PART)
 
+watch: $(VENV)/.stamp ## Watch it until Ctrl-C, with alerts as they come: make watch [PROMETHEUS_PORT=9090] [GRAFANA_PORT=3000]
+	@$(PY) -m devstack watch
+
 clean: $(VENV)/.stamp ## Delete all data of the platform
 	@$(PY) -m devstack clean
 
@@ -58,7 +61,10 @@ format: $(VENV)/.stamp ## Format the code
 proto: $(VENV)/.stamp ## Make services/pb from protos/
 	@$(PY) -m grpc_tools.protoc -I services/pb=protos --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
 
-charts: $(VENV)/.stamp ## Make the charts' schemas, README tables and copy of the resource from values.yaml and crds/
+rules: $(VENV)/.stamp ## Check the alerts with promtool, and run them on a platform; builds Prometheus where there is none
+	@$(VENV)/bin/pytest tests/rules $(ARGS)
+
+charts: $(VENV)/.stamp ## Make the charts' schemas, README tables, dashboards and copy of the resource
 	@$(PY) -m devstack.charts
 
 LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11

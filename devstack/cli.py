@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack import apiserver, cluster, fetch, helm, home, logs, messages, ports, stores
+from devstack import watch as watching
 from devstack.client import FAILURES, Stack, StackError
 from devstack.table import PARTS, STORES, UnknownPart, part
 
@@ -224,6 +225,17 @@ def bank(context: typer.Context) -> None:
     command = [sys.executable, "-m", "services.bank.admin", *context.args]
     done = subprocess.run(command, cwd=home.ROOT, env=home.user_environment() | {"BANK_ADDR": address}, check=False)
     raise typer.Exit(done.returncode)
+
+
+@app.command()
+def watch() -> None:
+    """Watch the platform with Prometheus until Ctrl-C: its rules, its alerts, and Grafana's dashboards where there is one."""
+    try:
+        watching.watch(_stack(), home.user_environment(), console.print, building=_say)
+    except (*FAILURES, watching.CannotWatch) as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        console.print("ended")
 
 
 @app.command()

@@ -13,7 +13,9 @@ from devstack.home import ROOT
 
 E2E = ["tests/e2e"]
 # The cost budget counts what a whole platform does, so nothing else may run beside it: `make budget`.
-PARTS = ["tests", "--ignore=tests/e2e", "--ignore=tests/bench/test_budget.py"]
+# What needs promtool and Prometheus, whose first build takes minutes, is run by `make rules`.
+BUILT = ["--ignore=tests/rules/test_promtool.py", "--ignore=tests/rules/test_running.py"]
+PARTS = ["tests", "--ignore=tests/e2e", "--ignore=tests/bench/test_budget.py", *BUILT]
 LOG = ROOT / ".cartwright" / "tests-parts.log"
 INTERRUPTED = 130
 

@@ -62,6 +62,11 @@ class WriteBudget:
         """How many writes a second this operator may make now."""
         return self.per_second * self._fraction()
 
+    @property
+    def wanted(self) -> float:
+        """Return the rate of this operator while the API server is quick, in writes a second."""
+        return self._most * self._fraction()
+
     def spend(self) -> bool:
         """Spend one write. Returns False when the budget is spent."""
         now = time.monotonic()

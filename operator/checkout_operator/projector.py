@@ -69,9 +69,9 @@ class Projector:
         self._cache = cache
         self._cluster = cluster
         self._mirrors = mirrors
-        metrics.mirror_rate.set(mirrors.writes.rate)
         self._faults = faults
         self._metrics = metrics
+        self._show_rate()
         self._log = log
         self._pending: dict[NamespacedName, SagaView] = {}
         self._fresh: list[NamespacedName] = []
@@ -265,9 +265,13 @@ class Projector:
             return None
         finally:
             self._mirrors.writes.wrote(took)
-            self._metrics.mirror_rate.set(self._mirrors.writes.rate)
+            self._show_rate()
         self._metrics.writes.labels(verb, "ok").inc()
         return done
+
+    def _show_rate(self) -> None:
+        self._metrics.mirror_rate.set(self._mirrors.writes.rate)
+        self._metrics.mirror_rate_wanted.set(self._mirrors.writes.wanted)
 
 
 def _ttl_from(resource: Resource, finished_at: float, now: float) -> float:

@@ -34,6 +34,11 @@ class Metrics:
             "The budget of writes for mirrors as it is now: it falls while the API server is slow.",
             registry=self.registry,
         )
+        self.mirror_rate_wanted = Gauge(
+            "checkout_mirror_writes_per_second_wanted",
+            "The budget of writes for mirrors while the API server is quick.",
+            registry=self.registry,
+        )
         self.resources = Gauge(
             "checkout_operator_resources",
             "Checkouts that exist and are this operator's.",

@@ -26,6 +26,7 @@ from services.checkout.recovery import Recovery
 from services.checkout.relay import REST_SECONDS, KafkaPublisher, Relay
 from services.checkout.store import PostgresSessions
 from services.checkout.store.outbox import PostgresOutbox
+from services.checkout.telemetry import SagaMetrics
 from services.checkout.usecases import Checkouts
 from services.errors import InternalError, Transient, Unavailable
 from services.pb.checkout_pb2_grpc import add_CheckoutServiceServicer_to_server
@@ -139,10 +140,10 @@ async def _driver(
     product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
     inventory = await stack.enter_async_context(Endpoint("inventory", config.inventory_addr, runtime.metrics))
     payment = await stack.enter_async_context(Endpoint("payment", config.payment_addr, runtime.metrics))
-    steps = runtime.metrics.counter("cartwright_saga_steps_total", "Steps that sagas took.", ("step", "reason"))
+    saga_metrics = SagaMetrics(runtime.metrics)
 
     def observe(session: Session) -> None:
-        steps.labels(session.step, session.reason or "").inc()
+        saga_metrics.observe(session)
         if session.status is not Status.PROCESSING:
             runtime.log.info("ended", checkout_id=session.id, status=session.status, reason=session.reason)
 

@@ -137,6 +137,8 @@ class Relay:
     async def run_once(self) -> int:
         """Publish a batch if this relay leads, and return how many events were published."""
         if not await self._leads():
+            self._depth.set(0)  # the leader reports it; what this relay saw while it led is out of date
+            self._age.set(0)
             return 0
         events, depth, age = await self._outbox.waiting(BATCH)
         self._depth.set(depth)

@@ -77,6 +77,7 @@ OPENED = {
     "apiServerPorts": [8443],
     "extraEgress": [{"ports": [{"port": 9093}], "to": [{"namespaceSelector": {"matchLabels": {"team": "kafka"}}}]}],
 }
+RULES = {"enabled": True, "labels": {"release": "prometheus"}, "runbookUrl": "https://wiki.example/shop/runbooks"}
 METRICS = {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}
 
 
@@ -202,6 +203,8 @@ CASES: dict[str, Case] = {
     "peers": _with(BANK, {"networkPolicy": PEERS}),
     "peers-deployments": _with({"networkPolicy": PEERS, "workers": {"mode": "deployment"}}),
     "metrics": _with(BANK, {"serviceMonitor": METRICS}),
+    "rules": _with({"serviceMonitor": METRICS, "prometheusRule": RULES}),
+    "dashboards": _with({"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Shop"}}}),
     "metrics-deployments": _with({"serviceMonitor": METRICS, "workers": {"mode": "deployment"}}),
     "opened": _with(BANK, {"networkPolicy": OPENED}),
     "issuer-authority": _with({"auth": {"caSecret": "authority", "caKey": "tls-ca.crt"}}),

@@ -12,6 +12,8 @@ SELECTOR = {"type": "object", "properties": {"matchLabels": TEXTS}}
 RELABELING = {
     "sourceLabels": {"type": "array", "items": {"type": "string"}},
     "regex": {"type": "string"},
+    "targetLabel": {"type": "string"},
+    "replacement": {"type": "string"},
     "action": {"type": "string", "enum": ["keep", "drop", "replace"]},
 }
 ENDPOINT = {
@@ -44,6 +46,24 @@ ROUTE = {
     "hostnames": {"type": "array", "items": {"type": "string"}},
     "rules": {"type": "array", "items": {"type": "object", "properties": RULE}},
 }
+PROMETHEUS_RULE = {
+    "type": "object",
+    "required": ["expr"],
+    "properties": {
+        "alert": {"type": "string"},
+        "record": {"type": "string"},
+        "expr": {"type": "string"},
+        "for": {"type": "string", "pattern": r"^\d+(ms|s|m|h)$"},
+        "labels": TEXTS,
+        "annotations": TEXTS,
+    },
+}
+RULE_GROUP = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}, "rules": {"type": "array", "items": PROMETHEUS_RULE}},
+}
+RULE_GROUPS = {"groups": {"type": "array", "items": RULE_GROUP}}
 
 
 def monitor(kind, endpoints):
@@ -83,6 +103,8 @@ class Server:
             self.keep({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         self.keep(monitor("ServiceMonitor", "endpoints"))
         self.keep(monitor("PodMonitor", "podMetricsEndpoints"))
+        self.keep(definition("PrometheusRule", "monitoring.coreos.com", {"type": "object", "properties": RULE_GROUPS}))
+        eventually(lambda: self.path("monitoring.coreos.com/v1", "PrometheusRule"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "ServiceMonitor"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "PodMonitor"))
         approved = {

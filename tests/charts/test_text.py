@@ -63,6 +63,8 @@ FULL = merged(
         "stores": {"kafka": {"securityProtocol": "SASL_SSL", **KAFKA_USER}},
         "gateway": ROUTES,
         "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True},
         "rbac": {"aggregateClusterRoles": True},
     },
 )

@@ -139,6 +139,7 @@ async def test_mirrors_give_way_to_a_busy_api_server(new, view, cluster, metrics
     cluster.faults["status"] = [ClusterUnavailable("away")]
     await made([400])
     assert rate() < 40
+    assert metrics.mirror_rate_wanted._value.get() == 40
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import time
 
 from services.errors import Invalid
-from services.inventory.domain import NotHeld, OtherLines, Reservation, State, Stock
+from services.inventory.domain import Ages, NotHeld, OtherLines, Pieces, Reservation, State, Stock
 
 
 class MemoryWarehouse:
@@ -63,7 +63,11 @@ class MemoryWarehouse:
         return len(over)
 
     async def ages(self):
-        return 0.0, 0.0
+        waits = [self.now() - until for state, _, until in self.heads.values() if state is State.HELD]
+        return Ages(held=0.0, pinned=0.0, overdue=max([0.0, *waits]))
+
+    async def pieces(self):
+        return Pieces(*map(sum, zip(*self.stock.values(), strict=True)))
 
     def _settle(self, checkout_ids, state, went):
         for checkout_id in checkout_ids:

@@ -130,6 +130,24 @@ async def test_one_relay_leads_and_another_takes_over(new_relay, topic, write, l
     assert tuple(lead) == ("other", 2)
 
 
+async def test_a_relay_that_does_not_lead_reports_nothing(new_relay, topic, write, lapse):
+    """What waits is reported by the relay that leads: one that has lost the lead does not go on saying what it last saw."""
+    metrics = Metrics()
+    former = new_relay("former", metrics)
+    await write()
+    topic.before = Unavailable("Kafka does not answer")
+    with pytest.raises(Unavailable):
+        await former.run_once()
+    assert metrics.registry.get_sample_value("cartwright_outbox_waiting") == 1
+    topic.before = None
+    await lapse()
+    former._leads_until = 0.0  # half the lease is over
+    assert await new_relay("next").run_once() == 1
+    assert await former.run_once() == 0
+    assert metrics.registry.get_sample_value("cartwright_outbox_waiting") == 0
+    assert metrics.registry.get_sample_value("cartwright_outbox_oldest_seconds") == 0
+
+
 async def test_rivals_for_the_lead(new_relay, topic, write):
     """Of relays that start at once one leads, and each event is published once."""
     ids = await write(5)
