@@ -8,7 +8,7 @@ from devstack.home import ROOT
 
 EMPTY = {"apiGroups": ["cartwright.dev"], "resources": [], "verbs": []}
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
-ALL = "cartwright-all-namespaces"
+ALL = "cartwright-operator.shop"
 
 
 def checkouts(*verbs):
@@ -33,7 +33,7 @@ def golden(rendering):
     names = [one for one in rendering.named("Deployment") if one.endswith("-operator")]
     if not names:
         return {}
-    (operator,) = names
+    operator = f"{names[0]}.shop"
     of, values = claims("roles", operator), rendering.case.values
     watch, mirrors = values.get("watch", {}), values.get("operator", {}).get("mirror", {}).get("namespace", "shop")
     watched = watch.get("namespaces") or ["shop"]
@@ -45,7 +45,7 @@ def golden(rendering):
         wanted = {(one, operator): [checkouts("list", "watch", "delete"), STATUS, EVENTS, *of] for one in watched}
         wanted[mirrors, operator] = [*WORKS, *of] if mirrors in watched else [*WORKS[:2], *of]
     where = watched[0] if "shop" not in watched else "shop"
-    return wanted | {(where, f"{operator.removesuffix('operator')}test"): tried(rendering)}
+    return wanted | {(where, f"{operator.removesuffix('operator.shop')}test"): tried(rendering)}
 
 
 def tried(rendering):
@@ -74,7 +74,7 @@ def test_rights_are_these_and_no_more(rendering):
     for one in bound:
         namespace, name = place(one)
         kind = "Role" if namespace else "ClusterRole"
-        account = name if namespace else "cartwright-operator"
+        account = name.removesuffix(".shop")
         assert one["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
         assert one["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "shop"}]
 
