@@ -8,6 +8,8 @@ from checkout_operator.cluster import ClusterUnavailable, Refused
 from tests.simulation.loop import Process
 from tests.simulation.stores import Gate, Outage
 
+INACTIVITY_SECONDS = 25.0
+"""After how long without an event a watch is opened again. kopf's setting is 70 s; less costs less virtual time."""
 CREATED = "2026-01-01T00:00:00Z"
 
 
@@ -20,16 +22,27 @@ class ApiServer:
         self.events: set[str] = set()
         self._watchers: list[tuple[Process, Any]] = []
         self._silent: set[Process] = set()
+        self.unanswered = 0
+        """How many status writes of the operator's present life have no reply yet."""
 
     def watch(self, process: Process, handle: Any) -> None:
         """Tell a process of what exists, and of every change from now on."""
+        self.unanswered = 0
         self._watchers = [(one, told) for one, told in self._watchers if one.alive] + [(process, handle)]
         for body in self.objects.values():
             self._tell(process, handle, "ADDED", body)
 
     def fall_silent(self) -> None:
-        """Let the watches that are open report nothing any more, though they look alive."""
-        self._silent |= {process for process, _ in self._watchers}
+        """Let the watches that are open report nothing any more, though they look alive, until they are opened again."""
+        for process, handle in self._watchers:
+            self._silent.add(process)
+            self._world.loop.at(self._world.loop.world, INACTIVITY_SECONDS, self._reopen, process, handle)
+
+    def _reopen(self, process: Process, handle: Any) -> None:
+        self._silent.discard(process)
+        if process.alive:
+            for body in self.objects.values():
+                self._tell(process, handle, "ADDED", body)
 
     def apply(self, name: str, spec: Mapping[str, Any]) -> None:
         """Create a Checkout as a user does."""
@@ -104,9 +117,19 @@ class SimCluster:
     def __init__(self, world: Any, outage: Outage, server: ApiServer) -> None:
         gate = Gate(world, outage, server, unavailable)
         self._listed = gate.listed
-        self.replace_status = gate.replace_status
+        self._server = server
+        self._replace_status = gate.replace_status
         self.create = gate.create
         self.create_event = gate.create_event
+
+    async def replace_status(self, name: str, status: Mapping[str, Any]) -> bool:
+        """Replace a status."""
+        self._server.unanswered += 1
+        try:
+            replaced: bool = await self._replace_status(name, status)
+            return replaced
+        finally:
+            self._server.unanswered -= 1
 
     async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield every Checkout."""
