@@ -1,7 +1,6 @@
 """An API server in memory: Checkouts with uid, generation and status, a rule against going back, and a watch that may fall silent."""
 
 from collections.abc import AsyncIterator, Mapping
-from copy import deepcopy
 from typing import Any
 
 from checkout_operator.cluster import ClusterUnavailable, Refused
@@ -74,7 +73,7 @@ class ApiServer:
                 self._tell(process, handle, what, body)
 
     def _tell(self, process: Process, handle: Any, what: str, body: dict[str, Any]) -> None:
-        self._world.loop.at(process, self._world.latency("watch"), handle, what, deepcopy(body))
+        self._world.loop.at(process, self._world.latency("watch"), handle, what, _copy(body))
 
     # What the operator's client asks for, each at one moment.
 
@@ -94,16 +93,21 @@ class ApiServer:
         """Create an object; None where there is one of this name."""
         if body["metadata"]["name"] in self.objects:
             return None
-        return deepcopy(self._insert(deepcopy(dict(body))))
+        return _copy(self._insert(_copy(body)))
 
     async def listed(self) -> list[dict[str, Any]]:
         """Return every object."""
-        return [deepcopy(body) for body in self.objects.values()]
+        return [_copy(body) for body in self.objects.values()]
 
     async def create_event(self, event: Mapping[str, Any]) -> bool:
         """Create an event; one of the same name stays."""
         self.events.add(event["metadata"]["name"])
         return True
+
+
+def _copy(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what may change of a body; a status is replaced as a whole."""
+    return dict(body) | {"metadata": dict(body["metadata"]), "spec": dict(body["spec"])}
 
 
 def unavailable(_: str, __: tuple[Any, ...], fault: Exception) -> Any:

@@ -9,20 +9,9 @@ from tests.simulation.faults import CALLS, Draws, Kind
 
 RATES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.15)
 HOT = (
-    "",
-    "",
-    "",
-    "inventory.",
-    "payment.",
-    "bank.",
-    "bank-database.",
-    "cart.",
-    "database.",
-    "checkout.",
-    "mongo.",
-    "redis.",
-    "kafka.",
-)
+    "", "", "", "inventory.", "payment.", "bank.", "bank-database.", "cart.", "database.", "checkout.", "mongo.", "redis.",
+    "kafka.", "apiserver.", "inventory.Reserve", "inventory.Confirm", "payment.Charge", "payment.Cancel", "database.move",
+)  # fmt: skip
 """Parts that alone may be in trouble: several faults at one place reach what faults spread over all places do not."""
 PRODUCTS = (1, 2, 3)
 SETTLE_SECONDS = 90.0
