@@ -62,7 +62,16 @@ class World:
         self.loop = SimLoop(seed)
         self.draws = Draws(seed)
         self.plan: Plan = plan_of(self.draws)
-        self.faults = FaultPlan(self.draws, self.plan.rate, self.plan.kinds, self.plan.heals_at, self.plan.hot, removed)
+        plan = self.plan
+        self.faults = FaultPlan(
+            draws=self.draws,
+            rate=plan.rate,
+            kinds=plan.kinds,
+            until=plan.heals_at,
+            hot=plan.hot,
+            hot_rate=plan.hot_rate,
+            removed=removed,
+        )
         self.coverage: Counter[str] = Counter()
         self.telling = tell is not None
         self._tell = tell
