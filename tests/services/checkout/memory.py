@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from services.checkout.domain import Lookup, LostLease, Origin, Purchase, Reason, Status, UnknownCheckout
 from services.checkout.saga import tried_again
 from tests.services.checkout.claims import make_session
+from tests.services.checkout.memory_search import MemorySearch
 
 LEASE = 10.0
 
@@ -20,10 +21,11 @@ class Row:
         self.lease_until, self.next_attempt_at, self.cancel_after = now + LEASE, now, now + timeout
         self.cleared = None
         self.error = ""
+        self.cancel_requested_at = None
 
 
-class MemorySessions:
-    """Fits the ports of the driver, the use cases and the recovery worker; processes that share `rows` share a table."""
+class MemorySessions(MemorySearch):
+    """Fits the ports of the driver, the use cases, the recovery worker and staff; processes that share `rows` share a table."""
 
     def __init__(self, rows, events, owner="me", timeout=300.0):
         self.rows, self.events, self.owner, self.timeout = rows, events, owner, timeout
@@ -34,7 +36,8 @@ class MemorySessions:
 
     def _seen(self, row):
         late = row.cancel_after < self._now()
-        return replace(row.session, cancel=Reason.TIMED_OUT if late else None)
+        cancel = Reason.TIMED_OUT if late else None
+        return replace(row.session, cancel=Reason.CANCELLED if row.cancel_requested_at else cancel)
 
     def _where(self, test):
         return [self._seen(row) for row in self.rows.values() if test(row.session, row)]

@@ -1,6 +1,7 @@
 """Both places where stock can be kept: in memory, and in PostgreSQL in a database of these tests' own."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +12,15 @@ from services.chassis.env import process_environment
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.errors import Invalid
-from services.inventory.domain import NotHeld, OtherLines, Reservation, State, Stock
+from services.inventory.domain import (
+    NotHeld,
+    OtherLines,
+    Reservation,
+    ReservationRecord,
+    State,
+    Stock,
+    UnknownReservation,
+)
 from services.inventory.store import PostgresWarehouse
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "inventory" / "migrations"
@@ -22,7 +31,7 @@ class MemoryWarehouse:
 
     def __init__(self, ttl):
         self.ttl, self.heads, self.deliveries = ttl, {}, set()
-        self.stock = {product_id: [10, 0, 0] for product_id in (1, 2, 3)}  # available, reserved, sold
+        self._stock_of = {product_id: [10, 0, 0] for product_id in (1, 2, 3)}  # available, reserved, sold
 
     async def reserve(self, requests):
         return [self._reserve(request) for request in requests]
@@ -38,7 +47,7 @@ class MemoryWarehouse:
                     self.heads[request.checkout_id] = (state, lines, until)
             return Reservation(request.checkout_id, state)
         for product_id, quantity in request.lines:
-            if self.stock.get(product_id, [0])[0] < quantity:
+            if self._stock_of.get(product_id, [0])[0] < quantity:
                 return Reservation(request.checkout_id, State.INSUFFICIENT, product_id)
         self._book(request.lines, 0, 1)
         state = State.PINNED if request.pin else State.HELD
@@ -47,8 +56,8 @@ class MemoryWarehouse:
 
     def _book(self, lines, came, went):
         for product_id, quantity in lines:
-            self.stock[product_id][came] -= quantity
-            self.stock[product_id][went] += quantity
+            self._stock_of[product_id][came] -= quantity
+            self._stock_of[product_id][went] += quantity
 
     async def pin(self, checkout_ids):
         for checkout_id in checkout_ids:
@@ -76,6 +85,25 @@ class MemoryWarehouse:
     async def ages(self):
         return 0.0, 0.0
 
+    async def records(self, checkout_ids):
+        now = datetime.now(UTC)
+        return [
+            ReservationRecord(
+                name,
+                self.heads[name][0],
+                self.heads[name][1],
+                now,
+                now,
+                now if self.heads[name][0] is State.HELD else None,
+            )
+            if name in self.heads
+            else UnknownReservation()
+            for name in checkout_ids
+        ]
+
+    async def stock(self):
+        return [Stock(product_id, *pieces) for product_id, pieces in sorted(self._stock_of.items())]
+
     def _settle(self, checkout_ids, state, went):
         for checkout_id in checkout_ids:
             there, lines, until = self.heads.get(checkout_id, ("", (), 0))
@@ -89,12 +117,12 @@ class MemoryWarehouse:
 
     async def restock(self, deliveries):
         for one in deliveries:
-            if one.product_id in self.stock and one.restock_id not in self.deliveries:
+            if one.product_id in self._stock_of and one.restock_id not in self.deliveries:
                 self.deliveries.add(one.restock_id)
-                self.stock[one.product_id][0] += one.quantity
+                self._stock_of[one.product_id][0] += one.quantity
         return [
-            Stock(one.product_id, *self.stock[one.product_id])
-            if one.product_id in self.stock
+            Stock(one.product_id, *self._stock_of[one.product_id])
+            if one.product_id in self._stock_of
             else Invalid("product not found")
             for one in deliveries
         ]
@@ -161,7 +189,7 @@ def stock():
 
     async def ask(warehouse, product_id):
         if isinstance(warehouse, MemoryWarehouse):
-            return tuple(warehouse.stock[product_id])
+            return tuple(warehouse._stock_of[product_id])
         sql = "SELECT available, reserved, sold FROM stock WHERE product_id = $1"
         return tuple((await warehouse._db.fetch(sql, product_id))[0])
 
@@ -174,7 +202,7 @@ def list_product(request):
 
     async def list_product(warehouse, product_id):
         if isinstance(warehouse, MemoryWarehouse):
-            warehouse.stock[product_id] = [10, 0, 0]
+            warehouse._stock_of[product_id] = [10, 0, 0]
             return
         connection = await asyncpg.connect(request.getfixturevalue("url"))
         await connection.execute(

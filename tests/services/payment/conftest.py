@@ -1,5 +1,6 @@
 """Both places where payments can be kept, and a bank that does as it is told."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +12,7 @@ from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown
-from services.payment.domain import Payment, State
+from services.payment.domain import Payment, PaymentRecord, State
 from services.payment.store import PostgresPayments
 from services.payment.usecases import PaymentProcessor
 
@@ -39,6 +40,14 @@ class MemoryPayments:
             there = Payment(checkout_id, there.user_id, there.amount_minor, there.currency, state, provider_ref)
             self.kept[checkout_id] = there
         return there
+
+    async def records(self, checkout_ids):
+        now = datetime.now(UTC)
+        return {
+            name: PaymentRecord(there, 1, now, None if there.state is State.INTENT else now)
+            for name in checkout_ids
+            if (there := self.kept.get(name))
+        }
 
 
 class MemoryBank:
