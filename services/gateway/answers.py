@@ -6,8 +6,8 @@ from aiohttp import web
 
 from services import errors
 from services.chassis import call
+from services.chassis.oidc.tokens import Unauthenticated
 from services.chassis.web import json_response
-from services.gateway.tokens import Unauthenticated
 
 _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
     (Unauthenticated, 401),
