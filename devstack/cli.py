@@ -55,8 +55,8 @@ def up() -> None:
     except KeyboardInterrupt:
         _interrupted(stack)
     _wait(stack)
-    urls = [stack.env()[name].replace("127.0.0.1", "localhost") for name in ("CARTWRIGHT_URL", "CONSOLE_URL")]
-    console.print(messages.what_to_try(*urls, stack.own_cluster()))
+    url, shown = (stack.env()[name].replace("127.0.0.1", "localhost") for name in ("CARTWRIGHT_URL", "CONSOLE_URL"))
+    console.print(messages.what_to_try(url, shown, stack.own_cluster()))
 
 
 def _start_stopped(stack: Stack) -> None:

@@ -176,7 +176,7 @@ def _summary(found: Summary) -> pb.SummarizeCheckoutsResponse:
         ended=[
             pb.EndedInMinute(
                 minute_ms=milliseconds(one.minute),
-                status=checkout_pb2.Status.Value(one.status),
+                status=one.status.value,
                 reason=one.reason or "",
                 count=one.count,
             )

@@ -84,17 +84,26 @@ class Services:
     async def payment(self, checkout_id: str) -> payment_pb2.PaymentRecord:
         """Return the payment of a checkout. NotFound: it has none."""
         item = payment_pb2.GetPayment(checkout_id=checkout_id)
-        return await self._one("payment", self._payments.Get, payment_pb2.GetPaymentsRequest, item, "payment")
+        found: payment_pb2.PaymentRecord = await self._one(
+            "payment", self._payments.Get, payment_pb2.GetPaymentsRequest, item, "payment"
+        )
+        return found
 
     async def reservation(self, checkout_id: str) -> inventory_pb2.ReservationRecord:
         """Return the reservation of a checkout. NotFound: it has none."""
         item = inventory_pb2.ReservationRef(checkout_id=checkout_id)
-        return await self._one("inventory", self._inventory.Get, inventory_pb2.ReservationsRequest, item, "reservation")
+        found: inventory_pb2.ReservationRecord = await self._one(
+            "inventory", self._inventory.Get, inventory_pb2.ReservationsRequest, item, "reservation"
+        )
+        return found
 
     async def order(self, user_id: int, order_id: str) -> orders_pb2.Order:
         """Return an order. NotFound: it is not made, or not yet."""
         item = orders_pb2.GetOrder(user_id=user_id, order_id=order_id)
-        return await self._one("orders", self._orders.GetOrders, orders_pb2.GetOrdersRequest, item, "order")
+        found: orders_pb2.Order = await self._one(
+            "orders", self._orders.GetOrders, orders_pb2.GetOrdersRequest, item, "order"
+        )
+        return found
 
     async def stock(self) -> inventory_pb2.ListStockResponse:
         """Return the stock of every product."""

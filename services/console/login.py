@@ -67,7 +67,8 @@ class Login:
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Send a person to the issuer."""
         endpoints = await self._endpoints()
-        begun = _Begun(*(secrets.token_urlsafe(32) for _ in range(3)), path=own_path(request.query.get("to", "/")))
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        begun = _Begun(state, nonce, verifier, own_path(request.query.get("to", "/")))
         challenge = base64.urlsafe_b64encode(hashlib.sha256(begun.verifier.encode()).digest()).decode().rstrip("=")
         asked = {
             "response_type": "code",
