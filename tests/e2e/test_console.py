@@ -139,8 +139,8 @@ def test_times_are_the_readers(open_page, bought):
     page.goto("/checkouts")
     page.get_by_label("From", exact=True).fill("2026-01-01T09:00:00")
     page.get_by_role("button", name="Show").click()
-    expect(page).to_have_url(re.compile(r"from=2026-01-01T00%3A00%3A00"))
-    expect(page.get_by_label("From", exact=True)).to_have_value("2026-01-01T09:00:00")
+    expect(page).to_have_url(re.compile(r"from=2026-01-01T00%3A00"))
+    expect(page.get_by_label("From", exact=True)).to_have_value(re.compile("2026-01-01T09:00"))
 
 
 def test_without_a_script_everything_can_be_read(open_page, waiting, bought):
