@@ -38,32 +38,47 @@ class _Listener:
 
 
 class Changes:
-    """Follows the checkout service, and tells listeners."""
+    """Follows the checkout service while somebody listens, and tells them. With nobody there it costs nothing."""
 
     def __init__(self, stream: Stream, log: Logger) -> None:
         self._stream = stream
         self._log = log
         self._listeners: set[_Listener] = set()
+        self._wanted, self._unwanted = asyncio.Event(), asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Follow until `stopping`, whatever happens to the stream."""
         while not stopping.is_set():
+            await _either(self._wanted, stopping)
+            if self._listeners:
+                following = asyncio.create_task(self._follow())
+                await _either(self._unwanted, stopping)
+                following.cancel()
+                await asyncio.wait([following])
+
+    async def _follow(self) -> None:
+        while True:
             try:
                 async for change in self._stream():
                     self._tell({checkout.id for checkout in change.checkouts})
             except grpc.RpcError as error:
                 self._log.warning("the stream of changes broke; it is opened again", error=type(error).__name__)
-            await wait(stopping, PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     @contextlib.contextmanager
     def listen(self, checkout_id: str | None) -> Iterator[asyncio.Event]:
         """Give an event that is set when the checkout, or any, has changed."""
         listener = _Listener(checkout_id)
         self._listeners.add(listener)
+        self._unwanted.clear()
+        self._wanted.set()
         try:
             yield listener.changed
         finally:
             self._listeners.discard(listener)
+            if not self._listeners:
+                self._wanted.clear()
+                self._unwanted.set()
 
     def _tell(self, ids: set[str]) -> None:
         for listener in self._listeners:
@@ -110,8 +125,8 @@ async def _made(make: Callable[[], Awaitable[Fragment]]) -> Fragment | None:
         return None
 
 
-async def _either(changed: asyncio.Event, stopping: asyncio.Event, seconds: float) -> None:
-    """Wait until one of them is set, at most so long."""
+async def _either(changed: asyncio.Event, stopping: asyncio.Event, seconds: float | None = None) -> None:
+    """Wait until one of them is set, at most so long; None: for as long as it takes."""
     tasks = [asyncio.create_task(changed.wait()), asyncio.create_task(stopping.wait())]
     try:
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -28,6 +28,7 @@ class FakeServices:
         self.faults, self.asked, self.cancelled = {}, [], []
         self.next_cursor = self.searched_to_ms = None
         self.changed = asyncio.Queue()
+        self.streams = 0
 
     def _check(self, name):
         if fault := self.faults.get(name):
@@ -86,8 +87,12 @@ class FakeServices:
         return {1: product_pb2.Product(id=1, name="Laptop")}
 
     async def changes(self):
-        while True:
-            yield checkout_pb2.WatchCheckoutsResponse(checkouts=[await self.changed.get()])
+        self.streams += 1
+        try:
+            while True:
+                yield checkout_pb2.WatchCheckoutsResponse(checkouts=[await self.changed.get()])
+        finally:
+            self.streams -= 1
 
 
 class NoPages:
@@ -95,6 +100,18 @@ class NoPages:
 
     async def pages(self):
         return {}
+
+
+@pytest.fixture
+def eventually_async():
+    """Wait until something holds."""
+
+    async def wait_for(check):
+        async with asyncio.timeout(15):
+            while not check():  # noqa: ASYNC110 - it becomes so by itself
+                await asyncio.sleep(0.02)
+
+    return wait_for
 
 
 @pytest.fixture

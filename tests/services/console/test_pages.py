@@ -266,6 +266,17 @@ async def test_a_stream_rides_out_a_part_that_is_away(client, services):
         assert (name, "Paying" in text) == ("update", True)
 
 
+async def test_nothing_is_followed_while_nobody_looks(client, services, eventually_async):
+    """The stream of changes is open while a page is, and closed after the last one has gone."""
+    assert services.streams == 0
+    services.checkouts[made.ID] = made.inspected("PAYING")
+    response = await client.get(f"/checkouts/{made.ID}/events")
+    await events(response, 1)
+    await eventually_async(lambda: services.streams == 1)
+    response.close()
+    await eventually_async(lambda: services.streams == 0)
+
+
 async def test_a_stream_of_an_unknown_checkout_is_404(client):
     """A page that follows a checkout that there is not is told so."""
     async with client.get(f"/checkouts/{OTHER}/events") as response:
