@@ -6,14 +6,15 @@ ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE} AS build
 ARG PIP_INDEX_URL
 WORKDIR /app
-# Wheels alone: nothing is compiled, and nothing that is not in the lock gets in.
+# Wheels alone: nothing is compiled, and nothing that is not in the lock gets in. Of the viewers in offapi, /docs uses one.
 COPY requirements/services.txt requirements/operator.txt requirements/
 RUN for image in services operator; do \
       python -m venv --without-pip /opt/$image \
       && python -m pip --python /opt/$image/bin/python install --no-cache-dir --disable-pip-version-check --no-deps \
            --only-binary :all: --require-hashes -r requirements/$image.txt \
       || exit 1; \
-    done
+    done \
+    && rm /opt/services/lib/python3*/site-packages/offapi/redoc.js /opt/services/lib/python3*/site-packages/offapi/scalar.js
 # The services' code, and of it for the operator the generated contract alone. Compiled here: the images are read-only.
 COPY services services-code/services
 COPY operator/checkout_operator operator-code/checkout_operator

@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs console story env start stop restart clean test lint format proto charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick bench bench-operator budget bench-compare
+.PHONY: help up down status logs console story env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,8 +25,8 @@ down: $(VENV)/.stamp ## End it; its data stays
 status: $(VENV)/.stamp ## Show every part
 	@$(PY) -m devstack status
 
-logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres]
-	@$(PY) -m devstack logs $(PART)
+logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres] [REQUEST=id] [CHECKOUT=id] [LEVEL=warning]
+	@$(PY) -m devstack logs $(PART) --request "$(REQUEST)" --checkout "$(CHECKOUT)" --level "$(LEVEL)"
 
 console: $(VENV)/.stamp ## Open the console, or print its address
 	@$(PY) -m devstack console
@@ -46,6 +46,9 @@ stop: $(VENV)/.stamp ## Stop a part: make stop PART=orders
 restart: $(VENV)/.stamp ## Stop a part and start it again: make restart PART=orders
 	@$(PY) -m devstack restart $(PART)
 
+watch: $(VENV)/.stamp ## Watch it until Ctrl-C, with alerts as they come: make watch [PROMETHEUS_PORT=9090] [GRAFANA_PORT=3000]
+	@$(PY) -m devstack watch
+
 clean: $(VENV)/.stamp ## Delete all data of the platform
 	@$(PY) -m devstack clean
 
@@ -55,13 +58,19 @@ test: lint ## Lint, then every test that needs no Docker: make test [ARGS="tests
 lint: $(VENV)/.stamp ## Style, types and import rules
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy && PYTHONPATH=operator $(VENV)/bin/lint-imports
 
+lint-api: $(VENV)/.stamp ## Lint openapi.yaml with @redocly/cli, which needs Node.js
+	@$(PY) -m devstack.lint_api
+
 format: $(VENV)/.stamp ## Format the code
 	@$(VENV)/bin/ruff format && $(VENV)/bin/ruff check --fix
 
 proto: $(VENV)/.stamp ## Make services/pb from protos/
 	@$(PY) -m grpc_tools.protoc -I services/pb=protos --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
 
-charts: $(VENV)/.stamp ## Make the charts' schemas, README tables and copy of the resource from values.yaml and crds/
+rules: $(VENV)/.stamp ## Check the alerts with promtool, and run them on a platform; builds Prometheus where there is none
+	@$(VENV)/bin/pytest tests/rules $(ARGS)
+
+charts: $(VENV)/.stamp ## Make the charts' schemas, README tables, dashboards and copy of the resource
 	@$(PY) -m devstack.charts
 
 LOCK := $(VENV)/bin/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
@@ -101,11 +110,17 @@ kind-down: $(VENV)/.stamp ## Delete that cluster
 torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
 	@PYTHONPATH=. $(PY) tests/torture/quick.py
 
+simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
+	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")
+
 bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"
 
 bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: make bench-operator [RATE=100] [SECONDS=600] [LIVE=5000,10000]
 	@PYTHONPATH=. $(PY) -m tests.bench.operator_load --rate "$(or $(RATE),100)" --seconds "$(or $(SECONDS),600)" $(if $(LIVE),--live "$(LIVE)")
+
+bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 live Checkouts, and say who took over what: make bench-takeover [COUNT=1000]
+	@PYTHONPATH=.:operator $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)

@@ -1,5 +1,6 @@
 """The command line behind `make up`, `make down` and the rest."""
 
+import contextlib
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from devstack import apiserver, cluster, fetch, helm, home, messages, ports, stores
+from devstack import apiserver, cluster, fetch, helm, home, logs, messages, ports, stores
+from devstack import watch as watching
 from devstack.client import FAILURES, Stack, StackError
 from devstack.table import PARTS, STORES, UnknownPart, part
 
@@ -153,22 +155,31 @@ def env() -> None:
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
-@app.command()
-def logs(name: Annotated[str, typer.Argument()] = "", *, follow: bool = True) -> None:
-    """Follow the log of a part, or those of all parts but the stores."""
+@app.command("logs")
+def follow_logs(
+    name: Annotated[str, typer.Argument()] = "",
+    *,
+    request: str = "",
+    checkout: str = "",
+    level: str = "",
+    follow: bool = True,
+) -> None:
+    """Follow the log of a part, or those of all parts but the stores; of one request or checkout, or from a level on."""
     stack = _stack()
     try:
         chosen = [part(name).name] if name else [*(one for one in PARTS if one not in STORES), "supervisor"]
-    except UnknownPart as error:
+        wanted = logs.Filter(request, checkout, level)
+    except (UnknownPart, logs.UnknownLevel) as error:
         _fail(error)
-    there = [str(stack.home.log(one)) for one in chosen if stack.home.log(one).exists()]
+    there = {one: stack.home.log(one) for one in chosen if stack.home.log(one).exists()}
     if not there:
         _fail(f"the platform of {stack.home.shown} has no logs yet; start it with: make up")
     if not stack.is_running():
         errors.print("It is not running. These are the logs of its last run.")
     elif not name:
         errors.print(f"The stores have logs of their own: make logs PART=…, which is one of {', '.join(STORES)}.")
-    subprocess.run(["tail", "-n", "50", *(["-F"] if follow else []), *there], check=False)
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end of following
+        logs.show(there, wanted, console.print, follow=follow, pause=logs.wait)
 
 
 @app.command("console")
@@ -251,6 +262,17 @@ def bank(context: typer.Context) -> None:
     command = [sys.executable, "-m", "services.bank.admin", *context.args]
     done = subprocess.run(command, cwd=home.ROOT, env=home.user_environment() | {"BANK_ADDR": address}, check=False)
     raise typer.Exit(done.returncode)
+
+
+@app.command()
+def watch() -> None:
+    """Watch the platform with Prometheus until Ctrl-C: its rules, its alerts, and Grafana's dashboards where there is one."""
+    try:
+        watching.watch(_stack(), home.user_environment(), console.print, building=_say)
+    except (*FAILURES, watching.CannotWatch) as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        console.print("ended")
 
 
 @app.command()

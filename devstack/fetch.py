@@ -1,5 +1,6 @@
 """Brings the programs that a machine lacks into the cache, each held to its checksum."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 from devstack import network
 from devstack.home import ROOT, NotWritable, cache, writing
@@ -30,7 +32,6 @@ def tool(name: str, env: Mapping[str, str], say: Say) -> Path:
     lock = TOOLS / f"{name}.txt"
     target = place(name, lock, env)
     if not target.exists():
-        say(f"fetching {lock.read_text().split(maxsplit=1)[0]}")
         command = [
             sys.executable,
             "-m",
@@ -42,7 +43,12 @@ def tool(name: str, env: Mapping[str, str], say: Say) -> Path:
             "-r",
             str(lock),
         ]
-        into(target, lambda folder: _run([*command, "--target", str(folder)], env, what=name))
+
+        def install(folder: Path) -> None:
+            say(f"fetching {lock.read_text().split(maxsplit=1)[0]}")
+            _run([*command, "--target", str(folder)], env, what=name)
+
+        into(target, install, say)
     return target
 
 
@@ -51,9 +57,13 @@ def jars(name: str, env: Mapping[str, str], say: Say) -> Path:
     sums = TOOLS / f"{name}.sha256"
     target = place(name, sums, env)
     if not target.exists():
-        resolver = tool("maven", env, say)
-        say(f"fetching {COORDINATES[name].split('+', maxsplit=1)[0]} and what it needs")
-        into(target, lambda folder: _resolve(COORDINATES[name], sums, resolver, folder, env))
+
+        def resolve(folder: Path) -> None:
+            resolver = tool("maven", env, say)
+            say(f"fetching {COORDINATES[name].split('+', maxsplit=1)[0]} and what it needs")
+            _resolve(COORDINATES[name], sums, resolver, folder, env)
+
+        into(target, resolve, say)
     return target
 
 
@@ -82,22 +92,37 @@ def _resolve(coordinates: str, sums: Path, resolver: Path, folder: Path, env: Ma
     shutil.rmtree(work)
 
 
-def into(target: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside `target` and rename it once it is whole, so that an interrupted fetch leaves nothing."""
+def into(target: Path, fill: Callable[[Path], None], say: Say) -> None:
+    """Make the folder `target`, unless another process does so meanwhile: then say so, and wait for it.
+
+    `fill` fills a folder beside it, which is renamed once it is whole, so that an interrupted fetch leaves nothing.
+    """
     try:
         with writing(
             target.parent, "make that folder writable, or choose another: XDG_CACHE_HOME=/path/to/folder make up"
         ):
             target.parent.mkdir(parents=True, exist_ok=True)
-            scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-")
+            lock = (target.parent / f".{target.name}.lock").open("w")
     except NotWritable as error:
         raise CannotFetch(str(error)) from error
-    with scratch as path:
-        folder = Path(path) / "whole"
-        folder.mkdir()
-        fill(folder)
-        if not target.exists():
+    with lock:
+        _acquire(lock, target.name, say)
+        if target.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as path:
+            folder = Path(path) / "whole"
+            folder.mkdir()
+            fill(folder)
             folder.rename(target)
+
+
+def _acquire(lock: IO[str], name: str, say: Say) -> None:
+    """Wait until no other process has the lock. It ends with the process, however that ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"waiting for another process that makes {name}")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _run(command: list[str], env: Mapping[str, str], *, what: str) -> None:

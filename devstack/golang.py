@@ -1,4 +1,4 @@
-"""Builds the Kubernetes programs that a machine lacks: no package registry has them ready, but all have their source."""
+"""Builds the programs of Kubernetes and Prometheus that a machine lacks: no package registry has them ready, but all have their source."""
 
 import re
 import subprocess
@@ -35,12 +35,18 @@ class Source:
     package: str
     takes: str
     """How long the build takes on two cores when nothing of it is built yet: idle cores at best, busy ones at worst."""
+    tags: str = ""
+    """What to build, and what to leave out, in the source's own words."""
 
 
+_NO_CLOUDS = "remove_all_sd"
 SOURCES = {
     "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 3 minutes"),
     "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "2 to 5 minutes"),
     "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 to 10 minutes"),
+    # Without the discovery of clouds: what is scraped here stands in a file.
+    "prometheus": Source("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", "2 to 5 minutes", _NO_CLOUDS),
+    "promtool": Source("prometheus", "github.com/prometheus/prometheus/cmd/promtool", "2 to 5 minutes", _NO_CLOUDS),
     "kubectl": Source("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "up to 3 minutes"),
 }
 
@@ -50,12 +56,16 @@ def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
     source = SOURCES[name]
     modules = fetch.TOOLS / source.modules
     target = fetch.place(f"{name}-{VERSION}" if source.modules == "kubernetes" else name, modules / "go.sum", env)
-    if not (target / name).exists():
-        go, settings = _go(env, say)
-        say(f"building {name} from source ({source.takes}, this once)")
-        started = time.monotonic()
-        fetch.into(target, lambda folder: _build(name, go, folder / name, {**env, **settings}, say))
-        say(f"built {name} in {_spoken(time.monotonic() - started)}.")
+    if not target.exists():
+
+        def build(folder: Path) -> None:
+            go, settings = _go(env, say)
+            say(f"building {name} from source ({source.takes}, this once)")
+            started = time.monotonic()
+            _build(name, go, folder / name, {**env, **settings}, say)
+            say(f"built {name} in {_spoken(time.monotonic() - started)}.")
+
+        fetch.into(target, build, say)
     return target / name
 
 
@@ -63,6 +73,7 @@ def _build(name: str, go: Path, output: Path, env: Mapping[str, str], say: fetch
     source = SOURCES[name]
     stamps = " ".join(f"-X {variable}={value}" for variable, value in _STAMPS.items())
     command = [str(go), "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {stamps}", "-o", str(output)]
+    command += ["-tags", source.tags] if source.tags else []
     # What a user has set for Go programs of their own would build another program, or none. The modules stay writable,
     # so that the cache can be deleted as any folder.
     theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}

@@ -38,7 +38,8 @@ class Watched:
     failures: int = 0
     """How often in a row it died before it was ready."""
     started_at: float = 0.0
-    error: str = ""
+    error: str | None = None
+    """Why it does not run; None where nothing is wrong."""
     _wanted: bool = False
     _keeper: "asyncio.Task[None] | None" = None
     _process: "asyncio.subprocess.Process | None" = None
@@ -46,7 +47,7 @@ class Watched:
     def run(self) -> None:
         """Start it, and keep it running."""
         if self._keeper is None or self._keeper.done():
-            self._wanted, self.error, self.failures = True, "", 0
+            self._wanted, self.error, self.failures = True, None, 0
             self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:

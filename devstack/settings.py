@@ -52,6 +52,7 @@ def _complaints(one: Part, env: Mapping[str, str]) -> Iterator[str]:
 
 def _configs(one: Part) -> list[Any]:
     """Return the classes of a part's `config.py`, which name every variable that it reads."""
+    assert one.module  # noqa: S101 - stores are not checked
     if one.folder == ".":
         module = importlib.import_module(f"{one.module.rpartition('.')[0]}.config")
     else:  # the operator's package is not on this process's path

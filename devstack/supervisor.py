@@ -36,7 +36,7 @@ class Supervisor:
         self.parts = [PARTS[name] for name in plan["parts"]]
         self.programs = stores.find({part.name for part in self.parts if part.is_store}, self.env, print)
         self.watched = {part.name: self._watched(part) for part in self.parts}
-        self.error = ""
+        self.error: str | None = None
         self.ended = asyncio.Event()
         self.while_pid: int = plan["while_pid"]
         self.own_cluster: dict[str, str] | None = plan["own_cluster"]
@@ -96,10 +96,10 @@ class Supervisor:
             await asyncio.sleep(0.5 * (attempt + 1))
         raise stores.CannotStart(str(last))
 
-    def _our_process(self, one: Part, role: str = "") -> stores.Start:
+    def _our_process(self, one: Part, role: str | None = None) -> stores.Start:
         env = environment.for_part(one, self.home, self.ports, self.env) | self.overrides.get(one.name, {})
-        words = [word for word in (role or one.role,) if word]
-        return stores.Start([sys.executable, "-m", one.module, *words], env=env)
+        words = [word for word in (one.module, role or one.role) if word]
+        return stores.Start([sys.executable, "-m", *words], env=env)
 
     async def _start_all(self) -> None:
         migrated = {one.name: asyncio.Event() for one in self.parts if one.migrates}

@@ -16,11 +16,12 @@ class Part:
 
     name: str
     ports: tuple[tuple[str, int], ...]
-    module: str = ""
-    role: str = ""
+    module: str | None = None
+    """What runs it; None for a store."""
+    role: str | None = None
     needs: tuple[str, ...] = ()
     migrates: bool = False
-    after: str = ""
+    after: str | None = None
     """The part whose migration must have run before this one starts."""
     folder: str = "."
     """Where the module's package stands, below the root."""
@@ -32,7 +33,7 @@ class Part:
     @property
     def is_store(self) -> bool:
         """Return whether it is a store, not a process of ours."""
-        return not self.module
+        return self.module is None
 
 
 def _service(name: str, grpc: int, http: int, *needs: str) -> Part:

@@ -10,23 +10,41 @@ Fault
     └── OutcomeUnknown it may have been done: repeat the same call, or cancel; never guess
 
 A service's own errors inherit from one of these and stand in its `domain.py`. Stop or retry is the type, never the text.
+What a program of the shopper's may branch on is the `code`, which goes along with the fault to the REST answer.
 """
+
+from typing import ClassVar
+
+from services.error_codes import ErrorCode
 
 
 class Fault(Exception):
     """Something that a caller must know; `str()` is fit for the shopper's eyes."""
 
+    default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
+    """The code of a fault of this type that is raised without one."""
+
+    def __init__(self, message: str = "", *, code: ErrorCode | None = None) -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+
 
 class Invalid(Fault):
     """The request can never succeed as it is."""
+
+    default_code = ErrorCode.INVALID_REQUEST
 
 
 class NotFound(Fault):
     """What the request names is not there, or belongs to somebody else."""
 
+    default_code = ErrorCode.NOT_FOUND
+
 
 class Conflict(Fault):
     """The state that is there does not allow what was asked."""
+
+    default_code = ErrorCode.CONFLICT
 
 
 class InternalError(Fault):
@@ -37,15 +55,17 @@ class InternalError(Fault):
     any unknown outcome.
     """
 
-    def __init__(self, message: str = "internal error") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "internal error", *, code: ErrorCode | None = None) -> None:
+        super().__init__(message, code=code)
 
 
 class Transient(Fault):
     """The same request may succeed later; `retry_after` is in seconds."""
 
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(message)
+    default_code = ErrorCode.SERVICE_UNAVAILABLE
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, code: ErrorCode | None = None) -> None:
+        super().__init__(message, code=code)
         self.retry_after = retry_after
 
 
@@ -55,3 +75,5 @@ class Unavailable(Transient):
 
 class OutcomeUnknown(Transient):
     """It may or may not have been done. A lost reply is never a refusal."""
+
+    default_code = ErrorCode.OUTCOME_UNKNOWN

@@ -7,6 +7,7 @@ by one of them, and a refused key never buys anything. Keys are compared code po
 
 import unicodedata
 
+from services.error_codes import ErrorCode
 from services.errors import Invalid
 
 MAX_KEY = 255
@@ -19,12 +20,16 @@ _REFUSED = frozenset({"Cc", "Cs", "Cn"})
 class KeyRequired(Invalid):
     """A checkout was asked for without an idempotency key."""
 
+    default_code = ErrorCode.IDEMPOTENCY_KEY_REQUIRED
+
     def __init__(self) -> None:
         super().__init__("idempotency_key is required")
 
 
 class BadKey(Invalid):
     """The text is not an idempotency key."""
+
+    default_code = ErrorCode.IDEMPOTENCY_KEY_INVALID
 
     def __init__(self) -> None:
         super().__init__(

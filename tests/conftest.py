@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import requests
 
+from devstack.client import Stack
 from tests.kind.cluster import on_kind
 from tests.kube import Kube
-from tests.platforms import Platform, Shopper, on_this_machine
+from tests.platforms import Platform, Shopper, new_stack, on_this_machine
 
 
 def eventually(check: Callable[[], Any], seconds: float = 20.0, *, every: float = 0.05) -> Any:
@@ -67,3 +68,10 @@ def shopper(platform: Platform) -> Shopper:
 def kube(platform: Platform) -> Kube:
     """Give the Checkouts of the platform's API server."""
     return platform.kube()
+
+
+@pytest.fixture(scope="session")
+def api_server(request) -> Iterator[Stack]:
+    """Give an API server with the resource, and nothing behind it. Tests leave the resource and the rights as they find them."""
+    with new_stack(f"test_apiserver-{request.config.getoption('--lane')}", only={"etcd", "apiserver"}) as stack:
+        yield stack

@@ -20,6 +20,7 @@ from checkout_operator.cluster import Cluster
 from checkout_operator.config import Config
 from checkout_operator.main import operate
 from checkout_operator.saga_client import SagaClient
+from checkout_operator.spec import NamespacedName
 
 WRITES = ("replace_status", "create", "delete", "create_event")
 REQUESTS = ("start", "cancel", "get_for", "list_rest")
@@ -64,6 +65,7 @@ class Operator:
             forks.set_forkserver_preload([__name__])
             self._process = forks.Process(target=_run, args=(dict(config), log, crash, names, silent_watch))
             self._process.start()
+        self._pid = self._process.pid or 0
 
     def exit_code(self) -> int | None:
         """Return its exit code, negative for a signal; None while it runs."""
@@ -74,6 +76,14 @@ class Operator:
         """Send it SIGTERM."""
         with self._lock:
             self._process.terminate()
+
+    def pause(self) -> None:
+        """Stop it where it is (SIGSTOP)."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it stopped."""
+        os.kill(self._pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """Send it SIGKILL if it still runs: the session would wait for it."""
@@ -121,8 +131,8 @@ def _install(crash: CrashPoint, names: frozenset[str]) -> None:
 
 def _name(what: Any) -> str:
     """Return the name of the resource that a write is about: given by itself, in an object, or in an event about it."""
-    if isinstance(what, str):
-        return what
+    if isinstance(what, NamespacedName):
+        return what.name
     name: str = what.get("involvedObject", what["metadata"])["name"]
     return name
 

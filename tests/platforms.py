@@ -6,8 +6,8 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import asyncpg
@@ -136,14 +136,29 @@ def total(page: str, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
 
 
-def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
-    """Start the whole platform, on free ports and with data of its own. Each `lane` has its own folder."""
-    home = Home(ROOT / ".cartwright" / f"tests-{lane}")
+@contextmanager
+def new_stack(
+    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start a stack, or `only` some parts of it, on free ports and without anything an earlier one of this name left; end it afterwards.
+
+    Stacks that run at the same time need different names.
+    """
+    home = Home(ROOT / ".cartwright" / name)
     Stack(home).down()
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)
+    stack = Stack.up(home.path, only=only, env=env)
+    try:
+        yield stack
+    finally:
+        stack.down()
+
+
+def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
+    """Start the whole platform for a lane of the tests."""
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"}
     settings["MIRROR_MIN_WRITES_PER_SECOND"] = "100"  # tests count mirrors: here they give way to nothing
-    stack = Stack.up(home.path, env=settings)
-    yield OnThisMachine(stack)
-    stack.down()
+    settings["COMPARE_EVERY"] = "5"  # seconds, of 15: tests wait for what only a comparison puts right
+    with new_stack(f"tests-{lane}", env=settings) as stack:
+        yield OnThisMachine(stack)

@@ -1,5 +1,6 @@
 """A namespace of a test's own, in which it lets operators of its own work; the platform's operator sees none of it."""
 
+import itertools
 from collections import Counter
 
 import yaml
@@ -9,7 +10,7 @@ from tests.crashing_operator import Operator
 from tests.kube import Kube
 
 SETTINGS = {"listen_host": "127.0.0.1", "http_port": 0, "mirror_success_ttl": 600}
-RBAC = ROOT / "manifests" / "operator-rbac.yaml"
+RBAC, LEASES = (ROOT / "manifests" / f"{name}.yaml" for name in ("operator-rbac", "operator-leases-rbac"))
 
 
 class Scene:
@@ -23,9 +24,9 @@ class Scene:
         self._settings = SETTINGS | {"namespace": name, "checkout_addr": platform.urls["CHECKOUT_ADDR"]}
         self._make("/api/v1/namespaces", {"metadata": {"name": name}})
 
-    def allow(self):
-        """Give the operator its role here."""
-        for part in yaml.safe_load_all(RBAC.read_text()):
+    def allow(self, *more):
+        """Give the operator its role here, and those of other manifests."""
+        for part in itertools.chain(*(yaml.safe_load_all(path.read_text()) for path in (RBAC, *more))):
             part["metadata"]["namespace"] = self.kube.namespace
             self._make(f"/apis/{part['apiVersion']}/namespaces/{self.kube.namespace}/{part['kind'].lower()}s", part)
         return self
@@ -37,9 +38,10 @@ class Scene:
         return started
 
     def clear(self):
-        """End the operators that a test has left behind."""
+        """End the operators that a test has left behind, and close the connections to the API server."""
         for one in self._operators:
             one.kill()
+        self.kube.session.close()
 
     def events(self):
         """Count the events about each resource, by their reasons."""

@@ -6,24 +6,28 @@ seconds.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
 from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
 
 from checkout_operator.clock import ServerClock
 from checkout_operator.credentials import UNAUTHORIZED, Credentials
-from checkout_operator.permissions import Permissions
+from checkout_operator.permissions import FORBIDDEN, Permissions
+from checkout_operator.selectors import LabelSelector
+from checkout_operator.spec import NamespacedName
 
 GROUP, VERSION, PLURAL = "cartwright.dev", "v1alpha1", "checkouts"
 CALL_SECONDS = 10.0
 THROTTLE_SECONDS = 30.0
 """The longest that a request waits in all because the API server asks for it."""
-PAGE = 500
+PAGE = 250
+"""How many resources a page of a list holds. Reading one must not hold up the event loop."""
 SUCCESS = range(200, 300)
 NOT_FOUND, CONFLICT, INVALID, TOO_MANY, SERVER_ERROR = 404, 409, 422, 429, 500
 _TIMEOUT = ClientTimeout(total=CALL_SECONDS)
@@ -35,51 +39,59 @@ class ClusterUnavailable(Exception):
     """The API server did not make the change. The same call may be repeated; `str()` says what happened."""
 
 
+class Forbidden(ClusterUnavailable):
+    """The operator may not make the call. `str()` has the API server's words."""
+
+
+class NamespaceGone(ClusterUnavailable):
+    """Nothing can be created in the namespace: it does not exist, or it is being deleted."""
+
+
 class Refused(Exception):
     """A rule of the API server forbids the change. `str()` has its words."""
 
 
 class Cluster:
-    """The Checkouts and events of one namespace."""
+    """The Checkouts of a cluster, and what the operator creates beside them."""
 
-    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock, namespace: str) -> None:
+    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock) -> None:
         self._credentials = credentials
         self._permissions = permissions
         self._clock = clock
         self._api = client.ApiClient(credentials.settings)
-        self._namespace = namespace
         self._not_before = 0.0
         """The time, on the monotonic clock, until which the API server has asked for no request."""
-        host = credentials.settings.host
-        self._checkouts = f"{host}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
-        self._events = f"{host}/api/v1/namespaces/{namespace}/events"
+        self._host = credentials.settings.host
 
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
 
-    async def replace_status(self, name: str, status: Mapping[str, Any]) -> bool:
+    async def replace_status(self, name: NamespacedName, status: Mapping[str, Any], *uid: str) -> bool:
         """Replace a status. Returns False when there is no such resource.
 
-        It is a JSON patch, which costs the API server a quarter less than a merge patch.
+        Where a uid is given and another resource has the name meanwhile, Refused is raised. It is a JSON patch, which costs the
+        API server a quarter less than a merge patch.
         """
-        change = [{"op": "add", "path": "/status", "value": status}]
+        change: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": one} for one in uid]
+        change.append({"op": "add", "path": "/status", "value": status})
         return await self._send("PATCH", f"{self._url(name)}/status", change, content_type=_JSON_PATCH) is not None
 
     async def create(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Create a Checkout. Returns it, or None when one of this name exists."""
-        answer = await self._send("POST", self._checkouts, body)
-        return None if answer is None else _object(answer)
+        """Create a Checkout in the namespace that it names. Returns it, or None when one of this name exists."""
+        return await self.request("POST", self._checkouts(body["metadata"]["namespace"]), body)
 
-    async def delete(self, name: str, uid: str) -> bool:
+    async def delete(self, name: NamespacedName, uid: str) -> bool:
         """Delete the Checkout with this uid. Returns False when it is gone, or another has its name."""
         return await self._send("DELETE", self._url(name), {"preconditions": {"uid": uid}}) is not None
 
-    async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield every Checkout that the API server has, and hold no more than a page of them."""
+    async def list_all(self, namespace: str | None, selector: LabelSelector) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield every Checkout of a namespace that is selected, and hold no more than a page. None is all namespaces."""
         query: dict[str, str | int] = {"limit": PAGE}
+        if text := str(selector):
+            query["labelSelector"] = text
         while True:
-            answer = await self._send("GET", f"{self._checkouts}?{urlencode(query)}")
+            answer = await self._send("GET", f"{self._host}{self._checkouts(namespace)}?{urlencode(query)}")
             if answer is None:
                 raise ClusterUnavailable("the API server does not know Checkouts")
             page = _object(answer)
@@ -89,20 +101,35 @@ class Cluster:
             if not query["continue"]:
                 return
 
+    async def request(
+        self, verb: str, path: str, body: Mapping[str, Any] | None = None, *, content_type: str = _JSON
+    ) -> Mapping[str, Any] | None:
+        """Make a request by its path. Returns the object, or None when it is gone or there already."""
+        answer = await self._send(verb, f"{self._host}{path}", body, content_type=content_type)
+        return None if answer is None else _object(answer)
+
     async def create_event(self, event: Mapping[str, Any]) -> bool:
-        """Create an event. One of the same name stays as it is."""
-        await self._send("POST", self._events, event)
+        """Create an event in the namespace that it names. One of the same name stays as it is.
+
+        In a namespace that is being deleted there can be no new events, and nobody to read them: that is as good as done.
+        """
+        with suppress(NamespaceGone):
+            await self.request("POST", f"/api/v1/namespaces/{event['metadata']['namespace']}/events", event)
         return True
 
-    def _url(self, name: str) -> str:
-        return f"{self._checkouts}/{quote(name, safe='')}"
+    def _url(self, name: NamespacedName) -> str:
+        return f"{self._host}{self._checkouts(name.namespace)}/{quote(name.name, safe='')}"
+
+    def _checkouts(self, namespace: str | None) -> str:
+        return f"/apis/{GROUP}/{VERSION}/{'' if namespace is None else f'namespaces/{namespace}/'}{PLURAL}"
 
     async def _send(
         self, verb: str, url: str, body: Mapping[str, Any] | Sequence[Any] | None = None, *, content_type: str = _JSON
     ) -> bytes | None:
         """Send a request. Returns the answer's body, or None when the object is gone or there already.
 
-        Raises Refused for what a rule forbids, and ClusterUnavailable for every other failure.
+        Raises Refused for what a rule forbids, and ClusterUnavailable for every other failure: NamespaceGone and Forbidden
+        where it is one of these.
         """
         deadline = time.monotonic() + THROTTLE_SECONDS
         while True:
@@ -119,8 +146,12 @@ class Cluster:
                 break
         if response.status in SUCCESS:
             return answer
+        if verb == "POST" and _namespace_is_gone(response.status, answer):
+            raise NamespaceGone(answer.decode(errors="replace"))
         if response.status in {NOT_FOUND, CONFLICT}:
             return None
+        if response.status == FORBIDDEN:
+            raise Forbidden(f"the API server answers 403: {answer.decode(errors='replace')}")
         if response.status == INVALID:
             raise Refused(answer.decode(errors="replace"))
         raise ClusterUnavailable(f"the API server answers {response.status} {response.reason}")
@@ -184,11 +215,21 @@ def _retry_after(response: Any) -> float | None:
     return float(asked) if may_be_repeated and asked.isdecimal() else None
 
 
+def _namespace_is_gone(status: int, answer: bytes) -> bool:
+    """Return whether a creation was refused since its namespace does not exist, or since it is being deleted.
+
+    https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go
+    """
+    if status == NOT_FOUND:
+        return True
+    return status == FORBIDDEN and b'"NamespaceTerminating"' in answer
+
+
 def _object(answer: bytes) -> Mapping[str, Any]:
     """Return the object of an answer. Raises ClusterUnavailable for an answer that is no JSON object."""
     try:
-        found = json.loads(answer)
-    except ValueError as error:
+        found = msgspec.json.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClusterUnavailable("the API server's answer is not JSON") from error
     if not isinstance(found, dict):
         raise ClusterUnavailable("the API server's answer is not a JSON object")

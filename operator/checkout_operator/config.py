@@ -2,14 +2,30 @@
 
 import os
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from checkout_operator.scope import ORIGIN, Scope
+from checkout_operator.selectors import LabelSelector
+
+Namespace = Annotated[str, StringConstraints(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
 class BadSettings(ValueError):
     """A setting is wrong. `str()` names each variable, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An installation of the platform: one checkout service, and any number of operators."""
+
+    name: str
+    """What no other release of the cluster is called."""
+    role: str
+    """The name of the Role in each namespace, or of the ClusterRole where all are watched."""
 
 
 class Config(BaseSettings):
@@ -18,8 +34,28 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     checkout_addr: str = "127.0.0.1:50056"
-    namespace: str = "default"
-    """The one namespace that the operator watches, and that it creates mirrors in."""
+    namespace: Namespace = "default"
+    """The operator's own namespace."""
+    watch_namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
+    """The namespaces whose Checkouts are worked on, with commas between; the operator's own where none is named."""
+    watch_all_namespaces: bool = False
+    """Whether the Checkouts of all namespaces are worked on. Then WATCH_NAMESPACES names none."""
+    watch_selector: Annotated[LabelSelector, NoDecode] = LabelSelector()
+    """Which of them are worked on, by their labels: a LabelSelector in JSON. Without requirements all are."""
+    mirror_namespace: Namespace | None = None
+    """The namespace that mirrors are created in; None: the operator's own."""
+    release: str | None = None
+    """Who the namespaces are claimed for, so that no other release watches them; None: nobody claims them."""
+    release_role: str = "cartwright-operator"
+    """The Role in each namespace that is watched, or the ClusterRole for all of them. The claims are deleted with it."""
+    sharding: Literal["Off", "Leases"] = "Off"
+    """`Leases`: this operator is one of several that share the work, each with a Lease of its own. `Off`: it does all."""
+    member_name: str = Field("operator", min_length=1)
+    """The name of this operator's Lease: that of its pod, which no other has. It counts with `Leases`, as the next two do."""
+    member_group: str = Field("cartwright-operator", pattern=r"^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$")
+    """Whose replicas share the work. It is a label of their Leases."""
+    lease_namespace: str = "default"
+    """Where the Leases are."""
     listen_host: str = "0.0.0.0"
     http_port: int = Field(9060, ge=0, le=65535)
     """Health and metrics."""
@@ -37,6 +73,39 @@ class Config(BaseSettings):
     mirror_failure_ttl: float = Field(86_400.0, ge=0)
     mirror_max_failures: int = Field(200, ge=0)
     """The most mirrors of failed checkouts that stay; the newest do."""
+
+    @field_validator("watch_namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("watch_all_namespaces")
+    @classmethod
+    def _is_one_way(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's signature
+        if value and info.data.get("watch_namespaces"):
+            raise ValueError("WATCH_NAMESPACES names some: say one of the two")
+        return value
+
+    @field_validator("watch_selector", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return LabelSelector.model_validate_json(value) if isinstance(value, str) else value
+
+    @field_validator("watch_selector")
+    @classmethod
+    def _fits_mirrors(cls, value: LabelSelector) -> LabelSelector:
+        if value.labels(ORIGIN) is None:
+            raise ValueError(f"no mirror can have the labels {value} beside its own, {ORIGIN}")
+        return value
+
+    def scope(self) -> Scope:
+        """Return what is watched."""
+        named = None if self.watch_all_namespaces else frozenset(self.watch_namespaces or (self.namespace,))
+        return Scope(named, self.mirror_namespace or self.namespace, self.watch_selector)
+
+    def claimant(self) -> Release | None:
+        """Return who claims what is watched; None where nobody does."""
+        return None if self.release is None else Release(self.release, self.release_role)
 
 
 def process_environment() -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 from aiohttp import (
     ClientConnectionError,
     ClientHandlerType,
+    ClientMiddlewareType,
     ClientRequest,
     ClientResponse,
     ClientSession,
@@ -81,8 +82,13 @@ class Credentials:
                 return True
             return await self._reload()
 
-    def session(self, permissions: Permissions, clock: ServerClock) -> ClientSession:
-        """Open a session that authorises each request, for who does not use the library's client."""
+    def session(
+        self, permissions: Permissions, clock: ServerClock, *middlewares: ClientMiddlewareType
+    ) -> ClientSession:
+        """Open a session that authorises each request, for who does not use the library's client.
+
+        `middlewares` see each request before and each response after that.
+        """
 
         async def authorise(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
             try:
@@ -95,7 +101,7 @@ class Credentials:
 
         return ClientSession(
             connector=TCPConnector(limit=0, ssl=RESTClientObject(self.settings).ssl_context),
-            middlewares=(authorise,),
+            middlewares=(*middlewares, authorise),
             proxy=self.settings.proxy,
             cookie_jar=DummyCookieJar(),
         )

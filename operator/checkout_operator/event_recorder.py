@@ -39,11 +39,19 @@ Write = Callable[[str, Coroutine[Any, Any, bool]], Awaitable[bool | None]]
 class EventRecorder:
     """Creates events, and knows which this process has created."""
 
-    def __init__(self, cluster: Events, write: Write, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        cluster: Events,
+        write: Write,
+        *,
+        clock: Callable[[], float] = time.time,
+        fraction: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        """Take the part of the rate that this operator may use, as `fraction`."""
         self._cluster = cluster
         self._write = write
         self._clock = clock
-        self._budget = WriteBudget(EVENTS_PER_SECOND, EVENTS_PER_SECOND)
+        self._budget = WriteBudget(EVENTS_PER_SECOND, EVENTS_PER_SECOND, fraction)
         self._created: dict[str, set[str]] = {}
         """The places of the events of each resource, by its uid."""
         self._first_seen: dict[str, dict[str, float]] = {}

@@ -8,13 +8,18 @@ from typing import Any, cast
 
 import kopf
 import structlog
+from aiohttp import ClientMiddlewareType
 
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
 from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import GROUP, PLURAL, VERSION
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
-from checkout_operator.spec import InvalidSpec, parse
+from checkout_operator.scope import Scope
+from checkout_operator.selectors import LabelSelector
+from checkout_operator.sharding import key_of
+from checkout_operator.spec import InvalidSpec, NamespacedName, parse
 from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
 
@@ -28,34 +33,47 @@ class Login:
     the one that was refused and gives up: who is unknown now may be known later.
     """
 
-    def __init__(self, credentials: Credentials, permissions: Permissions, clock: ServerClock) -> None:
+    def __init__(
+        self, credentials: Credentials, permissions: Permissions, clock: ServerClock, *middlewares: ClientMiddlewareType
+    ) -> None:
+        """Take what each session is made of; `middlewares` as `Credentials.session` has them."""
         self._credentials = credentials
         self._permissions = permissions
         self._clock = clock
+        self._middlewares = middlewares
         self._given_at = float("-inf")
 
     async def open(self, **_: Any) -> kopf.AiohttpSession:
         """Open a session, though not more often than every RETRY_SECONDS."""
         await asyncio.sleep(max(0.0, self._given_at + RETRY_SECONDS - time.monotonic()))
         self._given_at = time.monotonic()
-        session = self._credentials.session(self._permissions, self._clock)
+        session = self._credentials.session(self._permissions, self._clock, *self._middlewares)
         return kopf.AiohttpSession(server=self._credentials.settings.host, aiohttp_session=session)
 
 
 def register(
-    cache: ResourceCache, queue: WorkQueue, login: Login, log: structlog.stdlib.BoundLogger
+    cache: ResourceCache,
+    queue: WorkQueue,
+    login: Login,
+    *,
+    scope: Scope,
+    claims: Claims,
+    log: structlog.stdlib.BoundLogger,
 ) -> kopf.OperatorRegistry:
     """Return the handlers that kopf calls."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(login.open)
 
     def is_news(event: kopf.RawEvent, **_: Any) -> bool:
-        return event["type"] != "MODIFIED" or not _is_known(event["object"], cache)
+        body = event["object"]
+        if not (cache.owns(key_of(body)) and scope.includes(body)):
+            return False
+        return event["type"] != "MODIFIED" or not _is_known(body, cache)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
         body = event["object"]
-        known = cache.find(body["metadata"].get("name", ""), body["metadata"].get("uid", ""))
+        known = cache.find(_name(body), body["metadata"].get("uid", ""))
         try:
             resource = parse(body, known)
         except InvalidSpec as error:
@@ -64,9 +82,11 @@ def register(
         if event["type"] == "DELETED":
             cache.remove(resource)
             return
+        if not await claims.hold(resource.namespace):
+            return
         cache.put(resource)
         if known is None or known.generation != resource.generation:
-            queue.add(resource.name)
+            queue.add(resource.namespaced_name)
 
     return registry
 
@@ -74,12 +94,17 @@ def register(
 def _is_known(body: Mapping[str, Any], cache: ResourceCache) -> bool:
     """Return whether the cache holds this already: most events are statuses that this operator has written."""
     metadata = body["metadata"]
-    known = cache.find(metadata["name"], metadata["uid"])
+    known = cache.find(_name(body), metadata["uid"])
     if known is None or known.generation != metadata.get("generation"):
         return False
     if known.deleting is not bool(metadata.get("deletionTimestamp")):
         return False
     return digest(body.get("status") or {}) == known.status
+
+
+def _name(body: Mapping[str, Any]) -> NamespacedName:
+    metadata = body["metadata"]
+    return NamespacedName(metadata.get("namespace", ""), metadata.get("name", ""))
 
 
 class NoDiffs(kopf.DiffBaseStorage):
@@ -116,9 +141,15 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: a watch that notices a dead connection, no scanning, no posting, no peering."""
+def settings(selector: LabelSelector) -> kopf.OperatorSettings:
+    """Return kopf's settings: a watch that notices a dead connection, no scanning, no posting, no peering.
+
+    The API server itself leaves out what is not selected. It reports a resource that loses the labels as deleted, and one that
+    gains them as added.
+    """
     chosen = kopf.OperatorSettings()
+    if text := str(selector):
+        chosen.watching.label_selectors[GROUP, VERSION, PLURAL] = text
     chosen.scanning.disabled = True
     chosen.posting.enabled = False
     chosen.peering.standalone = True

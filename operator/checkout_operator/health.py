@@ -5,11 +5,14 @@ The time of the last comparison is a metric. A checkout service that is away is 
 
 import asyncio
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import generate_latest
 
 from checkout_operator.permissions import Permissions
+from checkout_operator.sharding import WHOLE
 from checkout_operator.telemetry import Metrics
 
 LAG_SECONDS = 5.0
@@ -24,6 +27,8 @@ class Health:
     """The pages /health, /ready and /metrics."""
 
     def __init__(self, metrics: Metrics, permissions: Permissions) -> None:
+        self.shard = WHOLE
+        """What this operator works on, which /ready shows. One that works on nothing is not ready."""
         self._metrics = metrics
         self._permissions = permissions
         self.ready = asyncio.Event()
@@ -61,8 +66,17 @@ class Health:
     async def _ready(self, _: web.Request) -> web.Response:
         if missing := self._permissions.missing():
             return web.json_response({"status": "forbidden", "missing_rights": missing}, status=503)
+        if not self.shard.is_member:
+            return web.json_response({"status": "no member", **self._members()}, status=503)
         ready = self.ready.is_set()
-        return web.json_response({"status": "ok" if ready else "starting"}, status=200 if ready else 503)
+        body = {"status": "ok" if ready else "starting", **self._members()}
+        return web.json_response(body, status=200 if ready else 503)
+
+    def _members(self) -> Mapping[str, Any]:
+        """Return who shares the work with this operator, where there may be others."""
+        if self.shard == WHOLE:
+            return {}
+        return {"member": self.shard.member, "members": sorted(self.shard.members)}
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), content_type="text/plain")

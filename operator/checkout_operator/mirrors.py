@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from checkout_operator.cache import ResourceCache, mirror_name
+from checkout_operator.cache import ResourceCache
 from checkout_operator.cluster import GROUP, VERSION
 from checkout_operator.config import Config
 from checkout_operator.status import SagaView
 
+NO_NAMESPACE_SECONDS = 60.0
+"""How long no mirror is tried after one that could not be created since the namespace of mirrors is gone."""
 MIRROR_WITHIN_SECONDS = 30.0
 """How long after its end a checkout may still get a mirror."""
 SLOW_SECONDS = 0.05
@@ -28,9 +30,11 @@ class Decision(Enum):
     NOT_WANTED = "not wanted"
     TOO_MANY_OBJECTS = "objects"
     TOO_MANY_WRITES = "rate"
+    NO_NAMESPACE = "namespace"
 
 
-OVER_BUDGET = (Decision.TOO_MANY_OBJECTS, Decision.TOO_MANY_WRITES)
+LEFT_OUT = (Decision.TOO_MANY_OBJECTS, Decision.TOO_MANY_WRITES, Decision.NO_NAMESPACE)
+"""Why a checkout that should have a mirror has none."""
 
 
 class WriteBudget:
@@ -40,19 +44,34 @@ class WriteBudget:
     as TCP has it): a cluster that is busy with purchases makes fewer mirrors of them.
     """
 
-    def __init__(self, per_second: float, least: float) -> None:
-        """Take the rate, and the one below which it does not fall: somebody who looks sees mirrors on a busy cluster too."""
+    def __init__(self, per_second: float, least: float, fraction: Callable[[], float] = lambda: 1.0) -> None:
+        """Take the rate, and the one below which it does not fall: somebody who looks sees mirrors on a busy cluster too.
+
+        Both are of all operators that share the work; `fraction` gives the part that this one may use.
+        """
         self._most = per_second
         self._least = min(per_second, least)
+        self._fraction = fraction
         self.per_second = per_second
-        """The rate as it is now."""
+        """The rate of all operators as it is now."""
         self._tokens = per_second
         self._filled_at = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """How many writes a second this operator may make now."""
+        return self.per_second * self._fraction()
+
+    @property
+    def wanted(self) -> float:
+        """Return the rate of this operator while the API server is quick, in writes a second."""
+        return self._most * self._fraction()
 
     def spend(self) -> bool:
         """Spend one write. Returns False when the budget is spent."""
         now = time.monotonic()
-        self._tokens = min(self.per_second, self._tokens + (now - self._filled_at) * self.per_second)
+        most = max(1.0, self.rate)  # of a rate below one a second, a write must be possible from time to time
+        self._tokens = min(most, self._tokens + (now - self._filled_at) * self.rate)
         self._filled_at = now
         if self._tokens < 1:
             return False
@@ -72,24 +91,37 @@ class MirrorPolicy:
 
     def __init__(self, cache: ResourceCache, config: Config, *, clock: Callable[[], float] = time.time) -> None:
         self._cache = cache
+        self._labels = config.scope().mirror_labels
         self._clock = clock
         self._config = config
-        self.writes = WriteBudget(config.mirror_max_writes_per_second, config.mirror_min_writes_per_second)
+        self.writes = WriteBudget(
+            config.mirror_max_writes_per_second,
+            config.mirror_min_writes_per_second,
+            lambda: cache.shard.fraction,
+        )
         self.creating = 0
         """Mirrors whose creation is under way; they count as objects too."""
+        self._no_namespace_until = float("-inf")
+        """The time on the monotonic clock."""
 
     def decide(self, view: SagaView) -> Decision:
         """Decide about a checkout that has no mirror. CREATE has spent one write of the budget."""
         mode = self._config.mirror_mode
-        if mode == "None" or (mode == "Failures" and not view.failed):
+        if mode == "None" or (mode == "Failures" and not view.failed) or not self._cache.owns(view.id):
             return Decision.NOT_WANTED
         if view.ended:
             late = self._clock() - view.finished_ms / 1000 > MIRROR_WITHIN_SECONDS
-            if late or self._cache.was_deleted(mirror_name(view.id)):
+            if late or self._cache.was_deleted(self._cache.mirror_name(view.id)):
                 return Decision.NOT_WANTED
-        if self._cache.count_mirrors() + self.creating >= self._config.mirror_max_objects:
+        if time.monotonic() < self._no_namespace_until:
+            return Decision.NO_NAMESPACE
+        if self._cache.count_mirrors() + self.creating >= self._cache.shard.quota(self._config.mirror_max_objects):
             return Decision.TOO_MANY_OBJECTS
         return Decision.CREATE if self.writes.spend() else Decision.TOO_MANY_WRITES
+
+    def namespace_gone(self) -> None:
+        """Record that the namespace of mirrors takes no new objects, so that it is not asked for each checkout."""
+        self._no_namespace_until = time.monotonic() + NO_NAMESPACE_SECONDS
 
     def body(self, view: SagaView) -> Mapping[str, Any]:
         """Return the mirror of a checkout, as it is created."""
@@ -97,7 +129,7 @@ class MirrorPolicy:
         return {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Checkout",
-            "metadata": {"name": mirror_name(view.id), "labels": {"cartwright.dev/origin": "rest"}},
+            "metadata": {**self._cache.mirror_name(view.id)._asdict(), "labels": dict(self._labels)},
             "spec": {
                 "userId": view.user_id,
                 "managedBy": "mirror",

@@ -7,19 +7,19 @@ Writes that fail are repeated by the full comparison, so nothing here queues the
 import asyncio
 import math
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 
-from checkout_operator.cache import Ending, ResourceCache, mirror_name
-from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
+from checkout_operator.cache import Ending, ResourceCache
+from checkout_operator.cluster import Cluster, ClusterUnavailable, NamespaceGone, Refused
 from checkout_operator.event_recorder import EventRecorder
 from checkout_operator.faults import Faults
-from checkout_operator.mirrors import OVER_BUDGET, Decision, MirrorPolicy
+from checkout_operator.mirrors import LEFT_OUT, Decision, MirrorPolicy
 from checkout_operator.recent import RecentSet
-from checkout_operator.spec import Resource, parse
+from checkout_operator.spec import NamespacedName, Resource, parse
 from checkout_operator.status import (
     MESSAGES,
     NOTHING_SHOWN,
@@ -69,18 +69,18 @@ class Projector:
         self._cache = cache
         self._cluster = cluster
         self._mirrors = mirrors
-        metrics.mirror_rate.set(mirrors.writes.per_second)
         self._faults = faults
         self._metrics = metrics
+        self._show_rate()
         self._log = log
-        self._pending: dict[str, SagaView] = {}
-        self._fresh: list[str] = []
+        self._pending: dict[NamespacedName, SagaView] = {}
+        self._fresh: list[NamespacedName] = []
         """The names in `_pending` that no write has been started for."""
-        self._writing: dict[str, asyncio.Task[None]] = {}
+        self._writing: dict[NamespacedName, asyncio.Task[None]] = {}
         self._settled: dict[str, tuple[Resource, int]] = {}
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
         self._written: dict[str, StatusDigest] = {}
-        self._events = EventRecorder(cluster, self._call, clock=clock)
+        self._events = EventRecorder(cluster, self._call, clock=clock, fraction=lambda: cache.shard.fraction)
         self._skipped = RecentSet()
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
@@ -135,13 +135,13 @@ class Projector:
         wanted = digest(project(view, resource.generation))
         self._expect_changes(resource, wanted)
         if resource.status != wanted and resource.status.saga_version > view.version:
-            await self._call("clear", self._cluster.replace_status(resource.name, {}))
-        self._enqueue(resource.name, view)
+            await self._call("clear", self._cluster.replace_status(resource.namespaced_name, {}, resource.uid))
+        self._enqueue(resource.namespaced_name, view)
 
     async def orphan(self, mirror: Resource) -> None:
         """Treat a mirror of a checkout that does not exist: it shows nothing, and its time counts from its creation."""
         if mirror.status != NOTHING_SHOWN:
-            await self._call("clear", self._cluster.replace_status(mirror.name, {}))
+            await self._call("clear", self._cluster.replace_status(mirror.namespaced_name, {}, mirror.uid))
         created = seconds(mirror.created)
         self._cache.end(mirror, Ending(finished_at=created, ttl_from=created, failed=False))
 
@@ -151,7 +151,7 @@ class Projector:
         self._settled = {uid: settled for uid, settled in self._settled.items() if uid in uids}
         self._events.retain(uids)
 
-    def _enqueue(self, name: str, view: SagaView) -> None:
+    def _enqueue(self, name: NamespacedName, view: SagaView) -> None:
         known = self._pending.get(name)
         if known is None:
             self._fresh.append(name)
@@ -174,18 +174,18 @@ class Projector:
             else:
                 self._writing[name] = asyncio.create_task(self._show_latest(name))
 
-    async def _show_latest(self, name: str) -> None:
+    async def _show_latest(self, name: NamespacedName) -> None:
         try:
             async with self._writers:
                 view = self._pending.pop(name)  # only now: changes that came meanwhile need no write of their own
-                with self._faults.isolated(name):
+                with self._faults.isolated(str(name)):
                     await self._show(name, view)
         finally:
             del self._writing[name]
 
-    async def _show(self, name: str, view: SagaView) -> None:
+    async def _show(self, name: NamespacedName, view: SagaView) -> None:
         resource = self._cache.get(name)
-        if resource is None and not view.from_resource and name == mirror_name(view.id):
+        if resource is None and not view.from_resource and name == self._cache.mirror_name(view.id):
             resource = await self._create_mirror(view)
         if resource is None or not self._cache.shows(resource, view):
             return
@@ -198,12 +198,12 @@ class Projector:
         if not resource.is_mirror:
             await self._events.record_progress(resource, view)
         await self._write(resource, shown)
-        current = self._cache.find(resource.name, resource.uid)
+        current = self._cache.find(resource.namespaced_name, resource.uid)
         reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource)
         if current and current.generation == resource.generation and reported and current.status == shown.digest:
             self._settled[resource.uid] = (current, hash(view))
 
-    def _postpone(self, name: str, view: SagaView) -> None:
+    def _postpone(self, name: NamespacedName, view: SagaView) -> None:
         """Leave a state for the next round, unless a later one has come meanwhile."""
         if name not in self._pending:
             self._pending[name] = view
@@ -216,7 +216,8 @@ class Projector:
         if shown.failed and not resource.is_mirror:
             await self._events.record_failure(resource, shown.status)
         if self._needs_write(resource, shown):
-            if not await self._call("status", self._cluster.replace_status(resource.name, shown.status)):
+            write = self._cluster.replace_status(resource.namespaced_name, shown.status, resource.uid)
+            if not await self._call("status", write):
                 return
             self._written[resource.uid] = shown.digest
             self._cache.set_status(resource, shown.digest)
@@ -227,13 +228,13 @@ class Projector:
     async def _create_mirror(self, view: SagaView) -> Resource | None:
         """Create the mirror of a checkout. Returns None where it gets none, or where there is one already."""
         decision = self._mirrors.decide(view)
-        if decision in OVER_BUDGET and self._skipped.add((view.id, decision)):  # each is counted once for a reason
+        if decision in LEFT_OUT and self._skipped.add((view.id, decision)):  # each is counted once for a reason
             self._metrics.skipped.labels(decision.value).inc()
         if decision is not Decision.CREATE:
             return None
         self._mirrors.creating += 1
         try:
-            created = await self._call("create", self._cluster.create(self._mirrors.body(view)))
+            created = await self._call("create", self._create(view))
         finally:
             self._mirrors.creating -= 1
         if not created:
@@ -241,6 +242,13 @@ class Projector:
         resource = parse(created)
         self._cache.put(resource)
         return resource
+
+    async def _create(self, view: SagaView) -> Mapping[str, Any] | None:
+        try:
+            return await self._cluster.create(self._mirrors.body(view))
+        except NamespaceGone:
+            self._mirrors.namespace_gone()
+            raise
 
     async def _call(self, verb: str, call: Coroutine[Any, Any, T]) -> T | None:
         """Make a write. Returns None when it failed; the next comparison finds that."""
@@ -257,9 +265,13 @@ class Projector:
             return None
         finally:
             self._mirrors.writes.wrote(took)
-            self._metrics.mirror_rate.set(self._mirrors.writes.per_second)
+            self._show_rate()
         self._metrics.writes.labels(verb, "ok").inc()
         return done
+
+    def _show_rate(self) -> None:
+        self._metrics.mirror_rate.set(self._mirrors.writes.rate)
+        self._metrics.mirror_rate_wanted.set(self._mirrors.writes.wanted)
 
 
 def _ttl_from(resource: Resource, finished_at: float, now: float) -> float:

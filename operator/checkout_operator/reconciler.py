@@ -15,7 +15,7 @@ from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS
 from checkout_operator.projector import Projector
 from checkout_operator.reconcile import Action, decide
 from checkout_operator.saga_client import KeyReused, Outcome, SagaClient, SagaUnavailable, SpecRefused
-from checkout_operator.spec import Resource
+from checkout_operator.spec import NamespacedName, Resource
 from checkout_operator.status import SagaView
 from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
@@ -52,11 +52,9 @@ class Reconciler:
         self._faults = faults
         self._metrics = metrics
         self._log = log
-        self._done: dict[str, Action] = {}
-        """The last action that this process took for a resource, by uid."""
         self._refused: dict[str, str] = {}
         """Why the checkout service refuses the spec of a resource, by uid. A spec cannot be changed, so it is not asked again."""
-        self._unanswered: set[str] = set()
+        self._unanswered: set[NamespacedName] = set()
         """The names whose last call had no answer. They are tried again as soon as the service answers anything."""
         self._compare_soon = asyncio.Event()
 
@@ -66,7 +64,7 @@ class Reconciler:
             names = await self._queue.get(BATCH)
             self._metrics.backlog.set(len(self._queue))
             failed = set(names)
-            with self._faults.isolated(", ".join(names)):
+            with self._faults.isolated(", ".join(map(str, names))):
                 failed = await self.reconcile(names)
             for name in names:
                 if name in failed:
@@ -74,14 +72,14 @@ class Reconciler:
                 else:
                     self._queue.done(name)
 
-    async def reconcile(self, names: Sequence[str]) -> set[str]:
+    async def reconcile(self, names: Sequence[NamespacedName]) -> set[NamespacedName]:
         """Do what resources ask for, each on its own account. Returns the names to try again."""
         wanted: dict[Action, list[Resource]] = {}
         for name in names:
             if resource := self._cache.get(name):
-                wanted.setdefault(decide(resource, self._done.get(resource.uid)), []).append(resource)
+                wanted.setdefault(decide(resource, self._cache.last_action(resource)), []).append(resource)
         wanted.pop(Action.NOTHING, None)
-        failed: set[str] = set()
+        failed: set[NamespacedName] = set()
         for action, resources in wanted.items():
             failed |= await self._act(action, resources)
         return failed
@@ -98,18 +96,26 @@ class Reconciler:
             await asyncio.sleep(RECONNECT_SECONDS)
             self._compare_soon.set()  # what changed meanwhile may have been missed
 
-    async def compare(self) -> None:
-        """Compare every resource, and every running checkout of REST, with the checkout service."""
+    def compare_soon(self) -> None:
+        """Have everything compared as soon as may be, instead of when it is time."""
+        self._compare_soon.set()
+
+    def retain(self) -> Sequence[Resource]:
+        """Forget what is known of resources that are not in the cache. Returns those that are."""
         resources = self._cache.all()
         uids = {one.uid for one in resources}
-        self._done = {uid: action for uid, action in self._done.items() if uid in uids}
         self._refused = {uid: message for uid, message in self._refused.items() if uid in uids}
         self._projector.retain(uids)
+        return resources
+
+    async def compare(self) -> None:
+        """Compare every resource, and every running checkout of REST, with the checkout service."""
+        resources = self.retain()
         # A page at a time: thousands of resources must neither hold up the events and the health page nor be in memory at once.
         for start in range(0, len(resources), BATCH):
             page = resources[start : start + BATCH]
             for resource, view in zip(page, await self._sagas.get_for(page), strict=True):
-                with self._faults.isolated(resource.name):
+                with self._faults.isolated(str(resource.namespaced_name)):
                     await self._compare_one(resource, view)
         await self._compare_rest()
         self._retry_unanswered()
@@ -146,27 +152,27 @@ class Reconciler:
             except TimeoutError:
                 pass  # it is time anyway
 
-    async def _act(self, action: Action, resources: Sequence[Resource]) -> set[str]:
+    async def _act(self, action: Action, resources: Sequence[Resource]) -> set[NamespacedName]:
         """Make a call for resources, and record what comes of it. Returns the names to try again."""
         try:
             outcomes = await self._call(action, resources)
         except Exception:
             if len(resources) > 1:  # one of them may be the cause: each goes alone, and the others succeed
                 return set().union(*[await self._act(action, [one]) for one in resources])
-            with self._faults.isolated(resources[0].name):
+            with self._faults.isolated(str(resources[0].namespaced_name)):
                 raise
-            return {resources[0].name}
+            return {resources[0].namespaced_name}
         concluded = await asyncio.gather(
             *(self._conclude(action, *pair) for pair in zip(resources, outcomes, strict=True))
         )
         if errors := [one for one in outcomes if isinstance(one, SagaUnavailable)]:  # one line, however many wait
             self._log.warning("will be tried again", resources=len(errors), error=str(errors[0])[:300])
-        return {one.name for one, done in zip(resources, concluded, strict=True) if not done}
+        return {one.namespaced_name for one, done in zip(resources, concluded, strict=True) if not done}
 
     async def _call(self, action: Action, resources: Sequence[Resource]) -> Sequence[Outcome]:
         """Make the call for resources. Where it has no answer, that is the outcome of each."""
         call = self._sagas.cancel if action is Action.CANCEL else self._sagas.start
-        names = {one.name for one in resources}
+        names = {one.namespaced_name for one in resources}
         try:
             outcomes = await call(resources)
         except SagaUnavailable as error:
@@ -185,7 +191,7 @@ class Reconciler:
 
     async def _conclude(self, action: Action, resource: Resource, outcome: Outcome) -> bool:
         """Record and show an outcome. Returns whether the resource needs no further try."""
-        with self._faults.isolated(resource.name):
+        with self._faults.isolated(str(resource.namespaced_name)):
             if isinstance(outcome, SagaUnavailable):
                 self._metrics.actions.labels(action.value, "unavailable").inc()
                 await self._projector.report_unanswered(resource, str(outcome))
@@ -201,21 +207,21 @@ class Reconciler:
                 self._metrics.actions.labels(action.value, "ok").inc()
                 self._cache.confirm(resource)
                 self._projector.enqueue(outcome)
-            self._done[resource.uid] = action
+            self._cache.record_action(resource, action)
             return True
         return False
 
     async def _compare_one(self, resource: Resource, view: SagaView | SagaUnavailable | None) -> None:
         if isinstance(view, SagaUnavailable):
-            self._log.warning("could not compare a resource", name=resource.name, error=str(view)[:300])
+            self._log.warning("could not compare a resource", name=str(resource.namespaced_name), error=str(view)[:300])
         elif view is None and resource.is_mirror:
             await self._projector.orphan(resource)
         elif view is not None and self._cache.is_confirmed(resource):
             await self._projector.repair(resource, view)
         elif resource.uid in self._refused:
             await self._projector.refuse(resource, INVALID_SPEC, self._refused[resource.uid])
-        elif view is not None and resource.uid in self._done:
+        elif view is not None and self._cache.last_action(resource) is not None:
             await self._projector.refuse(resource, KEY_REUSED)
         else:
-            self._done.pop(resource.uid, None)
-            self._queue.add(resource.name)
+            self._cache.forget_action(resource)
+            self._queue.add(resource.namespaced_name)

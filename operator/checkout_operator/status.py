@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 STEPS = ("claim", "reserve", "pay", "confirm")
 MAX_NOTE_LENGTH = 500  # a condition's message holds 1024 characters
 SHORT_ID_LENGTH = 4
@@ -154,8 +156,7 @@ def refused(reason: str, generation: int, created: str, message: str) -> dict[st
     }
 
 
-@dataclass(frozen=True, slots=True)
-class StatusDigest:
+class StatusDigest(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a status: enough to see whether it shows what it should. The status itself takes fifty times the memory."""
 
     saga_version: int

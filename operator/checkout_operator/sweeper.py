@@ -12,22 +12,35 @@ import structlog
 from checkout_operator.cache import Ending, ResourceCache
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.config import Config
+from checkout_operator.sharding import WHOLE, Shard
 from checkout_operator.spec import Resource
 
 INTERVAL_SECONDS = 1.0
+DELETIONS = 4
+"""How many deletions are under way at once: enough for a hundred a second, and fewer than the writes of statuses."""
 
 
-def expired(resources: Iterable[Resource], endings: Mapping[str, Ending], config: Config, now: float) -> list[Resource]:
+def expired(
+    resources: Iterable[Resource], endings: Mapping[str, Ending], config: Config, now: float, shard: Shard = WHOLE
+) -> list[Resource]:
     """Return the resources to delete: those whose time is over, and the oldest of too many mirrors of failures.
 
-    `endings` are by uid, `now` is in seconds since 1970. A resource without an ending still runs, or is not yet known to
-    have ended.
+    `resources` are those of the shard, whose part of the limit counts. `endings` are by uid, `now` is in seconds since 1970. A
+    resource without an ending still runs, or is not yet known to have ended.
     """
-    ended = [(endings[one.uid], one) for one in resources if one.uid in endings and not one.deleting]
-    over = [one for ending, one in ended if ending.ttl_from + _time_to_live(one, ending, config) <= now]
-    chosen = {one.uid for one in over}
-    failures = [pair for pair in ended if _is_failed_mirror(pair[1], pair[0]) and pair[1].uid not in chosen]
-    excess = max(0, len(failures) - config.mirror_max_failures)
+    over: list[Resource] = []
+    failures: list[tuple[Ending, Resource]] = []
+    for one in resources:  # in one pass: there may be ten thousand, and the event loop waits
+        ending = endings.get(one.uid)
+        if ending is None or one.deleting:
+            continue
+        failed_mirror = ending.failed and one.is_mirror  # one made while its checkout ran states the time of a success
+        seconds = config.mirror_failure_ttl if failed_mirror else one.spec.ttl_seconds
+        if ending.ttl_from + seconds <= now:
+            over.append(one)
+        elif failed_mirror:
+            failures.append((ending, one))
+    excess = max(0, len(failures) - shard.quota(config.mirror_max_failures))
     return over + _oldest(failures, excess)
 
 
@@ -48,17 +61,19 @@ class Sweeper:
         self._config = config
         self._log = log
         self._clock = clock
+        self._places = asyncio.Semaphore(DELETIONS)
 
     async def run_once(self) -> int:
         """Delete what has expired. Returns how many that were; one that cannot be deleted stops none of the others."""
         endings = self._cache.endings()
-        chosen = expired(self._cache.all(), endings, self._config, self._clock())
+        shard = self._cache.shard
+        chosen = expired(self._cache.all(), endings, self._config, self._clock(), shard)
         mirrors = self._cache.mirrors()
-        if len(mirrors) >= max(1, self._config.mirror_max_objects):  # make room for the mirrors of what runs
+        if len(mirrors) >= max(1, shard.quota(self._config.mirror_max_objects)):  # make room for mirrors of what runs
             uids = {one.uid for one in chosen}
             left = [one for one in mirrors if one.uid not in uids]
             chosen += _oldest([(endings[one.uid], one) for one in left if one.uid in endings], 1)
-        return sum([await self._delete(one) for one in chosen])
+        return sum(await asyncio.gather(*(self._delete(one) for one in chosen)))
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -68,22 +83,15 @@ class Sweeper:
 
     async def _delete(self, resource: Resource) -> bool:
         try:
-            if not await self._cluster.delete(resource.name, resource.uid):
+            async with self._places:
+                found = await self._cluster.delete(resource.namespaced_name, resource.uid)
+            if not found:
                 self._cache.remove(resource)  # it is gone already, though the watch has not said so
         except (ClusterUnavailable, Refused) as error:
-            self._log.warning("could not delete", name=resource.name, error=str(error)[:300])
+            self._log.warning("could not delete", name=str(resource.namespaced_name), error=str(error)[:300])
             return False
         return True
 
 
 def _oldest(ended: list[tuple[Ending, Resource]], count: int) -> list[Resource]:
     return [one for _, one in sorted(ended, key=lambda pair: pair[0].finished_at)[:count]]
-
-
-def _is_failed_mirror(resource: Resource, ending: Ending) -> bool:
-    return resource.is_mirror and ending.failed
-
-
-def _time_to_live(resource: Resource, ending: Ending, config: Config) -> float:
-    """Return a resource's time to live in seconds. A mirror made while its checkout ran states that of a success."""
-    return config.mirror_failure_ttl if _is_failed_mirror(resource, ending) else resource.spec.ttl_seconds

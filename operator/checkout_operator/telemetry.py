@@ -34,9 +34,23 @@ class Metrics:
             "The budget of writes for mirrors as it is now: it falls while the API server is slow.",
             registry=self.registry,
         )
-        self.resources = Gauge(
-            "checkout_operator_resources", "Checkouts that exist.", ("managed_by",), registry=self.registry
+        self.mirror_rate_wanted = Gauge(
+            "checkout_mirror_writes_per_second_wanted",
+            "The budget of writes for mirrors while the API server is quick.",
+            registry=self.registry,
         )
+        self.resources = Gauge(
+            "checkout_operator_resources",
+            "Checkouts that exist and are this operator's.",
+            ("managed_by",),
+            registry=self.registry,
+        )
+        self.members = Gauge(
+            "checkout_operator_members",
+            "Operators that share the work, this one included; 0 for one that works on nothing, since its Lease is not renewed.",
+            registry=self.registry,
+        )
+        self.members.set(1)
         self.clock_skew = Gauge(
             "checkout_operator_clock_skew_seconds",
             "How far the API server's clock is ahead of this machine's; 0 for less than 2 s.",

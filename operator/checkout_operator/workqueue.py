@@ -3,6 +3,8 @@
 import asyncio
 from itertools import islice
 
+from checkout_operator.spec import NamespacedName
+
 BASE_DELAY, MAX_DELAY = 0.2, 5.0
 """Seconds before a retry: the base doubles with each failure, up to the maximum.
 
@@ -22,18 +24,18 @@ class WorkQueue:
     """A queue without duplicates. A name that a worker holds is not handed to a second worker."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, None] = {}
-        self._in_progress: dict[str, bool] = {}
+        self._waiting: dict[NamespacedName, None] = {}
+        self._in_progress: dict[NamespacedName, bool] = {}
         """The names that workers hold, and whether each was added again meanwhile."""
-        self._failures: dict[str, int] = {}
-        self._delayed: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[NamespacedName, int] = {}
+        self._delayed: dict[NamespacedName, asyncio.TimerHandle] = {}
         self._filled = asyncio.Event()
         self._handed_out_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._delayed) + sum(self._in_progress.values())
 
-    def add(self, name: str) -> None:
+    def add(self, name: NamespacedName) -> None:
         """Queue a name. A name that a worker holds is queued again when that worker is done."""
         if name in self._in_progress:
             self._in_progress[name] = True
@@ -43,7 +45,7 @@ class WorkQueue:
         self._waiting[name] = None
         self._filled.set()
 
-    async def get(self, limit: int) -> list[str]:
+    async def get(self, limit: int) -> list[NamespacedName]:
         """Return the names that have waited longest, at least one. The worker must call `done` or `retry` for each.
 
         Fewer than `limit` are returned only GATHER_SECONDS after the last ones.
@@ -64,12 +66,12 @@ class WorkQueue:
             self._in_progress[name] = False
         return names
 
-    def done(self, name: str) -> None:
+    def done(self, name: NamespacedName) -> None:
         """Mark a name as handled, and forget its failures."""
         self._failures.pop(name, None)
         self._release(name)
 
-    def retry(self, name: str) -> None:
+    def retry(self, name: NamespacedName) -> None:
         """Queue a name again after a delay that grows with each failure; at once if it was added meanwhile."""
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         delay = min(MAX_DELAY, BASE_DELAY * 2 ** min(failures, 10))
@@ -77,6 +79,6 @@ class WorkQueue:
         if name not in self._delayed and name not in self._waiting:
             self._delayed[name] = asyncio.get_running_loop().call_later(delay, self.add, name)
 
-    def _release(self, name: str) -> None:
+    def _release(self, name: NamespacedName) -> None:
         if self._in_progress.pop(name, False):
             self.add(name)

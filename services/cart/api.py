@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 from services.cart.domain import Purchase
 from services.cart.usecases import CartService, CartView, Edit, adding, removing, setting
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.errors import Invalid
 from services.pb import cart_pb2 as pb
 from services.pb import cart_pb2_grpc
+from services.users import checked_user
 
 SERVICE = "cartwright.cart.CartService"
 
@@ -40,10 +41,10 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
 
     async def ClearCarts(self, request: pb.ClearCartsRequest, context: Any) -> pb.CartsResponse:
         """Remove every line."""
-        return await _answer(request.items, _user, self._service.clear)
+        return await _answer(request.items, lambda item: checked_user(item.user_id), self._service.clear)
 
     async def _edit(self, items: Any, edit: Callable[[Any], Edit]) -> pb.CartsResponse:
-        return await _answer(items, lambda item: (_user(item), edit(item)), self._service.edit)
+        return await _answer(items, lambda item: (checked_user(item.user_id), edit(item)), self._service.edit)
 
     async def _get(self, asked: Sequence[tuple[int, Claim | None]]) -> list[CartView | Exception]:
         """Read carts, and those for a claim past the cache."""
@@ -61,22 +62,15 @@ async def _answer(
     return pb.CartsResponse(results=results)
 
 
-def _user(item: Any) -> int:
-    user_id: int = item.user_id
-    if user_id < 1:
-        raise Invalid("user_id must be a positive integer")
-    return user_id
-
-
 def _asked(item: pb.GetCart) -> tuple[int, Claim | None]:
     """Return the user, and with for_claim what was bought."""
     if item.for_claim:
-        return _user(item), [
+        return checked_user(item.user_id), [
             Purchase(one.checkout_id, tuple((line.line_id, line.quantity) for line in one.lines)) for one in item.bought
         ]
     if item.bought:
         raise Invalid("bought goes with for_claim")
-    return _user(item), None
+    return checked_user(item.user_id), None
 
 
 def _result(view: CartView) -> pb.CartResult:

@@ -1,5 +1,6 @@
 """Removes what was bought from carts. It only makes the removal prompt: the next claim removes the same, if need be."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -10,6 +11,9 @@ from services.chassis.logs import Logger
 from services.chassis.messages import Message
 from services.chassis.proto_json import Int32, Int64, Reader, Unreadable
 from services.chassis.telemetry import Metrics
+
+CLEARED_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
+"""In seconds. The contract gives an event 2 s to reach the cart."""
 
 Bought = Sequence[tuple[int, Sequence[Purchase]]]
 """Users, and what each of them has bought."""
@@ -23,9 +27,17 @@ class BadEvent(ValueError):
 class PurchaseRemover:
     """Handles messages of the topic of checkouts. What several partitions remove at the same time is removed together."""
 
-    def __init__(self, remove: RemoveBought, log: Logger, metrics: Metrics) -> None:
+    def __init__(
+        self, remove: RemoveBought, log: Logger, metrics: Metrics, clock: Callable[[], float] = time.time
+    ) -> None:
         self._remove = remove
         self._log = log
+        self._clock = clock
+        self._cleared = metrics.histogram(
+            "cartwright_cart_cleared_seconds",
+            "From a checkout's completion until what it bought had left the cart.",
+            buckets=CLEARED_BUCKETS,
+        )
         self._removals: Batcher[Bought, Sequence[Cart | Exception]] = Batcher("cart.remove", self._remove_all, metrics)
 
     async def handle(self, messages: Sequence[Message]) -> None:
@@ -34,7 +46,8 @@ class PurchaseRemover:
         BadEvent or BadPurchase where one message is no event; then nothing is removed. Any other error is that of one cart;
         the purchases of the other carts are removed.
         """
-        purchases = [purchase_of(message) for message in messages]
+        events = [event_of(message) for message in messages]
+        purchases = [(event.user_id, purchase_in(event)) for event in events]
         by_user: dict[int, list[Purchase]] = {}
         for user_id, purchase in purchases:
             if purchase.lines:  # otherwise the checkout had items of its own, and left the cart alone
@@ -43,8 +56,11 @@ class PurchaseRemover:
         failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if failed:
             raise failed[0]
-        for message, (user_id, purchase) in zip(messages, purchases, strict=True):
+        now = self._clock()
+        for message, event, (user_id, purchase) in zip(messages, events, purchases, strict=True):
             if purchase.lines:
+                if event.completed_at_ms:
+                    self._cleared.observe(max(0.0, now - event.completed_at_ms / 1000))
                 request_id = message.headers.get("request_id", "")
                 self._log.info("removed", checkout_id=purchase.checkout_id, user_id=user_id, request_id=request_id)
 
@@ -66,16 +82,15 @@ class CheckoutCompleted(msgspec.Struct, rename="camel"):
     user_id: Int64 = 0
     checkout_id: str = ""
     lines: tuple[PurchasedLine, ...] = ()
+    completed_at_ms: Int64 = 0
 
 
 _read = Reader(CheckoutCompleted)
 
 
-def purchase_of(message: Message) -> tuple[int, Purchase]:
-    """Return the user and what was bought from the cart. BadEvent or BadPurchase: the message says neither."""
-    event = event_of(message)
-    lines = tuple((line.line_id, line.quantity) for line in event.lines if line.line_id)
-    return event.user_id, Purchase(event.checkout_id, lines)
+def purchase_in(event: CheckoutCompleted) -> Purchase:
+    """Return what was bought from the cart; BadPurchase where no cart can have had it."""
+    return Purchase(event.checkout_id, tuple((line.line_id, line.quantity) for line in event.lines if line.line_id))
 
 
 def event_of(message: Message) -> CheckoutCompleted:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.error_codes import ErrorCode
 from services.errors import Invalid, NotFound
 
 MAX_QUANTITY = 99  # of one request
@@ -19,12 +20,16 @@ MAX_LINES = 100
 class BadQuantity(Invalid):
     """The quantity of a request is out of bounds."""
 
+    default_code = ErrorCode.QUANTITY_INVALID
+
     def __init__(self) -> None:
         super().__init__(f"quantity must be between 1 and {MAX_QUANTITY}")
 
 
 class LineFull(Invalid):
     """The request would make the line larger than a line may be."""
+
+    default_code = ErrorCode.CART_LINE_FULL
 
     def __init__(self) -> None:
         super().__init__(f"a line holds at most {MAX_LINE_QUANTITY}")
@@ -40,6 +45,8 @@ class BadPurchase(Invalid):
 class TooManyLines(Invalid):
     """The cart is full."""
 
+    default_code = ErrorCode.CART_FULL
+
     def __init__(self) -> None:
         super().__init__(f"a cart holds at most {MAX_LINES} different products")
 
@@ -47,12 +54,16 @@ class TooManyLines(Invalid):
 class NotInCart(NotFound):
     """The cart has no line of this product."""
 
+    default_code = ErrorCode.CART_ITEM_NOT_FOUND
+
     def __init__(self) -> None:
         super().__init__("item not found in cart")
 
 
 class UnknownProduct(NotFound):
     """No product has this id."""
+
+    default_code = ErrorCode.PRODUCT_NOT_FOUND
 
     def __init__(self) -> None:
         super().__init__("product not found")

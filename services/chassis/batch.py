@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from services.chassis import call
 from services.chassis.fair_queue import FairQueue
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 from services.errors import OutcomeUnknown, Unavailable
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -88,6 +89,7 @@ class Batcher(Generic[I, O]):
         self._looks_at = math.inf
         self._sizes = metrics.batch_items.labels(name)
         self._waits = metrics.batch_waits.labels(name)
+        self._took = metrics.batch_seconds.labels(name)
         self._shed = metrics.batch_shed.labels(name)
 
     async def ask(self, value: I) -> O:
@@ -100,7 +102,7 @@ class Batcher(Generic[I, O]):
             raise Unavailable("this process is stopping")
         if len(self._waiting) >= self._limits.waiting:
             self._shed.inc()
-            raise Unavailable("too many requests wait; try again")
+            raise Unavailable("too many requests wait; try again", code=ErrorCode.OVERLOADED)
         item: _Item[I, O] = _Item(
             value,
             self._key(value) if self._key else None,
@@ -169,7 +171,8 @@ class Batcher(Generic[I, O]):
 
     async def _deliver(self, batch: Sequence[_Item[I, O]]) -> None:
         self._sizes.observe(len(batch))
-        self._waits.observe(time.monotonic() - min(item.since for item in batch))
+        sent_at = time.monotonic()
+        self._waits.observe(sent_at - min(item.since for item in batch))
         for item in batch:
             item.sent = True
         try:
@@ -187,6 +190,8 @@ class Batcher(Generic[I, O]):
         else:
             for item, outcome in zip(batch, outcomes, strict=True):
                 _settle(item, outcome)
+        finally:
+            self._took.observe(time.monotonic() - sent_at)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         del self._under_way[task]

@@ -5,6 +5,7 @@ from typing import Protocol
 import grpc
 
 from services import errors
+from services.error_codes import ErrorCode, code_named
 
 _CODES: tuple[tuple[type[errors.Fault], grpc.StatusCode], ...] = (
     (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
@@ -37,6 +38,7 @@ class RefusalMessage(Protocol):
     code: int
     message: str
     retry_after_ms: int
+    error_code: str
 
 
 def status_of(fault: errors.Fault) -> grpc.StatusCode:
@@ -52,16 +54,21 @@ def refuse(refusal: RefusalMessage, fault: errors.Fault) -> None:
     """Write `fault` into the refusal of an item."""
     refusal.code = status_of(fault).value[0]
     refusal.message = str(fault)
+    refusal.error_code = fault.code
     if isinstance(fault, errors.Transient):
         refusal.retry_after_ms = max(1, int(fault.retry_after * 1000))
 
 
 def fault_in(refusal: RefusalMessage) -> errors.Fault:
-    """Read the fault out of a refusal. A code that is not known here is an InternalError: nobody repeats it at once."""
+    """Read the fault out of a refusal.
+
+    A status code that is not known here is an InternalError: nobody repeats it at once. An error code that is missing, or not
+    known here, is that of the fault's type: two releases run side by side in an update.
+    """
     kind = _KIND_OF_NUMBER.get(refusal.code, errors.InternalError)
     if issubclass(kind, errors.Transient):
-        return kind(refusal.message, retry_after=refusal.retry_after_ms / 1000)
-    return kind(refusal.message)
+        return kind(refusal.message, retry_after=refusal.retry_after_ms / 1000, code=code_named(refusal.error_code))
+    return kind(refusal.message, code=code_named(refusal.error_code))
 
 
 def code_of(error: grpc.RpcError) -> grpc.StatusCode:
@@ -80,7 +87,7 @@ def fault_of(error: grpc.RpcError, dependency: str) -> errors.Fault:
     if code in _REFUSALS:
         return _REFUSALS[code]((error.details() if isinstance(error, grpc.aio.AioRpcError) else "") or "")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # shed before it was looked at
-        return errors.Unavailable(f"{dependency} is overloaded")
+        return errors.Unavailable(f"{dependency} is overloaded", code=ErrorCode.OVERLOADED)
     if code in _LOST:
         return errors.OutcomeUnknown(f"{dependency} did not answer")
     return errors.InternalError()

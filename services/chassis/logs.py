@@ -11,9 +11,11 @@ import structlog
 
 from services.chassis import call
 from services.chassis.env import BadSettings
+from services.chassis.redaction import redacted
 
 Logger = structlog.typing.FilteringBoundLogger
 
+_QUIET = frozenset({"debug", "info"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -30,6 +32,7 @@ def set_up(service: str, role: str, level: str) -> Logger:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             # Without local variables: they are slow to show, and may hold what must not be in a log.
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            _redact,
             structlog.processors.JSONRenderer(serializer=_encode),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -49,6 +52,23 @@ def _add_request(_: object, __: str, event: MutableMapping[str, Any]) -> Mutable
     if now.request_id:
         event.setdefault("request_id", now.request_id)
     return event
+
+
+def _redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take secrets out of a line that may hold the text of a library's error. Other lines hold nothing of a request."""
+    if event["level"] in _QUIET and "error" not in event:
+        return event
+    return {name: _redacted(value) for name, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _redacted(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(one) for one in value]
+    if isinstance(value, (str, BaseException)):
+        return redacted(str(value))
+    return value
 
 
 def _encode(event: Any, **_: object) -> bytes:

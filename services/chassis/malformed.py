@@ -17,6 +17,7 @@ from services.chassis.connection import IDLE_SECONDS, PLAIN_READS, Connection, P
 from services.chassis.ready import SERVER
 from services.chassis.response_hook import ResponseHook
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 
 MAX_URL_BYTES = 8 * 1024
 """The longest URL of a request. RFC 9112, section 3, asks for at least 8,000."""
@@ -27,15 +28,20 @@ MAX_HEADERS = 128
 
 _VERSIONS = (HttpVersion11, HttpVersion10)
 _BAD_VERSION = web.RequestKey("bad_version", bool)
-_TEXTS = {
-    HTTPStatus.BAD_REQUEST: "the request is not well-formed HTTP/1.1",
-    HTTPStatus.REQUEST_URI_TOO_LONG: f"the URL is longer than {MAX_URL_BYTES // 1024} KiB",
-    HTTPStatus.EXPECTATION_FAILED: "the only expectation that is supported is 100-continue",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
-        f"a header is longer than {MAX_HEADER_BYTES // 1024} KiB, or there are more than {MAX_HEADERS} of them"
+_ANSWERS = {
+    HTTPStatus.BAD_REQUEST: ("the request is not well-formed HTTP/1.1", ErrorCode.MALFORMED_HTTP),
+    HTTPStatus.REQUEST_URI_TOO_LONG: (f"the URL is longer than {MAX_URL_BYTES // 1024} KiB", ErrorCode.URL_TOO_LONG),
+    HTTPStatus.EXPECTATION_FAILED: (
+        "the only expectation that is supported is 100-continue",
+        ErrorCode.EXPECTATION_UNSUPPORTED,
     ),
-    HTTPStatus.INTERNAL_SERVER_ERROR: "internal error",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        f"a header is longer than {MAX_HEADER_BYTES // 1024} KiB, or there are more than {MAX_HEADERS} of them",
+        ErrorCode.HEADERS_TOO_LARGE,
+    ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("internal error", ErrorCode.INTERNAL_ERROR),
 }
+"""The text and the code of each answer. Any other status is answered with its phrase and the code of malformed HTTP."""
 
 
 class Runner(web.AppRunner):
@@ -158,8 +164,9 @@ def _status_of(error: BaseException) -> int:
 
 
 def _answer(status: int) -> web.Response:
-    text = _TEXTS.get(HTTPStatus(status)) or HTTPStatus(status).phrase.lower()
-    body = msgspec.json.encode({"error": text})
+    phrase = HTTPStatus(status).phrase.lower()
+    text, code = _ANSWERS.get(HTTPStatus(status), (phrase, ErrorCode.MALFORMED_HTTP))
+    body = msgspec.json.encode({"error": text, "code": code.value})
     return web.Response(body=body, status=status, content_type="application/json", headers={"Server": SERVER})
 
 

@@ -1,4 +1,4 @@
-"""The gRPC server of any service: decoding, deadlines, logs, metrics and faults, in one interceptor; and batches.
+"""The gRPC server of any service: decoding, deadlines, logs, metrics and faults, in one interceptor.
 
 A handler runs in a task of its own that the end of the call does not cancel: grpc.aio cancels handlers when a client's
 deadline passes, and a cancelled write would leave a connection in an unknown state.
@@ -6,26 +6,24 @@ deadline passes, and a cancelled write would leave a connection in an unknown st
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.chassis import call
+from services.chassis.batched_request import REPORT
 from services.chassis.failures import report
-from services.chassis.faults import RefusalMessage, refuse, status_of
+from services.chassis.faults import status_of
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.chassis.web import CannotListen
-from services.errors import Fault, InternalError, Invalid
+from services.errors import Fault, InternalError
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # of a request: 64 purchases of 100 lines each are far below it
-MAX_BATCH = 256
 MAX_UNDER_WAY = 1024  # past it a call is refused before it is looked at
 
 _OPTIONS = (
@@ -38,134 +36,6 @@ _OPTIONS = (
 AGED_GRACE_SECONDS = 300  # for calls on a connection that is too old: longer than any but a stream, which is made again
 
 Register = Callable[[grpc.aio.Server], None]
-
-
-class CallMessage(Protocol):
-    """The generated `Call`, known here by its shape alone."""
-
-    request_id: str
-    traceparent: str
-    timeout_ms: int
-
-
-class Item(Protocol):
-    """An item of a batch."""
-
-    @property
-    def call(self) -> Any:
-        """Who asks."""
-
-
-class Result(Protocol):
-    """The result of an item, which can be a refusal."""
-
-    @property
-    def refusal(self) -> Any:
-        """Why it was not done."""
-
-
-def _report_without_a_server(error: Exception) -> None:
-    structlog.get_logger().error("unexpected failure", exc_info=error)
-
-
-# Set by the server for each call: what logs and counts an unexpected failure.
-_report: ContextVar[Callable[[Exception], None]] = ContextVar("report", default=_report_without_a_server)
-
-I = TypeVar("I", bound=Item)  # noqa: E741 - an item
-V = TypeVar("V")
-O = TypeVar("O")  # noqa: E741 - an outcome
-R = TypeVar("R", bound=Result)
-
-
-async def batch(
-    items: Iterable[I],
-    *,
-    parse: Callable[[I], V],
-    act: Callable[[Sequence[V]], Awaitable[Sequence[O | Exception]]],
-    render: Callable[[O], R],
-    refused: Callable[[], R],
-) -> list[R]:
-    """Answer a batch: each item gets its own result, and what is wrong with one item is the refusal of that item alone.
-
-    `parse` gives the value of an item or raises a Fault. `act` does all good ones at once and gives an outcome or an error
-    for each, in their order. Where it fails unexpectedly as a whole it is called again with each value alone, so it must be
-    safe to repeat or give its errors as outcomes. `render` makes an outcome a result; `refused` makes an empty result,
-    which is then filled in. An error that is no Fault is reported, and the item is refused with an InternalError.
-    """
-    asked = list(items)
-    if len(asked) > MAX_BATCH:
-        raise Invalid(f"a batch holds at most {MAX_BATCH} items")
-    results: list[R | None] = [None] * len(asked)
-    good: list[tuple[int, V]] = []
-    for position, item in enumerate(asked):
-        try:
-            good.append((position, parse(item)))
-        except Exception as error:  # noqa: BLE001 - the refusal of this item, reported there
-            results[position] = _refusal(refused(), error)
-    if good:
-        with call.within(call_of([asked[position].call for position, _ in good])):
-            outcomes = await _outcomes(act, [value for _, value in good])
-        for (position, _), outcome in zip(good, outcomes, strict=True):
-            results[position] = _result(outcome, render, refused)
-    return cast("list[R]", results)
-
-
-async def _outcomes(
-    act: Callable[[Sequence[V]], Awaitable[Sequence[O | Exception]]], values: Sequence[V]
-) -> Sequence[O | Exception]:
-    """Give the outcome of each value; an unexpected failure of all at once is narrowed down to the values it is about."""
-    try:
-        outcomes = await act(values)
-    except Fault:
-        raise
-    except Exception as error:  # noqa: BLE001 - the outcomes of these values, reported there
-        if len(values) == 1:
-            return [error]
-        alone = [await _alone(act, value) for value in values]
-        if not any(isinstance(outcome, Exception) for outcome in alone):
-            _report.get()(error)
-        return alone
-    if len(outcomes) != len(values):
-        raise AssertionError(f"{len(values)} items in, {len(outcomes)} outcomes out")
-    return outcomes
-
-
-async def _alone(act: Callable[[Sequence[V]], Awaitable[Sequence[O | Exception]]], value: V) -> O | Exception:
-    try:
-        return (await act([value]))[0]
-    except Exception as error:  # noqa: BLE001 - the outcome of this value
-        return error
-
-
-def _result(outcome: O | Exception, render: Callable[[O], R], refused: Callable[[], R]) -> R:
-    if isinstance(outcome, Exception):
-        return _refusal(refused(), outcome)
-    try:
-        return render(outcome)
-    except Exception as error:  # noqa: BLE001 - the refusal of this item, reported there
-        return _refusal(refused(), error)
-
-
-def _refusal(result: R, error: Exception) -> R:
-    fault = error if isinstance(error, Fault) else InternalError()
-    if fault is not error:
-        _report.get()(error)
-    refuse(cast("RefusalMessage", result.refusal), fault)
-    return result
-
-
-def call_of(calls: Sequence[CallMessage]) -> call.Call:
-    """Return one call for items that are done together: the first one's ids, and the longest time that any item has, within the RPC's own."""
-    outer = call.current()
-    first = calls[0]
-    left = [message.timeout_ms / 1000 for message in calls]
-    longest = max(left) if all(left) else None
-    limits = [limit for limit in (longest, outer.remaining()) if limit is not None]
-    return call.incoming(
-        first.request_id or outer.request_id,
-        first.traceparent or outer.traceparent,
-        seconds=min(limits) if limits else None,
-    )
 
 
 def _aging(seconds: float) -> tuple[tuple[str, int], ...]:
@@ -258,7 +128,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         started = time.perf_counter()
         code, details, reply = grpc.StatusCode.OK, "", None
         with call.within(_call_in(context)):
-            _report.set(lambda error: report(self._log, self._metrics, method, error))
+            REPORT.set(lambda error: report(self._log, self._metrics, method, error))
             try:
                 request = handler.request_deserializer(raw)
                 reply = await self._supervised(handler.unary_unary(request, context))
@@ -296,7 +166,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         except Fault:
             raise
         except Exception as error:
-            _report.get()(error)
+            REPORT.get()(error)
             raise InternalError from error
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

@@ -18,6 +18,7 @@ from services.chassis import web
 from services.chassis.env import BadSettings, Settings, process_environment
 from services.chassis.failures import reason, report
 from services.chassis.logs import Logger, set_up
+from services.chassis.redaction import redacted
 from services.chassis.rpc import Register, Server
 from services.chassis.telemetry import Metrics
 from services.errors import Fault, Transient
@@ -180,7 +181,7 @@ async def _with_signals(runtime: Runtime, role: Role) -> None:
 
 def _complain(service: str, what: str, *, code: int = EXIT_USAGE) -> int:
     """Write what is wrong, each line after the service's name, and give the exit code."""
-    for line in what.splitlines():
+    for line in redacted(what).splitlines():
         sys.stderr.write(f"{service}: {line}\n")
     return code
 

@@ -43,6 +43,9 @@ class Metrics:
         self.batch_waits = self.histogram(
             "cartwright_batch_wait_seconds", "How long the oldest item of a batch waited.", ("batch",), WAIT_BUCKETS
         )
+        self.batch_seconds = self.histogram(
+            "cartwright_batch_seconds", "How long a batch took, from when it was sent to its outcomes.", ("batch",)
+        )
         self.batch_shed = self.counter("cartwright_batch_shed_total", "Items refused: too many waited.", ("batch",))
 
     def counter(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Counter:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from services.chassis import call
-from services.chassis.rpc import batch, call_of
+from services.chassis.batched_request import batch, call_of
 from services.checkout.domain import (
     AnotherRunning,
     Origin,
@@ -23,6 +23,7 @@ from services.errors import Fault, Invalid
 from services.idempotency import checked_key
 from services.pb import checkout_pb2 as pb
 from services.pb import checkout_pb2_grpc
+from services.users import checked_user
 
 SERVICE = "cartwright.checkout.CheckoutService"
 WAIT_SECONDS = 4.5  # a shopper is answered within 5 s; the gateway gives 4.8 s
@@ -142,18 +143,12 @@ def _cursor(value: str) -> str:
         raise Invalid("cursor must be the next_cursor of a page") from None
 
 
-def _user(item: pb.StartCheckout | pb.GetCheckout | pb.CancelCheckout) -> int:
-    if item.user_id < 1:
-        raise Invalid("user_id must be a positive integer")
-    return item.user_id
-
-
 def _start(item: pb.StartCheckout) -> Wanted:
     return Wanted(_request(item), call_of([item.call]))
 
 
 def _request(item: pb.StartCheckout) -> CartRequest | ResourceRequest:
-    user_id = _user(item)
+    user_id = checked_user(item.user_id)
     if _origin(item.origin) is Origin.RESOURCE:
         return _resource_request(item, float(item.timeout_seconds) or None)
     if item.items:
@@ -167,7 +162,9 @@ def _request(item: pb.StartCheckout) -> CartRequest | ResourceRequest:
 
 def _resource_request(item: pb.StartCheckout | pb.CancelCheckout, timeout: float | None) -> ResourceRequest:
     items = tuple((one.product_id, one.quantity) for one in item.items)
-    return ResourceRequest(_user(item), checked_key(item.idempotency_key), items, _resource(item.resource), timeout)
+    return ResourceRequest(
+        checked_user(item.user_id), checked_key(item.idempotency_key), items, _resource(item.resource), timeout
+    )
 
 
 def _resource(ref: pb.ResourceRef) -> Resource:
@@ -185,10 +182,10 @@ def _cancel(item: pb.CancelCheckout) -> ResourceRequest:
 
 def _get(item: pb.GetCheckout) -> tuple[int, str] | tuple[int, Origin, str]:
     if item.idempotency_key and not item.checkout_id:
-        return _user(item), _origin(item.origin), checked_key(item.idempotency_key)
+        return checked_user(item.user_id), _origin(item.origin), checked_key(item.idempotency_key)
     if not item.checkout_id:
         raise UnknownCheckout
-    return _user(item), item.checkout_id
+    return checked_user(item.user_id), item.checkout_id
 
 
 def _started(started: Answer) -> pb.StartCheckoutResult:

@@ -24,6 +24,7 @@ from services.checkout.domain import (
     Status,
     Step,
     UnknownProducts,
+    cart_purchase,
 )
 from services.checkout.saga import Move
 from services.errors import Fault, NotFound, OutcomeUnknown, Unavailable
@@ -41,10 +42,10 @@ StoreClaim = Callable[[Claim], Awaitable[Session | None]]
 class Unpriced:
     """A line to buy, before its price is known.
 
-    `line_id` is empty for an item of a resource. `name` is the name that the cart kept; None where it kept none.
+    `line_id` is None for an item of a resource. `name` is the name that the cart kept; None where it kept none.
     """
 
-    line_id: str
+    line_id: str | None
     product_id: int
     quantity: int
     name: str | None = None
@@ -152,11 +153,11 @@ class Claimer:
             for other in await self._sessions.conflicting(user_id, content.version):
                 if other.status is Status.PROCESSING:
                     raise AnotherRunning(other.id)
-                gone[other.id] = Purchase(other.id, tuple((line.line_id, line.quantity) for line in other.lines))
+                gone[other.id] = cart_purchase(other.id, other.lines)
         raise Unavailable("the cart is being bought; try again", retry_after=1)
 
     async def _claim_items(self, session: Session, store: StoreClaim) -> Session:
-        unpriced = tuple(Unpriced("", line.product_id, line.quantity) for line in session.lines)
+        unpriced = tuple(Unpriced(None, line.product_id, line.quantity) for line in session.lines)
         lines, currency = await self._priced(unpriced)
         claimed = await store(Claim(session.user_id, session.key, lines, currency))
         if claimed is None:

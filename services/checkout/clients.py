@@ -11,9 +11,9 @@ from typing import Any
 
 from services.chassis.batch import Batcher, Limits
 from services.chassis.batched_call import LIMITS, BatchedCall
+from services.chassis.batched_request import MAX_BATCH
 from services.chassis.client import Endpoint, outcomes, stamp
 from services.chassis.resilience import Retrier
-from services.chassis.rpc import MAX_BATCH
 from services.chassis.telemetry import Metrics
 from services.checkout.claims import CartContent, Priced, Unpriced
 from services.checkout.domain import Payment, Purchase, Reservation, Session

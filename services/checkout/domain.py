@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from services.error_codes import ErrorCode
 from services.errors import Conflict, Invalid, NotFound, Transient
 
 
@@ -81,6 +82,8 @@ class Payment(StrEnum):
 class EmptyCart(Invalid):
     """The cart has no lines."""
 
+    default_code = ErrorCode.CART_EMPTY
+
     def __init__(self) -> None:
         super().__init__("cart is empty")
 
@@ -103,6 +106,8 @@ class CartBusy(Transient):
 class UnknownCheckout(NotFound):
     """No checkout of this user has this id."""
 
+    default_code = ErrorCode.CHECKOUT_NOT_FOUND
+
     def __init__(self) -> None:
         super().__init__("checkout not found")
 
@@ -116,6 +121,8 @@ class KeyClaimed(Conflict):
 
 class AnotherRunning(Conflict):
     """Another checkout of the same cart is running."""
+
+    default_code = ErrorCode.CHECKOUT_RUNNING
 
     def __init__(self, checkout_id: str) -> None:
         super().__init__("another checkout of this cart is running")
@@ -135,6 +142,8 @@ class MissingProduct:
 
 class UnknownProducts(Conflict):
     """Products that are to be bought are not in the catalogue."""
+
+    default_code = ErrorCode.PRODUCTS_UNAVAILABLE
 
     def __init__(self, products: Sequence[MissingProduct]) -> None:
         super().__init__(f"not in the catalogue: {', '.join(map(str, products))}")
@@ -162,10 +171,10 @@ MAX_IDS_SHOWN = 15  # fits the 500 characters that a resource's message has for 
 class Line:
     """A line that is bought, at the price of its claim in minor units.
 
-    `line_id` is the line of the cart. It is empty for an item of a resource, in the snapshot and in the event too.
+    `line_id` is the line of the cart. None: it is an item of a resource.
     """
 
-    line_id: str
+    line_id: str | None
     product_id: int
     name: str
     unit_price_minor: int
@@ -180,9 +189,9 @@ MAX_QUANTITY = 99  # of an item that a resource asks for; a line of a cart may h
 class Resource:
     """The resource that a checkout came from."""
 
-    uid: str = ""
-    namespace: str = ""
-    name: str = ""
+    uid: str
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +204,7 @@ class ResourceRequest:
     user_id: int
     key: str
     items: tuple[tuple[int, int], ...] = ()
-    resource: Resource = Resource()
+    resource: Resource | None = None
     timeout: float | None = None
 
     def __post_init__(self) -> None:
@@ -236,6 +245,11 @@ class Purchase:
     lines: tuple[tuple[str, int], ...]
 
 
+def cart_purchase(checkout_id: str, lines: Sequence[Line]) -> Purchase:
+    """Return what a checkout with these lines has bought of the cart."""
+    return Purchase(checkout_id, tuple((one.line_id, one.quantity) for one in lines if one.line_id is not None))
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A checkout as its row has it. `lease_epoch` fences its drivers; `cancel` is why it should stop, if it should."""
@@ -262,8 +276,9 @@ class Session:
     response_body: bytes = field(default=b"", repr=False)
     request_id: str = ""
     traceparent: str = ""
-    resource: Resource = Resource()
-    last_error: str = ""
+    resource: Resource | None = None
+    """None for a checkout of REST."""
+    last_error: str | None = None
     """What its last attempt met, or what made it fail, for people."""
 
 

@@ -1,10 +1,21 @@
 """The event that tells of a completed checkout, as it stands in the outbox and on the topic."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from services.checkout.domain import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of the outbox; `key` is the user, whose events keep their order."""
+
+    id: int
+    key: str
+    payload: bytes
+    headers: dict[str, str]
 
 
 def completed_event(session: Session, event_id: str, now: datetime) -> str:
@@ -19,7 +30,7 @@ def completed_event(session: Session, event_id: str, now: datetime) -> str:
         "orderId": session.order_id,
         "lines": [
             {
-                "lineId": line.line_id,
+                "lineId": line.line_id or "",
                 "productId": str(line.product_id),
                 "productName": line.name,
                 "quantity": line.quantity,

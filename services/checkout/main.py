@@ -26,6 +26,8 @@ from services.checkout.driver import Driver
 from services.checkout.recovery import Recovery
 from services.checkout.relay import REST_SECONDS, KafkaPublisher, Relay
 from services.checkout.store import PostgresSessions
+from services.checkout.store.outbox import PostgresOutbox
+from services.checkout.telemetry import SagaMetrics
 from services.checkout.usecases import Checkouts
 from services.errors import InternalError, Transient, Unavailable
 from services.pb.checkout_admin_pb2_grpc import add_CheckoutAdminServicer_to_server
@@ -85,7 +87,8 @@ async def relay(runtime: Runtime) -> None:
     config = RelayConfig.from_env(runtime.env)
     async with _database(config.postgres_url, 4) as db:
         publisher = KafkaPublisher(config.brokers(), config.checkout_topic)
-        worker = Relay(db, publisher, owner=_owner(), log=runtime.log, metrics=runtime.metrics)
+        outbox = PostgresOutbox(db, owner=_owner())
+        worker = Relay(outbox, publisher, log=runtime.log, metrics=runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
@@ -143,10 +146,10 @@ async def _driver(
     product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
     inventory = await stack.enter_async_context(Endpoint("inventory", config.inventory_addr, runtime.metrics))
     payment = await stack.enter_async_context(Endpoint("payment", config.payment_addr, runtime.metrics))
-    steps = runtime.metrics.counter("cartwright_saga_steps_total", "Steps that sagas took.", ("step", "reason"))
+    saga_metrics = SagaMetrics(runtime.metrics)
 
     def observe(session: Session) -> None:
-        steps.labels(session.step, session.reason or "").inc()
+        saga_metrics.observe(session)
         if session.status is not Status.PROCESSING:
             runtime.log.info("ended", checkout_id=session.id, status=session.status, reason=session.reason)
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.checkout.domain import Origin, Session
+from services.checkout.domain import Origin, Resource, Session
 from services.checkout.saga import shown_step
 from services.pb import checkout_pb2 as pb
 
@@ -19,7 +19,7 @@ def checkout_message(session: Session) -> pb.Checkout:
         currency=session.currency,
         lines=[
             pb.Line(
-                line_id=line.line_id,
+                line_id=line.line_id or "",
                 product_id=line.product_id,
                 product_name=line.name,
                 quantity=line.quantity,
@@ -44,11 +44,15 @@ def checkout_message(session: Session) -> pb.Checkout:
         saga_step=session.step,
         origin=pb.REST if session.origin is Origin.REST else pb.RESOURCE,
         idempotency_key=session.key,
-        resource=pb.ResourceRef(
-            uid=session.resource.uid, namespace=session.resource.namespace, name=session.resource.name
-        ),
-        note=session.last_error,
+        resource=_reference(session.resource),
+        note=session.last_error or "",
     )
+
+
+def _reference(resource: Resource | None) -> pb.ResourceRef:
+    if resource is None:
+        return pb.ResourceRef()
+    return pb.ResourceRef(uid=resource.uid, namespace=resource.namespace, name=resource.name)
 
 
 def milliseconds(when: datetime | None) -> int:

@@ -6,18 +6,16 @@ outlive a stopped client; with SKIP LOCKED two relays would publish one user's e
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from services.chassis import call, kafka
 from services.chassis.brokers import Brokers
 from services.chassis.logs import Logger
-from services.chassis.postgres import Postgres
 from services.chassis.telemetry import Metrics
+from services.checkout.event import Event
 from services.errors import Unavailable
 
 BATCH = 100
@@ -27,17 +25,29 @@ each consumer, however many events it carries. An event that comes alone does no
 LEASE_SECONDS = 5.0
 ATTEMPTS = 5
 ACK_SECONDS = 5.0
-KEEP_DAYS = 7
+SWEEP_BATCH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A row of the outbox."""
+class Outbox(Protocol):
+    """The table of events, as one process has it."""
 
-    id: int
-    key: str
-    payload: bytes
-    headers: dict[str, str]
+    async def lead(self, seconds: float) -> bool:
+        """Take or renew the lease of the leadership for so many seconds; return whether this process leads."""
+
+    async def resign(self) -> None:
+        """Give the leadership up, so that another relay need not wait until the lease ends."""
+
+    async def waiting(self, limit: int) -> tuple[Sequence[Event], int, float]:
+        """Return up to `limit` events that wait, oldest first; how many wait in all; and the age of the oldest in seconds."""
+
+    async def mark(self, ids: Sequence[int]) -> None:
+        """Note that events were published."""
+
+    async def failed(self, event_id: int, error: str, attempts: int) -> bool:
+        """Count a failed attempt of an event; return whether it is given up, which it is after `attempts`."""
+
+    async def sweep(self, limit: int) -> int:
+        """Delete up to `limit` events that were published long ago, and return how many."""
 
 
 class Publisher(Protocol):
@@ -114,10 +124,9 @@ class KafkaPublisher:
 class Relay:
     """The relay worker."""
 
-    def __init__(self, db: Postgres, publisher: Publisher, *, owner: str, log: Logger, metrics: Metrics) -> None:
-        self._db = db
+    def __init__(self, outbox: Outbox, publisher: Publisher, *, log: Logger, metrics: Metrics) -> None:
+        self._outbox = outbox
         self._publisher = publisher
-        self._owner = owner
         self._log = log
         self._published = metrics.counter("cartwright_outbox_published_total", "Events published.")
         self._dead = metrics.counter("cartwright_outbox_dead_total", "Events given up.")
@@ -128,24 +137,17 @@ class Relay:
     async def run_once(self) -> int:
         """Publish a batch if this relay leads, and return how many events were published."""
         if not await self._leads():
+            self._depth.set(0)  # the leader reports it; what this relay saw while it led is out of date
+            self._age.set(0)
             return 0
-        rows = await self._db.fetch(
-            "SELECT id, partition_key, payload::text, headers::text, count(*) OVER () AS depth,"
-            " extract(epoch FROM clock_timestamp() - min(created_at) OVER ())::float AS age FROM outbox_events"
-            " WHERE processed_at IS NULL AND dead_at IS NULL ORDER BY id LIMIT $1",
-            BATCH,
-        )
-        self._depth.set(rows[0]["depth"] if rows else 0)
-        self._age.set(rows[0]["age"] if rows else 0)
-        if not rows:
+        events, depth, age = await self._outbox.waiting(BATCH)
+        self._depth.set(depth)
+        self._age.set(age)
+        if not events:
             return 0
-        events = [
-            Event(row["id"], row["partition_key"], row["payload"].encode(), msgspec.json.decode(row["headers"]))
-            for row in rows
-        ]
         outcomes = await self._publisher.publish(events)
         done = [outcome for outcome in outcomes if isinstance(outcome, int)]
-        await self._mark(done)
+        await self._outbox.mark(done)
         for event, outcome in zip(events, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 await self._failed(event, outcome)
@@ -156,49 +158,24 @@ class Relay:
         return len(done)
 
     async def sweep(self) -> int:
-        """Delete a batch of events that were published more than KEEP_DAYS ago, and return how many."""
-        rows = await self._db.fetch(
-            "DELETE FROM outbox_events WHERE id IN (SELECT id FROM outbox_events"
-            " WHERE processed_at < clock_timestamp() - make_interval(days => $1) LIMIT 1000) RETURNING id",
-            KEEP_DAYS,
-        )
-        return len(rows)
+        """Delete a batch of events that were published long ago, and return how many."""
+        return await self._outbox.sweep(SWEEP_BATCH)
 
     async def resign(self) -> None:
         """Give the leadership up, so that another relay need not wait until the lease ends."""
-        await self._db.fetch("UPDATE outbox_leader SET until = '-infinity' WHERE owner = $1", self._owner)
+        await self._outbox.resign()
 
     async def _leads(self) -> bool:
         """Return whether this relay leads; it renews the lease when half of it is over."""
         now = asyncio.get_running_loop().time()
         if now < self._leads_until:
             return True
-        rows = await self._db.fetch(
-            "UPDATE outbox_leader SET epoch = epoch + (owner <> $1)::int, owner = $1,"
-            " until = clock_timestamp() + make_interval(secs => $2)"
-            " WHERE owner = $1 OR until < clock_timestamp() RETURNING epoch",
-            self._owner,
-            LEASE_SECONDS,
-        )
-        if rows:
+        leads = await self._outbox.lead(LEASE_SECONDS)
+        if leads:
             self._leads_until = now + LEASE_SECONDS / 2
-        return bool(rows)
-
-    async def _mark(self, ids: Sequence[int]) -> None:
-        await self._db.fetch(
-            "UPDATE outbox_events SET processed_at = clock_timestamp(), attempts = attempts + 1"
-            " WHERE id = ANY($1::bigint[]) AND processed_at IS NULL",
-            list(ids),
-        )
+        return leads
 
     async def _failed(self, event: Event, error: Exception) -> None:
-        rows = await self._db.fetch(
-            "UPDATE outbox_events SET attempts = attempts + 1, last_error = $2,"
-            " dead_at = CASE WHEN attempts + 1 >= $3 THEN clock_timestamp() END WHERE id = $1 RETURNING dead_at",
-            event.id,
-            repr(error)[:500],
-            ATTEMPTS,
-        )
-        if rows and rows[0]["dead_at"]:
+        if await self._outbox.failed(event.id, repr(error)[:500], ATTEMPTS):
             self._dead.inc()
             self._log.error("an event cannot be published", event_id=event.headers.get("event_id"), error=repr(error))

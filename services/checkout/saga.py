@@ -66,7 +66,7 @@ class Move:
 
     to: Step
     reason: Reason | None = None
-    details: str = ""
+    details: str | None = None
 
 
 def decide(step: Step, cancel: Reason | None) -> Action | Move:

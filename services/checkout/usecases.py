@@ -21,6 +21,7 @@ from services.checkout.domain import (
     UnknownProducts,
 )
 from services.checkout.running import Running
+from services.error_codes import ErrorCode
 from services.errors import Fault, OutcomeUnknown, Unavailable
 
 V = TypeVar("V")
@@ -194,7 +195,7 @@ class Checkouts:
         task = self._claiming.get(key)
         if task is None:
             if len(self._claiming) + len(self._running) >= MOST_RUNNING:
-                raise Unavailable("too many checkouts are running; try again", retry_after=1)
+                raise Unavailable("too many checkouts are running; try again", retry_after=1, code=ErrorCode.OVERLOADED)
             task = asyncio.create_task(self._claim(request, bought, ends_at))
             self._claiming[key] = task
             task.add_done_callback(lambda _: self._claiming.pop(key, None))

@@ -22,6 +22,7 @@ from services.console.edge import Admit
 from services.console.login import TOKEN_COOKIE, Login
 from services.console.rendering import Renderer
 from services.console.staff import NoRole, Staff
+from services.error_codes import ErrorCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,12 @@ class Guard:
         try:
             await self._staff.check(_token(request))
         except Unauthenticated as error:
-            if self._has_login and error.missing and request.method == "GET" and not request.path.endswith("/events"):
+            if (
+                self._has_login
+                and error.code is ErrorCode.TOKEN_REQUIRED
+                and request.method == "GET"
+                and not request.path.endswith("/events")
+            ):
                 raise web.HTTPSeeOther(f"/login?to={request.rel_url.raw_path_qs}") from error
             return self._refuse(request, 401, f"{error}.", {"WWW-Authenticate": error.challenge})
         except NoRole as error:
@@ -97,7 +103,7 @@ def _token(request: web.Request) -> str:
         return tokens.bearer(request.headers)
     if token := request.cookies.get(TOKEN_COOKIE):
         return token
-    raise Unauthenticated("the console shows every purchase, so it asks who you are", missing=True)
+    raise Unauthenticated("the console shows every purchase, so it asks who you are", code=ErrorCode.TOKEN_REQUIRED)
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 from services.errors import Unavailable
 
 RESERVE = 8
@@ -21,6 +22,8 @@ LOG_SECONDS = 1.0
 
 class Overloaded(Unavailable):
     """Too many requests are under way; nothing was done for this one."""
+
+    default_code = ErrorCode.OVERLOADED
 
 
 class Admission:

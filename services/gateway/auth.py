@@ -15,6 +15,7 @@ from services.chassis.oidc.policy import policy_of
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
 from services.chassis.web import Check
+from services.error_codes import ErrorCode
 from services.errors import Invalid
 from services.gateway import ids
 from services.gateway.config import Config
@@ -62,5 +63,5 @@ async def mock_user(headers: Headers) -> int:
     text = headers.get("X-User-Id")
     user = MOCK_USER if text is None else ids.positive(text)
     if user is None:
-        raise Invalid("X-User-Id must be a positive 64-bit integer")
+        raise Invalid("X-User-Id must be a positive 64-bit integer", code=ErrorCode.USER_ID_INVALID)
     return user

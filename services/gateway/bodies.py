@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from services.error_codes import ErrorCode
 from services.errors import Invalid
 from services.gateway import headers, ids, strict_json
 from services.gateway.admission import PLACE
@@ -74,7 +75,7 @@ async def _raw(request: web.Request) -> bytes:
     except OSError as error:
         raise ClientGone from error
     except web.RequestPayloadError as error:
-        raise Invalid("the body is not well-formed HTTP/1.1") from error
+        raise Invalid("the body is not well-formed HTTP/1.1", code=ErrorCode.MALFORMED_HTTP) from error
 
 
 def _bound(members: Mapping[str, Any], kind: Callable[..., B]) -> B:
@@ -82,26 +83,26 @@ def _bound(members: Mapping[str, Any], kind: Callable[..., B]) -> B:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass, which no type says
     for name in members:
         if name not in fields:
-            raise Invalid(f"the field {strict_json.quoted(name)} is unknown")
+            raise Invalid(f"the field {strict_json.quoted(name)} is unknown", code=ErrorCode.FIELD_UNKNOWN)
     found = {}
     for name, field in fields.items():
         if name in members:
             found[name] = _integer(name, members[name]) if field.type is int else _text(name, members[name])
         elif field.default is dataclasses.MISSING:
-            raise Invalid(f"{name} is required")
+            raise Invalid(f"{name} is required", code=ErrorCode.FIELD_REQUIRED)
     return kind(**found)
 
 
 def _integer(name: str, value: Any) -> int:
     number = strict_json.integer(value)
     if number is None:
-        raise Invalid(f"{name} must be an integer")
+        raise Invalid(f"{name} must be an integer", code=ErrorCode.FIELD_INVALID)
     return number
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise Invalid(f"{name} must be a string")
+        raise Invalid(f"{name} must be a string", code=ErrorCode.FIELD_INVALID)
     return value
 
 
@@ -114,7 +115,7 @@ def product_id(text: Any) -> int:
     """Return a product's id. Raises Invalid for what is none."""
     value = ids.positive(str(text))
     if value is None:
-        raise Invalid("a product's id is a positive 64-bit integer")
+        raise Invalid("a product's id is a positive 64-bit integer", code=ErrorCode.PRODUCT_ID_INVALID)
     return value
 
 
@@ -122,7 +123,7 @@ def key(request: web.Request, body: StartCheckout) -> str:
     """Return the idempotency key of the header or the body. Raises Invalid if it is missing or malformed, or if they differ."""
     in_header = headers.idempotency_key(request.headers)
     if in_header is not None and body.idempotency_key is not None and in_header != body.idempotency_key:
-        raise Invalid("the Idempotency-Key header and idempotency_key differ")
+        raise Invalid("the Idempotency-Key header and idempotency_key differ", code=ErrorCode.IDEMPOTENCY_KEY_MISMATCH)
     given = body.idempotency_key if in_header is None else in_header
     if given is None:
         raise KeyRequired
@@ -136,9 +137,14 @@ def check_query(request: web.Request, known: frozenset[str]) -> None:
     names = [name for name, _ in request.query.items()]  # its keys are each name once
     for name in names:
         if name not in known:
-            raise Invalid(f"the query parameter {strict_json.quoted(name)} is unknown")
+            raise Invalid(
+                f"the query parameter {strict_json.quoted(name)} is unknown", code=ErrorCode.PARAMETER_UNKNOWN
+            )
         if names.count(name) > 1:
-            raise Invalid(f"the query parameter {strict_json.quoted(name)} occurs more than once")
+            raise Invalid(
+                f"the query parameter {strict_json.quoted(name)} occurs more than once",
+                code=ErrorCode.PARAMETER_REPEATED,
+            )
 
 
 def limit(text: str | None) -> int:
@@ -146,5 +152,5 @@ def limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_LIMIT):  # noqa: PLR2004 - digits of the largest
-        raise Invalid(f"limit must be between 1 and {MAX_LIMIT}")
+        raise Invalid(f"limit must be between 1 and {MAX_LIMIT}", code=ErrorCode.PARAMETER_INVALID)
     return int(text)

@@ -19,7 +19,7 @@ class Config(OidcSettings):
     cors_origins: str = ""
     """The origins whose pages may call the API from a browser, separated by commas; none by default."""
     log_sample_reads: Annotated[int, Field(ge=1)] = 100
-    """Of so many reads that went well one is logged; 1 logs all. Writes, failures and slow requests are always logged."""
+    """Under load one in so many reads that went well is logged; 1 logs all. Writes, failures and slow requests are always logged."""
     max_under_way: Annotated[int, Field(ge=16)] = 512
     """How many requests to the API may be under way at once; more are refused with 503. An eighth is for checkouts alone.
     The slowest requests are checkouts: at 300 a second 512 of them end within 2 s, well before the deadline of 4.8 s."""

@@ -1,28 +1,58 @@
-"""Serves the contract: openapi.yaml as JSON at /openapi.json, and as a page at /docs."""
+"""Serves the contract: openapi.yaml as JSON at /openapi.json, and as a page at /docs that sends requests too.
+
+The page is Swagger UI, whose files the package offapi carries. Everything comes from here: the page loads nothing from elsewhere,
+and its Content-Security-Policy has the browser hold it to that.
+"""
 
 import functools
-import html
+from collections.abc import Awaitable, Callable
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from services.chassis.web import json_response
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1c2833; }
-h2 { margin-top: 2.5rem; font-size: 1.1rem; } code { background: #f2f4f4; padding: .1rem .3rem; border-radius: 3px; }
-.verb { font-weight: 700; color: #1f618d; } table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; padding: .25rem .75rem .25rem 0; vertical-align: top; border-bottom: 1px solid #e5e8e8; }
-"""
+_HERE = Path(__file__).parent
+_VIEWER = Path(str(distribution("offapi").locate_file("offapi")))
+"""The package is located and not imported: it would read every viewer that it has into memory."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; "  # the viewer's stylesheet holds its icons
+    "connect-src 'self'; "  # the contract, and the requests that a reader sends
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of the page. No inline script or style is allowed: a token may be entered there."""
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # kept, and asked for again with its ETag: an update shows at once
+}
+FILES = {
+    "/docs": _HERE / "static" / "docs.html",
+    "/docs/page.js": _HERE / "static" / "docs.js",
+    "/docs/page.css": _HERE / "static" / "docs.css",
+    "/docs/viewer.js": _VIEWER / "swagger_bundle.js",
+    "/docs/viewer.css": _VIEWER / "swagger_style.css",
+}
+"""The page and what it loads, by path."""
 
 
 @functools.cache
 def openapi() -> dict[str, Any]:
-    """Return the contract."""
-    read: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "openapi.yaml").read_text())
-    return read
+    """Return the contract. Fields of the file that begin with x- only help to write it, and are left out."""
+    read: dict[str, Any] = yaml.safe_load((_HERE / "openapi.yaml").read_text())
+    return {name: value for name, value in read.items() if not name.startswith("x-")}
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of the contract, of the page, and of what the page loads."""
+    pages = [web.get(path, _sends(file)) for path, file in FILES.items()]
+    return [web.get("/", root), web.get("/openapi.json", document), *pages]
 
 
 async def root(request: web.Request) -> web.StreamResponse:
@@ -39,37 +69,11 @@ async def document(_: web.Request) -> web.StreamResponse:
     return json_response(openapi())
 
 
-async def page(_: web.Request) -> web.StreamResponse:
-    """Return the contract as a page."""
-    return web.Response(text=render(openapi()), content_type="text/html")
+def _sends(file: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    content_type = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[file.suffix]
+    headers = _HEADERS | {hdrs.CONTENT_TYPE: f"{content_type}; charset=utf-8"}
 
+    async def send(_: web.Request) -> web.StreamResponse:
+        return web.FileResponse(file, headers=headers)
 
-def render(contract: dict[str, Any]) -> str:
-    """Return the page. Each route has a section with its parameters and answers."""
-    sections = [
-        _section(verb, path, operation)
-        for path, item in contract["paths"].items()
-        for verb, operation in item.items()
-        if verb in {"get", "post", "put", "delete"}
-    ]
-    info = contract["info"]
-    title = html.escape(info["title"])
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f"{head}<h1>{title}</h1><p>{html.escape(info['description'])}</p>{''.join(sections)}</html>"
-
-
-def _section(verb: str, path: str, operation: dict[str, Any]) -> str:
-    rows = [
-        f"<tr><td><code>{html.escape(one['name'])}</code></td><td>{html.escape(one['in'])}</td>"
-        f"<td>{html.escape(one.get('description', ''))}</td></tr>"
-        for one in operation.get("parameters", [])
-        if "name" in one
-    ]
-    rows += [
-        f"<tr><td><code>{html.escape(str(code))}</code></td><td>answer</td>"
-        f"<td>{html.escape(answer.get('description', ''))}</td></tr>"
-        for code, answer in operation["responses"].items()
-        if "description" in answer
-    ]
-    heading = f'<h2><span class="verb">{verb.upper()}</span> <code>{html.escape(path)}</code></h2>'
-    return f"{heading}<p>{html.escape(operation['summary'])}</p><table>{''.join(rows)}</table>"
+    return send

@@ -16,11 +16,11 @@ from services.chassis.failures import report
 from services.chassis.logs import Logger
 from services.chassis.plain_read import PlainRead, Recogniser
 from services.chassis.telemetry import Metrics
-from services.chassis.web import json_response
+from services.error_codes import ErrorCode
 from services.gateway import bodies
-from services.gateway.access_log import AccessLog
+from services.gateway.access_log import READS, AccessLog
 from services.gateway.admission import PLACE, Admission, Overloaded, Place
-from services.gateway.answers import answer, http_answer
+from services.gateway.answers import answer, error_answer, http_answer
 from services.gateway.auth import UserOf
 from services.gateway.cors import Cors
 from services.gateway.headers import REQUEST_ID, SINGLE, TRACEPARENT, agreed, check_single
@@ -144,9 +144,9 @@ class Edge:
         except errors.Fault as fault:
             if isinstance(fault, Overloaded):
                 request[_REFUSED] = True
-            return answer(fault)
+            return answer(fault, is_read=request.method in READS)
         except bodies.ClientGone:
-            return json_response({"error": "the client has gone"}, status=CLIENT_GONE)
+            return error_answer(CLIENT_GONE, "the client has gone", ErrorCode.CLIENT_GONE)
         except web.HTTPException as error:
             return http_answer(error)
 

@@ -4,6 +4,7 @@ import re
 
 from multidict import MultiMapping, istr
 
+from services.error_codes import ErrorCode
 from services.errors import Invalid
 
 # An istr is a name that need not be folded again for each request.
@@ -20,7 +21,7 @@ def check_single(headers: MultiMapping[str]) -> None:
     """Raise Invalid if one of SINGLE occurs with different values. The same value twice counts as one."""
     for name in SINGLE:
         if name in headers and len(set(headers.getall(name))) > 1:
-            raise Invalid(f"there are {name} headers that differ: send one")
+            raise Invalid(f"there are {name} headers that differ: send one", code=ErrorCode.HEADER_REPEATED)
 
 
 def agreed(headers: MultiMapping[str], name: str) -> str:
@@ -46,6 +47,7 @@ def idempotency_key(headers: MultiMapping[str]) -> str | None:
     if value.startswith('"') or not _BARE.fullmatch(value):
         raise Invalid(
             f'the {IDEMPOTENCY_KEY} header is malformed: send the key in quotes, with \\" for a quote and \\\\ for a'
-            " backslash; a key that is not ASCII goes in the body"
+            " backslash; a key that is not ASCII goes in the body",
+            code=ErrorCode.IDEMPOTENCY_KEY_INVALID,
         )
     return value

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from services.chassis.client import outcomes
 from services.chassis.ready import ReadyResponse
 from services.chassis.web import json_response
-from services.errors import Conflict, Fault, InternalError, OutcomeUnknown, Unavailable
+from services.errors import Conflict, Fault, InternalError, OutcomeUnknown
 from services.gateway import bodies, docs, views
 from services.gateway.answers import answer
 from services.gateway.clients import Services
@@ -35,9 +35,7 @@ class Routes:
             web.get("/api/v1/checkout/{checkout_id}", self.checkout),
             web.get("/api/v1/orders", self.orders),
             web.get("/api/v1/orders/{id}", self.order),
-            web.get("/", docs.root),
-            web.get("/openapi.json", docs.document),
-            web.get("/docs", docs.page),
+            *docs.routes(),
         ]
 
     def plain_reads(self) -> dict[str, Handles]:
@@ -95,7 +93,7 @@ class Routes:
             if isinstance(outcome, (OutcomeUnknown, InternalError)):
                 raise outcome
         except OutcomeUnknown as fault:
-            raise Unavailable("the outcome is not known yet; repeat the request with the same key") from fault
+            raise OutcomeUnknown("the outcome is not known yet; repeat the request with the same key") from fault
         except InternalError as fault:
             text = "internal error; whether it was bought is not known yet: repeat the request with the same key"
             raise InternalError(text) from fault
@@ -121,9 +119,7 @@ class Routes:
 
 
 def _refused(fault: Fault, result: checkout_pb2.StartCheckoutResult) -> web.StreamResponse:
-    if isinstance(fault, Conflict):
-        return json_response({"error": str(fault)} | views.conflict(result), status=409)
-    return answer(fault)
+    return answer(fault, **(views.conflict(result) if isinstance(fault, Conflict) else {}))
 
 
 def _started(outcome: Any) -> web.StreamResponse:

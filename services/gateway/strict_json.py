@@ -9,6 +9,7 @@ from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
+from services.error_codes import ErrorCode
 from services.errors import Invalid
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -25,7 +26,7 @@ def members(raw: bytes) -> dict[str, Any]:
     at any depth, text after the object, or another value than an object.
     """
     if raw.startswith(_BYTE_ORDER_MARK):
-        raise Invalid("the body must not begin with a byte order mark")
+        raise Invalid("the body must not begin with a byte order mark", code=ErrorCode.BODY_INVALID)
     try:
         value = json.loads(
             raw.decode("utf-8"),
@@ -35,13 +36,15 @@ def members(raw: bytes) -> dict[str, Any]:
             parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError as error:
-        raise Invalid("the body must be UTF-8") from error
+        raise Invalid("the body must be UTF-8", code=ErrorCode.BODY_INVALID) from error
     except json.JSONDecodeError as error:
-        raise Invalid(f"the body is not valid JSON: see character {error.pos + 1}") from error
+        raise Invalid(
+            f"the body is not valid JSON: see character {error.pos + 1}", code=ErrorCode.BODY_INVALID
+        ) from error
     except RecursionError as error:
-        raise Invalid("the body is nested too deeply") from error
+        raise Invalid("the body is nested too deeply", code=ErrorCode.BODY_INVALID) from error
     if not isinstance(value, dict):
-        raise Invalid("the body must be a JSON object")
+        raise Invalid("the body must be a JSON object", code=ErrorCode.BODY_INVALID)
     return value
 
 
@@ -67,7 +70,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         name = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise Invalid(f"the field {quoted(name)} occurs more than once")
+        raise Invalid(f"the field {quoted(name)} occurs more than once", code=ErrorCode.FIELD_REPEATED)
     return found
 
 
@@ -86,4 +89,4 @@ def _decimal(text: str) -> Decimal:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise Invalid(f"the body is not valid JSON: it has no number {name}")
+    raise Invalid(f"the body is not valid JSON: it has no number {name}", code=ErrorCode.BODY_INVALID)

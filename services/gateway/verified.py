@@ -16,6 +16,7 @@ from services.chassis.oidc.policy import Policy
 from services.chassis.oidc.tokens import Unauthenticated
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 from services.gateway import ids
 
 _CLAIM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what may stand in an error_description (RFC 6750)
@@ -41,7 +42,10 @@ def user_of(claims: Mapping[str, Any], claim: str) -> int:
     """Return the user that a claim holds. Raises Unauthenticated where that is no user id."""
     user = ids.positive(str(claims.get(claim)))  # no boolean, fraction or list reads as digits
     if user is None:
-        raise Unauthenticated(f"the token's claim {claim} must hold the user id, a positive 64-bit integer")
+        raise Unauthenticated(
+            f"the token's claim {claim} must hold the user id, a positive 64-bit integer",
+            code=ErrorCode.TOKEN_USER_INVALID,
+        )
     return user
 
 

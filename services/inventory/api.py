@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from services.chassis.batched_request import batch
 from services.chassis.resilience import Retrier
-from services.chassis.rpc import batch
 from services.errors import Fault, Invalid
 from services.inventory.domain import Delivery, Reservation, ReservationRecord, Stock, checked_id, checked_request
 from services.inventory.usecases import Warehouse
@@ -69,7 +69,7 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
 
     async def ListStock(self, request: pb.ListStockRequest, context: Any) -> pb.ListStockResponse:
         """Return the stock of every product."""
-        return pb.ListStockResponse(stock=map(_stock_message, await self._warehouse.stock()))
+        return pb.ListStockResponse(stock=map(_stock_message, await self._warehouse.list_stock()))
 
     async def _by_id(self, request: pb.ReservationsRequest, act: Act) -> pb.ReservationsResponse:
         results = await batch(

@@ -109,3 +109,22 @@ def checked_id(text: str) -> str:
     if not 1 <= len(text) <= 255 or not text.isprintable():  # noqa: PLR2004 - as every id
         raise Invalid("an id has 1 to 255 printable characters")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old the oldest reservations are, in seconds; 0 where there is none."""
+
+    held: float
+    pinned: float
+    overdue: float
+    """How long ago the first held one expired that has not been returned to stock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How much stock there is, over all products."""
+
+    available: int
+    reserved: int
+    sold: int

@@ -7,9 +7,11 @@ import msgspec
 from services.chassis.postgres import Postgres, Row
 from services.errors import Fault, Invalid
 from services.inventory.domain import (
+    Ages,
     Delivery,
     NotHeld,
     OtherLines,
+    Pieces,
     Reservation,
     ReservationRecord,
     ReservationRequest,
@@ -80,7 +82,7 @@ class PostgresWarehouse:
         found = {row["checkout_id"]: _record(row) for row in rows}
         return [found.get(checkout_id) or UnknownReservation() for checkout_id in checkout_ids]
 
-    async def stock(self) -> list[Stock]:
+    async def list_stock(self) -> list[Stock]:
         """Return the stock of every product."""
         rows = await self._db.fetch("SELECT product_id, available, reserved, sold FROM stock ORDER BY product_id")
         return [Stock(row["product_id"], row["available"], row["reserved"], row["sold"]) for row in rows]
@@ -89,17 +91,30 @@ class PostgresWarehouse:
         """Return expired reservations to stock."""
         return int((await self._db.fetch("SELECT expire($1) AS n", limit))[0]["n"])
 
-    async def ages(self) -> tuple[float, float]:
-        """Return the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
+    async def ages(self) -> Ages:
+        """Return how old the reservations are that hold stock."""
         row = (
             await self._db.fetch(
                 "SELECT coalesce(max(age) FILTER (WHERE state = 'HELD'), 0) AS held,"
-                " coalesce(max(age) FILTER (WHERE state = 'PINNED'), 0) AS pinned FROM (SELECT state,"
-                " extract(epoch FROM clock_timestamp() - changed_at)::float AS age FROM reservation"
+                " coalesce(max(age) FILTER (WHERE state = 'PINNED'), 0) AS pinned,"
+                " coalesce(greatest(max(past), 0), 0) AS overdue FROM (SELECT state,"
+                " extract(epoch FROM clock_timestamp() - changed_at)::float AS age,"
+                " CASE WHEN state = 'HELD' THEN extract(epoch FROM clock_timestamp() - expires_at)::float END AS past"
+                " FROM reservation"
                 " WHERE state IN ('HELD', 'PINNED')) AS held"
             )
         )[0]
-        return row["held"], row["pinned"]
+        return Ages(row["held"], row["pinned"], row["overdue"])
+
+    async def pieces(self) -> Pieces:
+        """Return how much stock there is, over all products."""
+        row = (
+            await self._db.fetch(
+                "SELECT coalesce(sum(available), 0)::bigint AS available, coalesce(sum(reserved), 0)::bigint AS reserved,"
+                " coalesce(sum(sold), 0)::bigint AS sold FROM stock"
+            )
+        )[0]
+        return Pieces(row["available"], row["reserved"], row["sold"])
 
     async def _call(self, function: str, ids: Sequence[str], good: set[State]) -> list[Reservation | Fault]:
         rows: list[Row] = await self._db.fetch(f"SELECT * FROM {function}($1::text[]) ORDER BY ord", list(ids))  # noqa: S608 - our own names

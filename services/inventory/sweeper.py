@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from services.chassis.telemetry import Metrics
+from services.inventory.domain import Ages, Pieces
 
 BATCH = 100
 
@@ -13,8 +14,11 @@ class Expiring(Protocol):
     async def expire(self, limit: int) -> int:
         """Release up to `limit` expired reservations, and return how many."""
 
-    async def ages(self) -> tuple[float, float]:
-        """Return the age of the oldest HELD and of the oldest PINNED reservation, in seconds."""
+    async def ages(self) -> Ages:
+        """Return how old the reservations are that hold stock."""
+
+    async def pieces(self) -> Pieces:
+        """Return how much stock there is, over all products."""
 
 
 class Sweeper:
@@ -24,15 +28,29 @@ class Sweeper:
         self._warehouse = warehouse
         self._expired = metrics.counter("cartwright_reservations_expired_total", "Reservations that expired.")
         self._held = metrics.gauge("cartwright_reservation_oldest_held_seconds", "Age of the oldest held one.")
+        self._pieces = metrics.gauge("cartwright_stock_pieces", "Stock, over all products.", ("state",))
+        self._overdue = metrics.gauge(
+            "cartwright_reservation_overdue_seconds",
+            "How long ago the first reservation expired that still holds stock; alarming past 15 seconds.",
+        )
         self._pinned = metrics.gauge(
             "cartwright_reservation_oldest_pinned_seconds", "Age of the oldest pinned one; alarming past 15 minutes."
         )
 
     async def run_once(self) -> int:
         """Return a batch of expired reservations, and return how many."""
-        expired = await self._warehouse.expire(BATCH)
+        try:
+            expired = await self._warehouse.expire(BATCH)
+        finally:
+            await self._report()  # also where stock cannot be returned: nothing else says so
         self._expired.inc(expired)
-        held, pinned = await self._warehouse.ages()
-        self._held.set(held)
-        self._pinned.set(pinned)
         return expired
+
+    async def _report(self) -> None:
+        ages = await self._warehouse.ages()
+        self._held.set(ages.held)
+        self._pinned.set(ages.pinned)
+        self._overdue.set(ages.overdue)
+        pieces = await self._warehouse.pieces()
+        for state in ("available", "reserved", "sold"):
+            self._pieces.labels(state).set(getattr(pieces, state))

@@ -28,5 +28,5 @@ class Warehouse(Protocol):
     async def records(self, checkout_ids: Sequence[str]) -> list[ReservationRecord | Fault]:
         """Return the reservation of each checkout as it is stored, or UnknownReservation."""
 
-    async def stock(self) -> list[Stock]:
+    async def list_stock(self) -> list[Stock]:
         """Return the stock of every product, by its id."""

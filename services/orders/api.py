@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from services.chassis.rpc import batch
-from services.errors import Invalid
+from services.chassis.batched_request import batch
 from services.orders.domain import MAX_PAGE, InvalidPage, Order, Page, PageRequest, parse_order_id
 from services.orders.usecases import OrderQueries
 from services.pb import orders_pb2 as pb
 from services.pb import orders_pb2_grpc
+from services.users import checked_user
 
 SERVICE = "cartwright.orders.OrdersService"
 
@@ -29,7 +29,7 @@ class OrdersApi(orders_pb2_grpc.OrdersServiceServicer):
         """Return single orders."""
         results = await batch(
             request.items,
-            parse=lambda item: (_user(item.user_id), parse_order_id(item.order_id)),
+            parse=lambda item: (checked_user(item.user_id), parse_order_id(item.order_id)),
             act=self._orders.get_orders,
             render=lambda order: pb.GetOrderResult(order=_message(order)),
             refused=pb.GetOrderResult,
@@ -37,21 +37,15 @@ class OrdersApi(orders_pb2_grpc.OrdersServiceServicer):
         return pb.GetOrdersResponse(results=results)
 
 
-def _user(user_id: int) -> int:
-    if user_id < 1:
-        raise Invalid("user_id must be a positive integer")
-    return user_id
-
-
 def _page_request(item: pb.ListOrders) -> PageRequest:
     if not 1 <= item.limit <= MAX_PAGE:
         raise InvalidPage(f"limit must be between 1 and {MAX_PAGE}")
-    return PageRequest(_user(item.user_id), item.limit, item.cursor)
+    return PageRequest(checked_user(item.user_id), item.limit, item.cursor or None)
 
 
 def _page(page: Page) -> pb.ListOrdersResult:
     orders = [_message(order) for order in page.orders]
-    return pb.ListOrdersResult(page=pb.OrderPage(orders=orders, next_cursor=page.next_cursor))
+    return pb.ListOrdersResult(page=pb.OrderPage(orders=orders, next_cursor=page.next_cursor or ""))
 
 
 def _message(order: Order) -> pb.Order:

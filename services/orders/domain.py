@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.error_codes import ErrorCode
 from services.errors import Invalid, NotFound
 
 MAX_PAGE = 100
@@ -12,6 +13,8 @@ MAX_PAGE = 100
 class UnknownOrder(NotFound):
     """No order of this user has this id."""
 
+    default_code = ErrorCode.ORDER_NOT_FOUND
+
     def __init__(self) -> None:
         super().__init__("order not found")
 
@@ -19,12 +22,16 @@ class UnknownOrder(NotFound):
 class InvalidOrderId(Invalid):
     """The text is not an order id."""
 
+    default_code = ErrorCode.ORDER_ID_INVALID
+
     def __init__(self) -> None:
         super().__init__("an order id must be a UUID")
 
 
 class InvalidPage(Invalid):
     """The limit or the cursor of a page is invalid."""
+
+    default_code = ErrorCode.PARAMETER_INVALID
 
 
 class InvalidEvent(ValueError):
@@ -57,19 +64,19 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Orders, newest first, and the cursor of the next page; the cursor is empty on the last page."""
+    """Orders, newest first, and the cursor of the next page; None on the last page."""
 
     orders: tuple[Order, ...]
-    next_cursor: str
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Asks for one page of a user's orders; an empty cursor asks for the first page."""
+    """Asks for one page of a user's orders; None as the cursor asks for the first one."""
 
     user_id: int
     limit: int
-    cursor: str
+    cursor: str | None
 
 
 def parse_order_id(text: str) -> str:

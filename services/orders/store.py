@@ -85,7 +85,7 @@ class PostgresOrders:
                 found[row["page"] - 1].append(_order(row))
         for position, orders in zip(valid, found, strict=True):
             shown = tuple(orders[: asks[position].limit])
-            pages[position] = Page(shown, _encode_cursor(shown[-1]) if len(orders) > len(shown) else "")
+            pages[position] = Page(shown, _encode_cursor(shown[-1]) if len(orders) > len(shown) else None)
         return [page for page in pages if page is not None]
 
     async def by_ids(self, asked: Sequence[tuple[int, str]]) -> dict[str, Order]:
@@ -104,9 +104,9 @@ def _encode_cursor(last: Order) -> str:
     return base64.urlsafe_b64encode(f"{micros}.{last.id}".encode()).decode().rstrip("=")
 
 
-def _decode_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+def _decode_cursor(cursor: str | None) -> tuple[datetime, uuid.UUID]:
     """Return the time and id below which a page begins; InvalidPage if the cursor is not one that a page returned."""
-    if not cursor:
+    if cursor is None:
         return datetime.max.replace(tzinfo=UTC), uuid.UUID(int=2**128 - 1)
     try:
         micros, _, order_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")

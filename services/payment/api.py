@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.payment.domain import ChargeRequest, Payment, PaymentRecord, checked, checked_id
 from services.payment.usecases import PaymentProcessor
 from services.pb import payment_pb2 as pb
@@ -60,7 +60,7 @@ def _request(item: pb.Charge) -> ChargeRequest:
 def _result(payment: Payment) -> pb.PaymentResult:
     return pb.PaymentResult(
         payment=pb.Payment(
-            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref
+            checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref or ""
         )
     )
 
@@ -71,7 +71,7 @@ def _record(record: PaymentRecord) -> pb.GetPaymentResult:
         payment=pb.PaymentRecord(
             checkout_id=payment.checkout_id,
             state=payment.state.value,
-            provider_ref=payment.provider_ref,
+            provider_ref=payment.provider_ref or "",
             amount_minor=payment.amount_minor,
             currency=payment.currency,
             attempts=record.attempts,

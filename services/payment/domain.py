@@ -55,7 +55,8 @@ class Payment:
     amount_minor: int
     currency: str
     state: State
-    provider_ref: str = ""
+    provider_ref: str | None = None
+    """The provider's reference; None until it has decided."""
 
     def is_for(self, request: ChargeRequest) -> bool:
         """Whether it is the payment that `request` asks for; a tombstone answers every request of its checkout."""

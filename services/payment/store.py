@@ -145,4 +145,4 @@ class PostgresPayments:
 
 
 def _payment(row: Row | dict[str, Any]) -> Payment:
-    return Payment(**dict(row) | {"state": State(row["state"])})
+    return Payment(**dict(row) | {"state": State(row["state"]), "provider_ref": row["provider_ref"] or None})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.chassis.batch import Batcher, Limits
-from services.chassis.rpc import batch
+from services.chassis.batched_request import batch
 from services.chassis.telemetry import Metrics
 from services.pb import product_pb2 as pb
 from services.pb import product_pb2_grpc

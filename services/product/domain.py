@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.error_codes import ErrorCode
 from services.errors import NotFound
 
 
 class UnknownProduct(NotFound):
     """No product has this id."""
+
+    default_code = ErrorCode.PRODUCT_NOT_FOUND
 
     def __init__(self, product_id: int) -> None:
         super().__init__("product not found")

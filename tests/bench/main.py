@@ -7,29 +7,24 @@ right after the other: what slows the machine slows all of them. An interrupt en
 import argparse
 import os
 import platform as machine
-import shutil
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 from rich.console import Console
 
-from devstack.client import Stack
-from devstack.home import ROOT, Home
-from devstack.stores import data_folder
+from devstack.home import ROOT
 from tests.bench import special
 from tests.bench.loads import CLOSED, UnknownLoad, chosen
-from tests.bench.measure import MIRROR_TTL, Failed, Scales, hello
+from tests.bench.measure import MIRROR_TTL, Scales, hello, recording_failures
 from tests.bench.plot import svg
 from tests.bench.report import WIDTH, show
 from tests.bench.report import number as shown
 from tests.bench.results import OURS, Results, rows, save
-from tests.platforms import OnThisMachine
+from tests.platforms import OnThisMachine, new_stack
 
-HOME = ROOT / ".cartwright" / "bench"
 LOOPBACK = ("127.0.0.1", "localhost")
 MOST_RUNS = 20
 
@@ -59,35 +54,18 @@ def main() -> int:
     """Run the bench, and give the exit code."""
     asked, console = arguments(), Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     results = Results(machine=about())
-    home = Home(HOME)
-    Stack(home).down()
-    shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
-    shutil.rmtree(home.path, ignore_errors=True)
-    failed = False
     console.print("starting a platform of its own …")
-    with ExitStack() as stack:
-        began = time.monotonic()
-        try:
-            settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info", "MIRROR_SUCCESS_TTL": MIRROR_TTL}
-            running = Stack.up(home.path, env=settings)
-            stack.callback(running.down)
-            results.note("start", "the platform from nothing, until all is ready", "s", time.monotonic() - began)
-            scales = Scales(OnThisMachine(running), stack.enter_context(hello()), asked.peer_port)
-            measure(scales, results, asked, console)
-        except KeyboardInterrupt:
-            results.interrupted = True
-        except Failed as error:
-            console.print(f"[red]{error}[/]")
-            failed = results.interrupted = True
-        except Exception:  # noqa: BLE001 - what has been measured by then is shown and kept
-            console.print_exception()
-            failed = results.interrupted = True
+    settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info", "MIRROR_SUCCESS_TTL": MIRROR_TTL}
+    began = time.monotonic()
+    with recording_failures(results, console), new_stack("bench", env=settings) as stack, hello() as port:
+        results.note("start", "the platform from nothing, until all is ready", "s", time.monotonic() - began)
+        measure(Scales(OnThisMachine(stack), port, asked.peer_port), results, asked, console)
     show(results, console)
     path = asked.out / time.strftime("%Y%m%d-%H%M%S.json")
     save(results, path)
     path.with_suffix(".svg").write_text(svg(rows(results)))
     console.print(f"kept in {path} and {path.with_suffix('.svg').name}")
-    return 1 if failed else 130 if results.interrupted else 0
+    return results.exit_code
 
 
 def measure(scales: Scales, results: Results, asked: argparse.Namespace, console: Console) -> None:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
+from rich.console import Console
 
 from devstack.home import ROOT
 from tests.bench import generator
 from tests.bench.cpu import cpu_seconds, used
 from tests.bench.generator import Order
 from tests.bench.loads import Load
-from tests.bench.results import HELLO, OURS, PEER, Run
+from tests.bench.results import HELLO, OURS, PEER, Results, Run
 from tests.platforms import OnThisMachine
 
 REST_SECONDS = 5.0
@@ -36,6 +37,21 @@ _WAITING = """SELECT (SELECT count(*) FROM checkout.outbox_events WHERE processe
 
 class Failed(Exception):
     """A load could not be measured; `str()` says why."""
+
+
+@contextmanager
+def recording_failures(results: Results, console: Console) -> Iterator[None]:
+    """Print what ends a bench early and note it in its results, so that what has been measured by then is shown and kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        results.interrupted = True
+    except Failed as error:
+        console.print(f"[red]{error}[/]")
+        results.failed = results.interrupted = True
+    except Exception:  # noqa: BLE001 - any other error counts too, and is printed with its traceback
+        console.print_exception()
+        results.failed = results.interrupted = True
 
 
 @contextmanager

@@ -32,28 +32,28 @@ def svg(rows: Sequence[Row]) -> str:
 
 def _rates(rows: Sequence[Row], top: int) -> tuple[list[str], int]:
     drawn = [
-        _text(
+        text(
             GAP, top - 14, "rate as a share of a bare aiohttp server's in the same round (median; line: least to most)"
         )
     ]
     with_ratio = [(row, row.to_hello) for row in rows if row.to_hello]
     full = max((ratio["most"] for _, ratio in with_ratio), default=1.0) or 1.0
     for row, ratio in with_ratio:
-        drawn.append(_text(LEFT - GAP, top + 13, row.load, anchor="end"))
+        drawn.append(text(LEFT - GAP, top + 13, row.load, anchor="end"))
         drawn.append(
-            _bar(LEFT, top, ratio["median"] / full * ROOM, COLOURS[0], f"{row.load}: {number(row.rate['median'])}/s")
+            bar(LEFT, top, ratio["median"] / full * ROOM, COLOURS[0], f"{row.load}: {number(row.rate['median'])}/s")
         )
         start, end = (LEFT + ratio[side] / full * ROOM for side in ("least", "most"))
         drawn.append(
             f'<line x1="{start:.1f}" x2="{end:.1f}" y1="{top + BAR / 2}" y2="{top + BAR / 2}" stroke="black"/>'
         )
-        drawn.append(_text(end + GAP, top + 13, f"{ratio['median']:.3f} ({number(row.rate['median'])}/s)"))
+        drawn.append(text(end + GAP, top + 13, f"{ratio['median']:.3f} ({number(row.rate['median'])}/s)"))
         top += BAR + GAP
     return drawn, top
 
 
 def _parts(rows: Sequence[Row], top: int) -> tuple[list[str], int]:
-    drawn = [_text(GAP, top - 14, "where a request's processor time goes (share of its own total)")]
+    drawn = [text(GAP, top - 14, "where a request's processor time goes (share of its own total)")]
     totals: dict[str, float] = {}
     for row in rows:
         for part, used in row.cpu_by_part.items():
@@ -61,29 +61,31 @@ def _parts(rows: Sequence[Row], top: int) -> tuple[list[str], int]:
     ranked = sorted(totals, key=lambda part: -totals[part])
     colours = dict(zip(ranked[:SHOWN_PARTS], COLOURS, strict=False))
     for row in rows:
-        drawn.append(_text(LEFT - GAP, top + 13, row.load, anchor="end"))
+        drawn.append(text(LEFT - GAP, top + 13, row.load, anchor="end"))
         whole, at = sum(row.cpu_by_part.values()) or 1.0, float(LEFT)
         for part in ranked:
             width = row.cpu_by_part.get(part, 0.0) / whole * ROOM
             drawn.append(
-                _bar(
+                bar(
                     at, top, width, colours.get(part, "#dddddd"), f"{part}: {number(row.cpu_by_part.get(part, 0.0))} µs"
                 )
             )
             at += width
-        drawn.append(_text(at + GAP, top + 13, f"{number(row.cpu['median'])} µs"))
+        drawn.append(text(at + GAP, top + 13, f"{number(row.cpu['median'])} µs"))
         top += BAR + GAP
     at = float(LEFT)
     for part, colour in [*colours.items(), ("others", "#dddddd")]:
-        drawn += [_bar(at, top, 10, colour, part), _text(at + 14, top + 13, part)]
+        drawn += [bar(at, top, 10, colour, part), text(at + 14, top + 13, part)]
         at += 26 + 7 * len(part)
     return drawn, top + BAR
 
 
-def _bar(x: float, y: float, width: float, colour: str, title: str) -> str:
+def bar(x: float, y: float, width: float, colour: str, title: str) -> str:
+    """Draw a bar, with words that show under the pointer."""
     tip = f"<title>{escape(title)}</title>"
     return f'<rect x="{x:.1f}" y="{y}" width="{max(width, 0):.1f}" height="{BAR}" fill="{colour}">{tip}</rect>'
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+def text(x: float, y: float, words: str, anchor: str = "start") -> str:
+    """Draw words that start, end or have their middle at x."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

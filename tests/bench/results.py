@@ -11,6 +11,7 @@ from tests.bench.figures import Spread, spread
 OURS, HELLO, PEER = "cartwright", "hello", "peer"
 MS = 1000
 US = 1_000_000
+INTERRUPTED = 130
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -45,13 +46,32 @@ class Figure(msgspec.Struct, frozen=True):
     values: list[float]
 
 
+class Line(msgspec.Struct, frozen=True):
+    """How a figure went over time: a value for each step of so many seconds."""
+
+    load: str
+    name: str
+    unit: str
+    step_seconds: float
+    values: list[float]
+
+
 class Results(msgspec.Struct):
     """Everything that one bench has measured, and on what."""
 
     machine: dict[str, Any]
     runs: list[Run] = msgspec.field(default_factory=list)
     figures: list[Figure] = msgspec.field(default_factory=list)
+    lines: list[Line] = msgspec.field(default_factory=list)
     interrupted: bool = False
+    """Whether the bench ended early."""
+    failed: bool = False
+    """Whether it did so for a reason of its own, and not since somebody interrupted it."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a bench with these results."""
+        return 1 if self.failed else INTERRUPTED if self.interrupted else 0
 
     def note(self, load: str, name: str, unit: str, value: float) -> None:
         """Add one value of a figure."""

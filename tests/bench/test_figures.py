@@ -1,11 +1,13 @@
 """The few figures that many samples become, and what two benches differ by."""
 
 import pytest
+from rich.console import Console
 
 from tests.bench.compare import compared, lines
 from tests.bench.cpu import used
 from tests.bench.figures import percentile, spread, summary
 from tests.bench.loads import EVERY, UnknownLoad, chosen
+from tests.bench.measure import Failed, recording_failures
 from tests.bench.plot import svg
 from tests.bench.results import Results, Run, load, rows, save
 from tests.bench.special import back_after
@@ -109,3 +111,23 @@ def test_loads_are_chosen_by_name() -> None:
 def test_recovery_is_when_answers_stay_good(good, seconds) -> None:
     """It is back once nine in ten of what is asked in each second are good for the rest of the time."""
     assert back_after({str(second): count for second, count in enumerate(good)}, 10, 10) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "printed"),
+    [
+        (None, 0, ""),
+        (KeyboardInterrupt(), 130, ""),
+        (Failed("no answer"), 1, "no answer"),
+        (OSError("unforeseen"), 1, "OSError: unforeseen"),
+    ],
+)
+def test_what_ends_a_bench_early_is_said(error, exit_code, printed) -> None:
+    """A bench that ends early keeps its results, says why it ended, and exits with a code of its own for an interrupt."""
+    found, console = results(), Console(record=True, width=200)
+    with recording_failures(found, console):
+        found.note("rest", "memory", "MiB", 1)
+        if error is not None:
+            raise error
+    assert (found.exit_code, found.interrupted, len(found.figures)) == (exit_code, error is not None, 1)
+    assert printed in console.export_text()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from types import SimpleNamespace
+from xml.etree import ElementTree as ET
 
 import certifi
 import pytest
@@ -11,6 +12,8 @@ from aiohttp import web
 from tests.bench.measure import Failed
 from tests.bench.operator_load.__main__ import judged
 from tests.bench.operator_load.applying import Applier
+from tests.bench.operator_load.plot import svg
+from tests.bench.operator_load.timeline import STEP_SECONDS, lateness, rate
 from tests.bench.operator_load.watching import Watcher
 from tests.bench.results import Results
 
@@ -93,3 +96,27 @@ def test_a_missed_must_is_said(writes, missed):
     results.note("rest", "operator", "MiB", 1000)
     results.note("sustained", "API writes, creation and deletion included", "a resource", writes)
     assert judged(results)[1] is missed
+
+
+def test_a_queue_that_grows_is_seen_over_time():
+    """Each step has its own rate, and its own lateness by when a thing happened: a mean would hide that both get worse."""
+    happened = {f"r{number}": 100.0 + number for number in range(20)}
+    seen = {name: at + (1 if at < 110 else 7) for name, at in happened.items() if name != "r3"}
+    assert rate("sustained", "seen", list(seen.values()), 100.0).values == [0.8, 0.4, 0.7]
+    assert lateness("sustained", "late", seen, happened, 100.0).values == [1.0, 7.0]
+    assert rate("sustained", "none", [], 100.0).values == lateness("sustained", "none", {}, {}, 0.0).values == []
+    assert STEP_SECONDS == 10
+
+
+def test_the_picture_has_a_panel_for_each_unit():
+    """Rates share a panel, seconds have their own, and every line is named."""
+    lines = [
+        rate("sustained", "applied", [1.0, 2.0, 15.0], 0.0),
+        rate("sustained", "seen", [], 0.0),
+        lateness("sustained", "row <late>", {"a": 3.0}, {"a": 1.0}, 0.0),
+    ]
+    picture = ET.fromstring(svg(lines))
+    words = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"sustained: resources/s", "sustained: s", "applied", "seen", "row <late>"} <= set(words)
+    assert len(list(picture.iter("{http://www.w3.org/2000/svg}polyline"))) == 3
+    assert ET.fromstring(svg([])).tag.endswith("svg")

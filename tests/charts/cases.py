@@ -78,6 +78,7 @@ OPENED = {
     "apiServerPorts": [8443],
     "extraEgress": [{"ports": [{"port": 9093}], "to": [{"namespaceSelector": {"matchLabels": {"team": "kafka"}}}]}],
 }
+RULES = {"enabled": True, "labels": {"release": "prometheus"}, "runbookUrl": "https://wiki.example/shop/runbooks"}
 METRICS = {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}
 
 
@@ -119,19 +120,19 @@ DEPLOYED = {
     "deploymentAnnotations": {"example.com/reload": "true"},
     "extraContainers": [{"name": "proxy", **THEIRS}],
 }
-SERVED = {
-    "minReadySeconds": 7,
+SPREAD = {
     "topologySpreadConstraints": [
         {"maxSkew": 2, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
     ],
     "podDisruptionBudget": {"minAvailable": "50%"},
 }
+SERVED = SPREAD | {"minReadySeconds": 7}
 FIRST = {"initContainers": [{"name": "first", **THEIRS}]}
 COMPONENTS: dict[str, dict[str, Any]] = {
     "services.gateway": OWN | FIRST | DEPLOYED | SERVED,
     "services.checkout": OWN | FIRST | DEPLOYED | SERVED,
     "services.checkout.workers.recovery": OWN | FIRST | DEPLOYED | SERVED | {"replicas": 2},
-    "operator": OWN | FIRST | DEPLOYED,
+    "operator": OWN | FIRST | DEPLOYED | SPREAD | {"replicas": 2},
     "migrations": OWN | FIRST,
 }
 ROUTES = {
@@ -156,6 +157,15 @@ BEHAVIOR = {"scaleDown": {"stabilizationWindowSeconds": 600}}
 MEMORY = {
     "type": "Resource",
     "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}},
+}
+SELECTOR = {
+    "matchLabels": {"shop.example/team": "a"},
+    "matchExpressions": [
+        {"key": "tier", "operator": "In", "values": ["gold", "silver"]},
+        {"key": "trial", "operator": "DoesNotExist"},
+        {"key": "region", "operator": "NotIn", "values": ["us"]},
+        {"key": "ticket", "operator": "Exists"},
+    ],
 }
 KAFKA_USER = {"username": "shop", "existingSecret": "kafka-user"}
 CASES: dict[str, Case] = {
@@ -183,6 +193,7 @@ CASES: dict[str, Case] = {
     "kafka-sasl": _kafka("SASL_PLAINTEXT", saslMechanism="PLAIN", **KAFKA_USER),
     "kafka-sasl-ssl": _kafka("SASL_SSL", caSecret="authority", topic="shop.checkouts", **KAFKA_USER),
     "bank": _with(BANK),
+    "operators": _with({"operator": {"replicas": 3}}),
     "no-operator": _with({"operator": {"enabled": False}}),
     "no-definition": _with({"crds": {"enabled": False}}),
     "definition-not-kept": _with({"crds": {"keep": False}}),
@@ -193,6 +204,8 @@ CASES: dict[str, Case] = {
     "peers": _with(BANK, {"networkPolicy": PEERS}),
     "peers-deployments": _with({"networkPolicy": PEERS, "workers": {"mode": "deployment"}}),
     "metrics": _with(BANK, {"serviceMonitor": METRICS}),
+    "rules": _with({"serviceMonitor": METRICS, "prometheusRule": RULES}),
+    "dashboards": _with({"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Shop"}}}),
     "metrics-deployments": _with({"serviceMonitor": METRICS, "workers": {"mode": "deployment"}}),
     "opened": _with(BANK, {"networkPolicy": OPENED}),
     "issuer-authority": _with({"auth": {"caSecret": "authority", "caKey": "tls-ca.crt"}}),
@@ -238,6 +251,11 @@ CASES: dict[str, Case] = {
     "scaling-told": _with(
         {"services": {"cart": {"autoscaling": {"enabled": True, "behavior": BEHAVIOR, "metrics": [MEMORY]}}}}
     ),
+    "watch-list": _with({"watch": {"namespaces": ["team-b", "shop", "team-a"]}}),
+    "watch-others": _with(
+        {"watch": {"namespaces": ["team-a"], "selector": SELECTOR}, "operator": {"mirror": {"namespace": "mirrors"}}}
+    ),
+    "watch-all": _with({"watch": {"allNamespaces": True}, "operator": {"mirror": {"namespace": "mirrors"}}}),
     "buyers-unchecked": _with({"admission": {"checkBuyer": False}}),
     "roles": _with({"rbac": {"aggregateClusterRoles": True}}),
     "no-hook": _with(BANK, {"migrations": {"hook": False}}, {"stores": {"postgresql": {"caSecret": "authority"}}}),

@@ -1,17 +1,16 @@
 """Every case, rendered once, and an API server to show them to."""
 
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from devstack import helm
-from devstack.client import Stack
-from devstack.home import ROOT, Home, user_environment
+from devstack.home import user_environment
 from tests.charts.cases import CASES, CHART, EXTENDED, STORES, Case
 from tests.charts.rendering import Rendering
 from tests.charts.server import Server
+from tests.platforms import new_stack
 
 
 @pytest.fixture(name="render", scope="session")
@@ -64,11 +63,7 @@ def helm_on(server):
 
 
 @pytest.fixture(scope="session")
-def server(eventually):
-    """An API server of its own, for all that is shown to one."""
-    home = Home(ROOT / ".cartwright" / "test_charts")
-    Stack(home).down()
-    shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only={"etcd", "apiserver"})
-    yield Server(stack, eventually)
-    stack.down()
+def server(request, eventually):
+    """An API server of its own, for all that is shown to one: the tests of the definition delete it."""
+    with new_stack(f"test_charts-{request.config.getoption('--lane')}", only={"etcd", "apiserver"}) as stack:
+        yield Server(stack, eventually)

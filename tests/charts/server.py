@@ -12,6 +12,8 @@ SELECTOR = {"type": "object", "properties": {"matchLabels": TEXTS}}
 RELABELING = {
     "sourceLabels": {"type": "array", "items": {"type": "string"}},
     "regex": {"type": "string"},
+    "targetLabel": {"type": "string"},
+    "replacement": {"type": "string"},
     "action": {"type": "string", "enum": ["keep", "drop", "replace"]},
 }
 ENDPOINT = {
@@ -44,6 +46,24 @@ ROUTE = {
     "hostnames": {"type": "array", "items": {"type": "string"}},
     "rules": {"type": "array", "items": {"type": "object", "properties": RULE}},
 }
+PROMETHEUS_RULE = {
+    "type": "object",
+    "required": ["expr"],
+    "properties": {
+        "alert": {"type": "string"},
+        "record": {"type": "string"},
+        "expr": {"type": "string"},
+        "for": {"type": "string", "pattern": r"^\d+(ms|s|m|h)$"},
+        "labels": TEXTS,
+        "annotations": TEXTS,
+    },
+}
+RULE_GROUP = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}, "rules": {"type": "array", "items": PROMETHEUS_RULE}},
+}
+RULE_GROUPS = {"groups": {"type": "array", "items": RULE_GROUP}}
 
 
 def monitor(kind, endpoints):
@@ -79,8 +99,12 @@ class Server:
         self.paths = {}
         held = {f"pod-security.kubernetes.io/{how}": "restricted" for how in ("enforce", "warn")}
         self.keep({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": held}})
+        for namespace in ("team-a", "team-b", "mirrors"):
+            self.keep({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         self.keep(monitor("ServiceMonitor", "endpoints"))
         self.keep(monitor("PodMonitor", "podMetricsEndpoints"))
+        self.keep(definition("PrometheusRule", "monitoring.coreos.com", {"type": "object", "properties": RULE_GROUPS}))
+        eventually(lambda: self.path("monitoring.coreos.com/v1", "PrometheusRule"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "ServiceMonitor"))
         eventually(lambda: self.path("monitoring.coreos.com/v1", "PodMonitor"))
         approved = {
@@ -92,19 +116,20 @@ class Server:
         self.keep(route)
         eventually(lambda: self.path("gateway.networking.k8s.io/v1", "HTTPRoute"))
 
-    def path(self, version, kind):
+    def path(self, version, kind, namespace=NAMESPACE):
         """Give where objects of a kind are, as the server itself says."""
         if (version, kind) not in self.paths:
             base = f"{self.kube.url}/{'api' if version == 'v1' else 'apis'}/{version}"
             for one in self.kube.session.get(base, timeout=10).json().get("resources", ()):
                 if "/" not in one["name"]:
-                    space = f"/namespaces/{NAMESPACE}" if one["namespaced"] else ""
+                    space = "/namespaces/{}" if one["namespaced"] else ""
                     self.paths[version, one["kind"]] = f"{base}{space}/{one['name']}"
-        return self.paths[version, kind]
+        return self.paths[version, kind].format(namespace)
 
     def apply(self, one, **query):
         """Apply an object, and give the server's answer."""
-        url = f"{self.path(one['apiVersion'], one['kind'])}/{one['metadata']['name']}"
+        where = self.path(one["apiVersion"], one["kind"], one["metadata"].get("namespace", NAMESPACE))
+        url = f"{where}/{one['metadata']['name']}"
         return self.kube.session.patch(url, data=json.dumps(one), params=query, headers=APPLY, timeout=30)
 
     def keep(self, one):

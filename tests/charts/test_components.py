@@ -77,10 +77,11 @@ def test_variables_and_volumes(apart):
 def test_readiness_and_budgets(extended):
     """How long a pod must be ready and how many may go at once is the component's own."""
     rendering = extended["own-deployments"]
-    for name in ("gateway", "checkout", "checkout-recovery"):
-        assert rendering.named("Deployment")[f"cartwright-{name}"]["spec"]["minReadySeconds"] == 7
+    for name in ("gateway", "checkout", "checkout-recovery", "operator"):
         budget = rendering.named("PodDisruptionBudget")[f"cartwright-{name}"]["spec"]
         assert (budget["minAvailable"], "maxUnavailable" in budget) == ("50%", False)
+    for name in ("gateway", "checkout", "checkout-recovery"):
+        assert rendering.named("Deployment")[f"cartwright-{name}"]["spec"]["minReadySeconds"] == 7
 
 
 @pytest.mark.parametrize("case", ["own-sidecars", "own-deployments", "own-no-hook"])
@@ -158,8 +159,9 @@ def test_more_objects(extended):
 
 
 REFUSED = [
-    ("operator", "podDisruptionBudget", {}),
-    ("operator", "spreadOver", []),
+    ("operator", "minReadySeconds", 1),
+    ("migrations", "podDisruptionBudget", {}),
+    ("migrations", "spreadOver", []),
     ("migrations", "extraContainers", []),
     ("migrations", "minReadySeconds", 1),
     ("services.cart", "extraEnv", [{"name": "A", "value": 1}]),

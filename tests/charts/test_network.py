@@ -267,7 +267,7 @@ def test_metrics_are_read_once_each(rendered):
                 hits = [one for one in monitor["spec"]["endpoints"] if one["port"] in ports]
                 found += [service["metadata"]["labels"]["app.kubernetes.io/component"]] * len(hits)
         for endpoint in pod_monitor["spec"]["podMetricsEndpoints"]:
-            kept = [one["regex"] for one in endpoint.get("relabelings", []) if one["action"] == "keep"]
+            kept = [one["regex"] for one in endpoint.get("relabelings", []) if one.get("action") == "keep"]
             for pod, container in rendering.platform:
                 has = endpoint["port"] in {one["name"] for one in container["ports"]}
                 if has and fits(pod_monitor["spec"]["selector"], pod.labels) and (not kept or pod.component in kept):

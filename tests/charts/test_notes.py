@@ -42,6 +42,15 @@ def test_what_to_try(notes):
     assert "idempotencyKey: first" in told
     assert "needs the verb buy on shoppers.cartwright.dev/1" in told
     assert "get checkouts" not in notes("no-operator")
+    assert "of the namespaces shop, team-a, team-b and no other" in notes("watch-list")
+    others = notes("watch-others")
+    assert (
+        "watches the namespace team-a and no other, and there the Checkouts with the labels of watch.selector" in others
+    )
+    assert "kubectl -n team-a get checkouts -w" in others
+    labels = 'labels: {"shop.example/team":"a","ticket":"true","tier":"gold"}'
+    assert f"metadata: {{name: first, {labels}}}" in others
+    assert "watches the Checkouts of all namespaces, but for those that belong to another release" in notes("watch-all")
     assert "watches" not in notes("no-operator")
     bought = next(line for line in told.splitlines() if "kubectl" in line and "apply" in line)
     checked = subprocess.run(["bash", "-n", "-c", bought], capture_output=True, text=True, check=True)

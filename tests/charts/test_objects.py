@@ -15,13 +15,33 @@ def component(one):
     return one["metadata"]["labels"][COMPONENT]
 
 
-def test_the_operator_is_alone(rendering):
-    """There is one operator, which nothing scales; an update starts the new one before the old one ends, as for every part."""
+def test_operators_are_as_many_as_told(rendering):
+    """There is one operator, or as many as the values say; an update starts a new one before an old one ends, as for every part."""
     for one in rendering.of("Deployment"):
         spec = one["spec"]
         assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
         if component(one) == "operator":
-            assert spec["replicas"] == 1
+            assert spec["replicas"] == rendering.case.values.get("operator", {}).get("replicas", 1)
+
+
+def test_several_operators_share_the_work(rendered):
+    """Several operators have a Lease each, by the name of the pod, and are those of this release; one alone needs none."""
+
+    def settings(case):
+        (container,) = rendered[case].pod("operator").spec["containers"]
+        return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+    wanted = {
+        "SHARDING": "Leases",
+        "MEMBER_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "MEMBER_GROUP": "cartwright-operator",
+        "LEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+    }
+    assert wanted.items() <= settings("operators").items()
+    assert not wanted.keys() & settings("production").keys()
+    spread = rendered["operators"].pod("operator").spec["topologySpreadConstraints"]
+    assert [one["topologyKey"] for one in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert {one["labelSelector"]["matchLabels"][COMPONENT] for one in spread} == {"operator"}
 
 
 def test_budgets_are_for_several(rendering):
@@ -116,7 +136,8 @@ def test_names_fit(rendering):
     """No name is longer than a label may be, however long the release's is, and none is there twice."""
     names = [(one["kind"], one["metadata"]["name"]) for one in rendering.objects]
     assert [name for kind, name in names if len(name) > 63 and kind != "CustomResourceDefinition"] == []
-    assert sorted(set(names)) == sorted(names)
+    places = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in rendering.objects]
+    assert len(set(places)) == len(places)
     for pod in rendering.pods:
         assert all(len(value) <= 63 for value in pod.labels.values())
         assert all(len(one["name"]) <= 15 for container in pod.containers for one in container.get("ports", ()))

@@ -6,41 +6,80 @@ import yaml
 
 from devstack.home import ROOT
 
-CHECKOUTS = {"apiGroups": ["cartwright.dev"], "resources": ["checkouts"]}
 EMPTY = {"apiGroups": ["cartwright.dev"], "resources": [], "verbs": []}
-GOLDEN = {
-    "operator": [
-        CHECKOUTS | {"verbs": ["list", "watch", "create", "delete", "mirror"]},
-        {"apiGroups": ["cartwright.dev"], "resources": ["checkouts/status"], "verbs": ["patch"]},
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-    ],
-    "test": [CHECKOUTS | {"verbs": ["get", "create", "delete"]}],
-}
+LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+ALL = "cartwright-all-namespaces"
+
+
+def checkouts(*verbs):
+    """Give the rule of Checkouts."""
+    return {"apiGroups": ["cartwright.dev"], "resources": ["checkouts"], "verbs": list(verbs)}
+
+
+STATUS = {"apiGroups": ["cartwright.dev"], "resources": ["checkouts/status"], "verbs": ["patch"]}
+EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
+MEMBERS = [LEASES | {"verbs": ["list", "create", "patch", "delete"]}]
+WORKS = [checkouts("list", "watch", "create", "delete", "mirror"), STATUS, EVENTS]
+
+
+def claims(kind, name, *verbs):
+    """Give the rules to claim namespaces, whose Lease goes with a role."""
+    role = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": [kind], "resourceNames": [name], "verbs": ["get"]}
+    lease = LEASES | {"resourceNames": ["checkouts.cartwright.dev"], "verbs": ["get", *verbs]}
+    return [lease, LEASES | {"verbs": ["create"]}, role]
 
 
 def golden(rendering):
-    """Give the rights of a rendering: the chart's test may buy for its own user alone, or cancel where that is what it tries."""
+    """Give the rules of the operator's and the test's roles, by namespace and name; no namespace is the whole cluster."""
+    names = [one for one in rendering.named("Deployment") if one.endswith("-operator")]
+    if not names:
+        return {}
+    (operator,) = names
+    of, values = claims("roles", operator), rendering.case.values
+    watch, mirrors = values.get("watch", {}), values.get("operator", {}).get("mirror", {}).get("namespace", "shop")
+    watched = watch.get("namespaces") or ["shop"]
+    if watch.get("allNamespaces"):
+        everywhere = [checkouts("list", "watch", "delete"), STATUS, EVENTS]
+        wanted = {("", ALL): everywhere + claims("clusterroles", ALL, "list")}
+        wanted["mirrors", operator] = [checkouts("create", "mirror")]
+    else:
+        wanted = {(one, operator): [checkouts("list", "watch", "delete"), STATUS, EVENTS, *of] for one in watched}
+        wanted[mirrors, operator] = [*WORKS, *of] if mirrors in watched else [*WORKS[:2], *of]
+    where = watched[0] if "shop" not in watched else "shop"
+    if values.get("operator", {}).get("replicas", 1) > 1:
+        wanted["shop", f"{operator}-leases"] = MEMBERS
+    return wanted | {(where, f"{operator.removesuffix('operator')}test"): tried(rendering)}
+
+
+def tried(rendering):
+    """Give the rights of the chart's test: it may buy for its own user alone, or cancel where that is what it tries."""
     (pod,) = (one for one in rendering.of("Pod") if one["metadata"]["name"].endswith("-test"))
     spec = next(json.loads(one["value"]) for one in pod["spec"]["containers"][0]["env"] if one["name"] == "SPEC")
     verb = "cancel" if spec.get("cancelRequested") else "buy"
     shopper = {"resources": ["shoppers"], "resourceNames": [str(spec["userId"])], "verbs": [verb]}
-    return GOLDEN | {"test": [*GOLDEN["test"], {"apiGroups": ["cartwright.dev"]} | shopper]}
+    return [checkouts("get", "create", "delete"), {"apiGroups": ["cartwright.dev"]} | shopper]
+
+
+def place(one):
+    """Give the namespace and the name of an object."""
+    return one["metadata"].get("namespace", "shop" if "Cluster" not in one["kind"] else ""), one["metadata"]["name"]
 
 
 def test_rights_are_these_and_no_more(rendering):
-    """The operator and the chart's test have the rights listed here, in their own namespace; nobody else has any."""
-    name = rendering.named("Deployment")
-    wanted = golden(rendering) if any(one.endswith("-operator") for one in name) else {}
-    roles = {one["metadata"]["name"].rpartition("-")[2]: one["rules"] for one in rendering.of("Role")}
-    assert roles == wanted
-    assert rendering.of("ClusterRoleBinding") == []
-    aggregated = rendering.case.values.get("rbac", {}).get("aggregateClusterRoles", False)
-    assert bool(rendering.of("ClusterRole")) is aggregated
-    bound = {one["metadata"]["name"]: one for one in rendering.of("RoleBinding")}
-    assert {one.rpartition("-")[2] for one in bound} == set(wanted)
-    for one, binding in bound.items():
-        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": one}
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": one, "namespace": "shop"}]
+    """The operator and the chart's test have the rights listed here, where they are needed; operators that share the work have their Leases; nobody else has any."""
+    wanted = golden(rendering)
+    aggregated = [one for one in rendering.of("ClusterRole") if one["metadata"]["name"] != ALL]
+    assert bool(aggregated) is rendering.case.values.get("rbac", {}).get("aggregateClusterRoles", False)
+    roles = [one for one in rendering.of("Role", "ClusterRole") if one not in aggregated]
+    assert {place(one): one["rules"] for one in roles} == wanted
+    bound = rendering.of("RoleBinding", "ClusterRoleBinding")
+    assert {place(one) for one in bound} == set(wanted)
+    for one in bound:
+        namespace, name = place(one)
+        kind = "Role" if namespace else "ClusterRole"
+        account = name.removesuffix("-leases") if namespace else "cartwright-operator"
+        assert one["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        assert one["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "shop"}]
 
 
 def test_the_clusters_own_roles_cover_checkouts(rendered):
@@ -68,10 +107,10 @@ def test_the_clusters_own_roles_cover_checkouts(rendered):
 
 
 def test_the_role_is_the_same_beside_a_chart():
-    """The operator's rights on devstack's API server are those of the chart."""
-    documents = yaml.safe_load_all((ROOT / "manifests" / "operator-rbac.yaml").read_text())
-    roles = [one for one in documents if one["kind"] == "Role"]
-    assert [one["rules"] for one in roles] == [GOLDEN["operator"]]
+    """The operator's rights on devstack's API server are those of the chart, but for claims: it is alone there."""
+    for name, rules in (("operator-rbac", WORKS), ("operator-leases-rbac", MEMBERS)):
+        documents = yaml.safe_load_all((ROOT / "manifests" / f"{name}.yaml").read_text())
+        assert [one["rules"] for one in documents if one["kind"] == "Role"] == [rules]
 
 
 def test_each_component_has_an_account(rendering):

@@ -65,8 +65,8 @@ def told(container):
         elif "secretKeyRef" in one["valueFrom"]:
             seen[one["name"]] = STAND_INS[re.search(r"_[A-Z]+$", one["name"])[0]]
         else:
-            assert one["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
-            seen[one["name"]] = "shop"
+            path = one["valueFrom"]["fieldRef"]["fieldPath"]
+            seen[one["name"]] = {"metadata.namespace": "shop", "metadata.name": "a-pod"}[path]
     return seen
 
 

@@ -1,12 +1,9 @@
-"""One API server for the tests of the Checkout resource, with nothing behind it."""
-
-import shutil
+"""The API server, as the tests of the Checkout resource ask it."""
 
 import pytest
 
 from devstack.apiserver import kubectl
-from devstack.client import Stack
-from devstack.home import ROOT, Home, user_environment
+from devstack.home import user_environment
 from tests.kube import Kube
 
 
@@ -27,11 +24,6 @@ class Api(Kube):
 
 
 @pytest.fixture(name="api", scope="session")
-def api_fixture():
-    """An API server of its own, with the resource."""
-    home = Home(ROOT / ".cartwright" / "test_crds")
-    Stack(home).down()
-    shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only={"etcd", "apiserver"})
-    yield Api(home.kubeconfig, program=kubectl(user_environment(), print))
-    stack.down()
+def api_fixture(api_server):
+    """The API server, with what a test asks of it."""
+    return Api(api_server.home.kubeconfig, program=kubectl(user_environment(), print))

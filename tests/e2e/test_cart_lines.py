@@ -27,7 +27,7 @@ def test_the_largest_line_is_bought(platform, shopper, eventually) -> None:
         cart = shopper.add(4, 99)
     assert (cart["items"][0]["quantity"], cart["total_price"]) == (9999, 3999500.01)
     more = shopper.ask("POST", "/api/v1/cart/items", {"product_id": 4, "quantity": 1})
-    assert (more.status_code, more.json()) == (400, {"error": "a line holds at most 9999"})
+    assert (more.status_code, more.json()) == (400, {"error": "a line holds at most 9999", "code": "cart_line_full"})
     stock = platform.sql("SELECT available, sold FROM inventory.stock WHERE product_id = 4")[0]
     bought = shopper.buy("all").json()
     assert bought["status"] == "COMPLETED"
@@ -80,7 +80,7 @@ def test_a_product_that_left_the_catalogue_is_never_shown_as_free(
     assert "available" not in cart["items"][1]
 
     put = shopper.ask("PUT", f"/api/v1/cart/items/{product_id}", {"quantity": 1})
-    assert (put.status_code, put.json()) == (404, {"error": "product not found"})
+    assert (put.status_code, put.json()) == (404, {"error": "product not found", "code": "product_not_found"})
     refused = shopper.buy("k")
     assert refused.status_code == 409
     assert refused.json()["products"] == [{"product_id": product_id, "product_name": "Typewriter"}]

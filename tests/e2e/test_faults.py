@@ -6,48 +6,9 @@ import grpc
 import pytest
 
 from services.pb import inventory_pb2, inventory_pb2_grpc
+from tests.e2e.outages import away, with_settings
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def without(platform):
-    """Stop parts for as long as a test lasts."""
-    stopped = []
-
-    def stop(*names: str) -> None:
-        for name in names:
-            stopped.append(name)
-            platform.stack.stop(name)
-
-    def back() -> None:
-        while stopped:
-            name = stopped.pop()
-            platform.stack.start(name)
-            platform.stack.wait_ready(name, timeout=60)
-
-    stop.back = back
-    yield stop
-    back()
-
-
-@pytest.fixture
-def with_setting(platform):
-    """Run a part with a setting of its own for as long as a test lasts."""
-    changed = []
-
-    def restart(name: str, env: dict[str, str]) -> None:
-        platform.stack.stop(name)
-        platform.stack.start(name, env)
-        platform.stack.wait_ready(name, timeout=60)
-
-    def change(name: str, **env: str) -> None:
-        changed.append(name)
-        restart(name, env)
-
-    yield change
-    for name in changed:
-        restart(name, {})
 
 
 def test_a_bank_that_hangs_once(platform, shopper, eventually) -> None:
@@ -81,16 +42,18 @@ def test_a_bank_that_hangs_past_the_timeout(platform, shopper, eventually) -> No
 
 
 @pytest.mark.local
-def test_a_short_checkout_timeout(platform, shopper, with_setting, eventually) -> None:
+def test_a_short_checkout_timeout(platform, shopper, eventually) -> None:
     """With CHECKOUT_TIMEOUT=3s a checkout whose payment hangs ends as TimedOut by itself, with nothing charged."""
     shopper.add(3, 1)
     platform.bank("hang", shopper.user_id)
-    with_setting("checkout", CHECKOUT_TIMEOUT="3s")
-    answer = shopper.buy("soon")
-    ended = eventually(lambda: (it := shopper.checkout(answer.json()["checkout_id"]))["status"] == "FAILED" and it, 60)
-    assert ended["reason"] == "TimedOut"
-    states = platform.sql("SELECT state FROM transactions WHERE key = $1", answer.json()["checkout_id"], bank=True)
-    assert states == [{"state": "CANCELLED"}]
+    with with_settings(platform, "checkout", CHECKOUT_TIMEOUT="3s"):
+        answer = shopper.buy("soon")
+        ended = eventually(
+            lambda: (it := shopper.checkout(answer.json()["checkout_id"]))["status"] == "FAILED" and it, 60
+        )
+        assert ended["reason"] == "TimedOut"
+        states = platform.sql("SELECT state FROM transactions WHERE key = $1", answer.json()["checkout_id"], bank=True)
+        assert states == [{"state": "CANCELLED"}]
 
 
 STOP_BEFORE_PAYING = """
@@ -142,33 +105,31 @@ def test_a_reply_that_the_bank_drops(platform, shopper, eventually) -> None:
     assert rows[0]["requests"] > 1
 
 
-def test_orders_stopped(platform, shopper, without, eventually) -> None:
+def test_orders_stopped(platform, shopper, eventually) -> None:
     """Without the orders service its own routes answer 503, checkouts complete, and the order is there afterwards."""
-    without("orders", "orders-consumer")
-    for _ in range(25):
-        answer = shopper.ask("GET", "/api/v1/orders")
-        assert answer.status_code == 503
-    opened = 'cartwright_breaker_opened_total{dependency="orders"}'
-    assert platform.metric("gateway", opened) > 0
-    assert platform.metric("gateway", 'cartwright_retries_total{dependency="orders"}') > 0
-    assert int(answer.headers["Retry-After"]) > 0
-    shopper.add(2, 1)
-    assert shopper.buy("no orders").json()["status"] == "COMPLETED"
-    without.back()
+    with away(platform, "orders", "orders-consumer"):
+        for _ in range(25):
+            answer = shopper.ask("GET", "/api/v1/orders")
+            assert answer.status_code == 503
+        opened = 'cartwright_breaker_opened_total{dependency="orders"}'
+        assert platform.metric("gateway", opened) > 0
+        assert platform.metric("gateway", 'cartwright_retries_total{dependency="orders"}') > 0
+        assert int(answer.headers["Retry-After"]) > 0
+        shopper.add(2, 1)
+        assert shopper.buy("no orders").json()["status"] == "COMPLETED"
     assert len(eventually(shopper.orders, 30)) == 1
     assert platform.metric("gateway", 'cartwright_breaker_open{dependency="orders"}') == 0
 
 
-def test_kafka_stopped(platform, without, eventually) -> None:
+def test_kafka_stopped(platform, eventually) -> None:
     """Through 30 s without Kafka checkouts complete; the carts and the orders follow when it is back."""
-    without("kafka")
-    ends_at = time.monotonic() + 30
-    buyers = []
-    while time.monotonic() < ends_at:
-        buyers.append(platform.shopper())
-        buyers[-1].add(2, 2)
-        assert buyers[-1].buy("no kafka").json()["status"] == "COMPLETED"
-    without.back()
+    with away(platform, "kafka"):
+        ends_at = time.monotonic() + 30
+        buyers = []
+        while time.monotonic() < ends_at:
+            buyers.append(platform.shopper())
+            buyers[-1].add(2, 2)
+            assert buyers[-1].buy("no kafka").json()["status"] == "COMPLETED"
     for shopper in (buyers[0], buyers[-1]):
         assert len(eventually(shopper.orders, 60)) == 1
         eventually(lambda one=shopper: one.cart()["items"] == [], 60)
@@ -176,14 +137,14 @@ def test_kafka_stopped(platform, without, eventually) -> None:
     eventually(lambda: platform.sql(told, [one.user_id for one in buyers])[0]["n"] == len(buyers), 60)
 
 
-def test_redis_stopped(platform, shopper, without) -> None:
+def test_redis_stopped(platform, shopper) -> None:
     """Without Redis carts are read from MongoDB, and each read shows the last write."""
     shopper.add(1, 1)
-    without("redis")
-    for quantity in range(2, 12):
-        assert shopper.ask("PUT", "/api/v1/cart/items/1", {"quantity": quantity}).status_code == 200
-        assert shopper.cart()["items"][0]["quantity"] == quantity
-    assert shopper.buy("no redis").json()["status"] == "COMPLETED"
+    with away(platform, "redis"):
+        for quantity in range(2, 12):
+            assert shopper.ask("PUT", "/api/v1/cart/items/1", {"quantity": quantity}).status_code == 200
+            assert shopper.cart()["items"][0]["quantity"] == quantity
+        assert shopper.buy("no redis").json()["status"] == "COMPLETED"
 
 
 def test_a_saga_whose_driver_is_killed(platform, shopper, eventually) -> None:
@@ -209,12 +170,11 @@ def test_a_saga_whose_driver_is_killed(platform, shopper, eventually) -> None:
     assert [row["state"] for row in rows] == ["CAPTURED"]
 
 
-def test_inventory_stopped_before_the_claim_is_a_delay(platform, shopper, without, eventually) -> None:
+def test_inventory_stopped_before_the_claim_is_a_delay(platform, shopper, eventually) -> None:
     """Without inventory a checkout stays PROCESSING, never FAILED for it, and completes when it is back."""
     shopper.add(2, 1)
-    without("inventory")
-    answer = shopper.buy("no stock service")
-    assert answer.status_code == 202
-    assert platform.metric("checkout", "cartwright_retries_total") > 0
-    without.back()
+    with away(platform, "inventory"):
+        answer = shopper.buy("no stock service")
+        assert answer.status_code == 202
+        assert platform.metric("checkout", "cartwright_retries_total") > 0
     eventually(lambda: shopper.checkout(answer.json()["checkout_id"])["status"] == "COMPLETED", 60)

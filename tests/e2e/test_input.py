@@ -51,7 +51,7 @@ def test_oversized(shopper, verb: str, path: str) -> None:
 def test_keys_of_the_table(shopper) -> None:
     """Every key that gRPC and the Checkout resource accept is accepted, and every other is refused for itself."""
     for key in keys.ACCEPTED.values():
-        assert shopper.buy(key).json() == {"error": "cart is empty"}, ascii(key)
+        assert shopper.buy(key).json() == {"error": "cart is empty", "code": "cart_empty"}, ascii(key)
     for key in (*keys.REFUSED.values(), *keys.SURROGATES.values()):
         answer = shopper.buy(key)
         assert (answer.status_code, answer.json()["error"][:15]) == (400, "idempotency_key"), ascii(key)

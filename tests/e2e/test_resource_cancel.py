@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.e2e.outages import away
 from tests.kube import MOUSE
 
 pytestmark = pytest.mark.e2e
@@ -50,17 +51,13 @@ def test_cancel_between_the_payment_and_its_confirmation(kube, platform, shopper
     platform.bank("hang", shopper.user_id)
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
     eventually(lambda: kube.status(name).get("phase") == "Paying")
-    platform.stack.stop("inventory")
-    try:
+    with away(platform, "inventory"):
         platform.bank("approve", shopper.user_id)
         row(shopper, "step = 'PAID'")
         kube.change(name, {"spec": {"cancelRequested": True}})
         assert row(shopper, "cancel_requested_at IS NOT NULL")["step"] == "PAID"
         eventually(lambda: kube.status(name).get("phase") == "Confirming")
         assert kube.status(name)["progress"] == "3/4"
-    finally:
-        platform.stack.start("inventory")
-        platform.stack.wait_ready("inventory", timeout=60)
     assert eventually(lambda: kube.finished(name), 60)["phase"] == "Completed"
     assert len(eventually(shopper.orders)) == 1
     assert bought(shopper) == 1
@@ -96,15 +93,11 @@ def test_cancel_while_it_waits_its_turn(kube, platform, shopper, eventually, bou
 
 def test_cancel_while_it_reserves(kube, platform, shopper, eventually, bought) -> None:
     """Cancelled while inventory is away it gives back what it may hold, once inventory is there again."""
-    platform.stack.stop("inventory")
-    try:
+    with away(platform, "inventory"):
         name = kube.apply(userId=shopper.user_id, items=MOUSE)
         eventually(lambda: kube.status(name).get("phase") == "Reserving")
         kube.change(name, {"spec": {"cancelRequested": True}})
         eventually(lambda: kube.status(name).get("phase") == "Compensating", 60)
-    finally:
-        platform.stack.start("inventory")
-        platform.stack.wait_ready("inventory", timeout=60)
     assert eventually(lambda: kube.finished(name), 60)["step"] == "Reserve"
     assert kube.reason(name) == "Cancelled"
     assert bought(shopper) == 0

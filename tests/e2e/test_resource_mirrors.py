@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from tests.e2e.outages import with_settings
 from tests.platforms import Shopper
 
 pytestmark = pytest.mark.e2e
@@ -49,11 +50,8 @@ def test_a_mirror_of_nothing(kube, eventually) -> None:
 @pytest.mark.local
 def test_the_cap_of_mirrors(kube, platform, eventually) -> None:
     """No more checkouts of REST are shown than the cap allows; those left out are counted, and complete."""
-    stack = platform.stack
-    stack.stop("operator")
-    stack.start("operator", {"MIRROR_MAX_OBJECTS": "2", "MIRROR_SUCCESS_TTL": "1", "MIRROR_FAILURE_TTL": "1"})
-    try:
-        stack.wait_ready("operator", timeout=60)
+    env = {"MIRROR_MAX_OBJECTS": "2", "MIRROR_SUCCESS_TTL": "1", "MIRROR_FAILURE_TTL": "1"}
+    with with_settings(platform, "operator", **env):
         eventually(lambda: kube.mirrors() <= 2, 60)
         buyers = [platform.shopper() for _ in range(4)]
         for buyer in buyers:
@@ -68,7 +66,3 @@ def test_the_cap_of_mirrors(kube, platform, eventually) -> None:
         for buyer in buyers:
             eventually(buyer.orders, 60)
         assert kube.mirrors() <= 2
-    finally:
-        stack.stop("operator")
-        stack.start("operator", {})
-        stack.wait_ready("operator", timeout=60)

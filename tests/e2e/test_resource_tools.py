@@ -5,6 +5,7 @@ import subprocess
 import pytest
 import yaml
 
+from tests.e2e.outages import away
 from tests.kube import MOUSE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]  # kubectl is the platform's own
@@ -195,13 +196,9 @@ def test_the_story_of_waiting(kube, platform, shopper, eventually) -> None:
 
 def test_the_story_of_an_outage(kube, platform, shopper, eventually) -> None:
     """A step that is tried again says what does not answer and since when, and the purchase that follows ends the story."""
-    platform.stack.stop("inventory")
-    try:
+    with away(platform, "inventory"):
         name = kube.apply(userId=shopper.user_id, items=MOUSE)
         eventually(lambda: story(kube, name), 60)
-    finally:
-        platform.stack.start("inventory")
-        platform.stack.wait_ready("inventory", timeout=60)
     status = eventually(lambda: kube.finished(name), 90)
     retrying, ended = story(kube, name)
     assert retrying[:2] == ("Warning", "Retrying")
@@ -215,13 +212,9 @@ def test_the_story_of_a_compensation(kube, platform, shopper, eventually) -> Non
     platform.bank("hang", shopper.user_id)
     name = kube.apply(userId=shopper.user_id, items=MOUSE)
     eventually(lambda: kube.status(name).get("phase") == "Paying")
-    platform.stack.stop("inventory")
-    try:
+    with away(platform, "inventory"):
         platform.bank("decline", shopper.user_id)
         eventually(lambda: any("Release" in message for _, _, message in story(kube, name)), 90)
-    finally:
-        platform.stack.start("inventory")
-        platform.stack.wait_ready("inventory", timeout=60)
     eventually(lambda: kube.finished(name), 90)
     compensating, retrying, ended = story(kube, name)[-3:]
     assert compensating == ("Normal", "Compensating", "the bank declined the payment: what is held is being given back")
@@ -236,13 +229,9 @@ def test_the_story_of_a_compensation(kube, platform, shopper, eventually) -> Non
 
 def test_the_story_without_the_checkout_service(kube, platform, shopper, eventually) -> None:
     """A resource that cannot even be started says that the checkout service does not answer."""
-    platform.stack.stop("checkout")
-    try:
+    with away(platform, "checkout"):
         name = kube.apply(userId=shopper.user_id, items=MOUSE)
         eventually(lambda: story(kube, name), 60)
-    finally:
-        platform.stack.start("checkout")
-        platform.stack.wait_ready("checkout", timeout=60)
     eventually(lambda: kube.finished(name), 90)
     assert [(kind, reason) for kind, reason, _ in story(kube, name)] == [("Warning", "Retrying")]
     assert "the checkout service: UNAVAILABLE" in story(kube, name)[0][2]

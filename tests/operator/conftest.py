@@ -1,7 +1,10 @@
 """Resources and checkouts of the tests' own making, and an API server that keeps what is written to it."""
 
+import json
+
 import pytest
 import structlog
+from kubernetes.aio.config import kube_config
 
 from checkout_operator.cache import ResourceCache, mirror_name
 from checkout_operator.cluster import ClusterUnavailable, Refused
@@ -9,9 +12,13 @@ from checkout_operator.config import Config
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
+from checkout_operator.reconciler import Reconciler
 from checkout_operator.spec import parse
 from checkout_operator.status import SagaView, StepView
 from checkout_operator.telemetry import Metrics
+from checkout_operator.workqueue import WorkQueue
+from tests.kube import Kube
+from tests.operator.sagas import Sagas
 
 AT = 1_790_000_000_000
 CREATED = "2026-01-01T00:00:00Z"
@@ -36,10 +43,11 @@ class MemoryCluster:
         if self.faults.get(verb):
             raise self.faults[verb].pop()
 
-    async def replace_status(self, name, status):
+    async def replace_status(self, named, status, *_):
+        name = named.name
         self._called("status", name)
         known = self.statuses.get(name) or {}
-        if status and (status.get("sagaVersion") or 0) < (known.get("sagaVersion") or 0):
+        if "sagaVersion" in status and status["sagaVersion"] < known.get("sagaVersion", 0):
             raise Refused("sagaVersion cannot go back")
         self.statuses[name] = dict(status)
         return True
@@ -53,11 +61,12 @@ class MemoryCluster:
         self.objects[name] = body | {"metadata": body["metadata"] | metadata}
         return self.objects[name]
 
-    async def delete(self, name, uid):
+    async def delete(self, named, uid):
+        name = named.name
         self._called("delete", name)
         return self.objects.pop(name, None) is not None
 
-    async def list_all(self):
+    async def list_all(self, namespace, selector):
         self._called("list", "")
         for body in list(self.objects.values()):
             yield body
@@ -73,6 +82,30 @@ class MemoryCluster:
 def cluster():
     """An API server."""
     return MemoryCluster()
+
+
+@pytest.fixture(scope="session")
+def admin(api_server):
+    """The API server's admin."""
+    return Kube(api_server.home.kubeconfig)
+
+
+@pytest.fixture
+def use(monkeypatch, tmp_path):
+    """Have credentials come from a kubeconfig."""
+
+    def use(config):
+        path = tmp_path / "kubeconfig"
+        path.write_text(config if isinstance(config, str) else json.dumps(config))
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+
+    return use
+
+
+@pytest.fixture
+def as_operator(api_server, use):
+    """Use the operator's kubeconfig."""
+    use(api_server.home.operator_kubeconfig.read_text())
 
 
 @pytest.fixture
@@ -151,3 +184,28 @@ def new(cache, cluster, config, metrics):
         return Projector(cache, cluster, policy, faults=Faults(metrics, log), metrics=metrics, log=log)
 
     return new
+
+
+@pytest.fixture
+def projector(new):
+    """A projector."""
+    return new()
+
+
+@pytest.fixture
+def sagas(view):
+    """The checkout service, with the checkout of `first`."""
+    return Sagas({"first": view})
+
+
+@pytest.fixture
+def queue():
+    """The work queue."""
+    return WorkQueue()
+
+
+@pytest.fixture
+def reconciler(cache, queue, sagas, projector, metrics):
+    """A reconciler."""
+    log = structlog.get_logger()
+    return Reconciler(cache, queue, sagas, projector, faults=Faults(metrics, log), metrics=metrics, log=log)

@@ -2,16 +2,15 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 
 import pytest
 from redis import Redis
 
 from checkout_operator.status import project
-from devstack.client import Stack
-from devstack.home import ROOT, Home
+from devstack.home import ROOT
 from tests.operator.views import over
+from tests.platforms import new_stack
 
 pytestmark = pytest.mark.real
 SNIPPET = re.search(r"```lua\n(.*?)```", (ROOT / "docs" / "resources.md").read_text(), re.DOTALL)[1]
@@ -27,13 +26,11 @@ return {{health.status, health.message}}
 @pytest.fixture(scope="module")
 def lua(request):
     """Run the snippet on a resource, and give the health and its message."""
-    home = Home(ROOT / ".cartwright" / f"test_lua-{request.config.getoption('--lane')}")
-    Stack(home).down()
-    shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only={"redis"})
-    with Redis.from_url(stack.env()["REDIS_URL"], decode_responses=True) as client:
+    with (
+        new_stack(f"test_lua-{request.config.getoption('--lane')}", only={"redis"}) as stack,
+        Redis.from_url(stack.env()["REDIS_URL"], decode_responses=True) as client,
+    ):
         yield lambda resource: client.eval(SCRIPT, 0, json.dumps(resource))
-    stack.down()
 
 
 def test_argo_cd_reads_it(lua, view):

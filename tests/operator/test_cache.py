@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.recent import CAPACITY
+from tests.operator.views import at
 
 
 @pytest.fixture
@@ -21,13 +23,13 @@ def test_under_which_names(cache, make, view):
     cache.put(other)
     assert cache.names_for(view) == ()
     cache.confirm(first)
-    assert cache.names_for(view) == ("first",)
+    assert cache.names_for(view) == (at("first"),)
     cache.confirm(other)
-    assert cache.names_for(view) == ("first", "other")
+    assert cache.names_for(view) == (at("first"), at("other"))
     cache.remove(first)
-    assert cache.names_for(view) == ("other",)
+    assert cache.names_for(view) == (at("other"),)
     assert cache.names_for(replace(view, user_id=8)) == ()
-    assert cache.names_for(replace(view, from_resource=False)) == ("co-c1",)
+    assert cache.names_for(replace(view, from_resource=False)) == (at("co-c1"),)
 
 
 def test_a_mirror_is_no_owner_of_a_key(cache, make, mirror, view):
@@ -50,11 +52,11 @@ def test_mirrors_are_counted(cache, make, mirror):
 
 def test_what_a_finalizer_holds_does_not_count(cache, mirror):
     """A mirror that is deleted and held by somebody's finalizer takes no place of another; it is still known."""
-    for one in (mirror("c1"), mirror("c2"), replace(mirror("c2"), deleting=True)):
+    for one in (mirror("c1"), mirror("c2"), msgspec.structs.replace(mirror("c2"), deleting=True)):
         cache.put(one)
     assert cache.count_mirrors() == 1
     assert [one.name for one in cache.mirrors()] == ["co-c1"]
-    assert cache.get("co-c2").deleting
+    assert cache.get(at("co-c2")).deleting
     cache.remove(mirror("c2"))
     assert cache.count_mirrors() == 1
 
@@ -65,7 +67,7 @@ def test_a_name_that_is_used_again(cache, make, view):
     cache.put(first)
     cache.confirm(first)
     cache.put(second)
-    assert cache.get("first") is second
+    assert cache.get(at("first")) is second
     assert cache.names_for(view) == ()
     assert not cache.is_confirmed(second)
     cache.remove(first)
@@ -83,9 +85,9 @@ def test_two_of_a_name_reported_in_any_order(cache, make, view, order):
         else:
             cache.put(reported[letter])
     assert cache.all() == [reported["b"]]
-    assert cache.get("first") is reported["b"]
+    assert cache.get(at("first")) is reported["b"]
     cache.confirm(reported["b"])
-    assert cache.names_for(view) == ("first",)
+    assert cache.names_for(view) == (at("first"),)
     cache.put(reported["b"])  # its own changes are recorded too
     assert cache.is_confirmed(reported["b"])
 
@@ -96,11 +98,11 @@ def test_the_end_of_another_of_the_name(cache, make):
     cache.put(first)
     cache.put(second)
     cache.remove(first)
-    assert cache.get("first") is second
-    assert not cache.was_deleted("first")
+    assert cache.get(at("first")) is second
+    assert not cache.was_deleted(at("first"))
     cache.remove(second)
-    assert cache.get("first") is None
-    assert cache.was_deleted("first")
+    assert cache.get(at("first")) is None
+    assert cache.was_deleted(at("first"))
 
 
 def test_nothing_is_kept_of_what_is_gone(cache, make):
@@ -112,4 +114,4 @@ def test_nothing_is_kept_of_what_is_gone(cache, make):
         cache.confirm(one)
         assert not cache.is_confirmed(one)
     assert (cache.all(), cache._by_key, cache._confirmed) == ([], {}, set())
-    assert [cache.was_deleted(f"r{number}") for number in (0, 4, 5)] == [False, False, True]
+    assert [cache.was_deleted(at(f"r{number}")) for number in (0, 4, 5)] == [False, False, True]

@@ -14,15 +14,18 @@ from checkout_operator.clock import ServerClock
 from checkout_operator.cluster import Cluster, ClusterUnavailable, Refused
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
+from checkout_operator.selectors import LabelSelector
 from checkout_operator.telemetry import Metrics
+from tests.operator.views import at
 
+MIRROR = {"metadata": {"name": "co-1", "namespace": "default"}}
 HEAD = "HTTP/1.1 {} x\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
 
 
 def cluster_at(port):
     """Give the client of the API server on a port."""
     credentials = Credentials(client.Configuration(host=f"http://127.0.0.1:{port}"))
-    return Cluster(credentials, Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()), "default")
+    return Cluster(credentials, Permissions(Metrics(), structlog.get_logger()), ServerClock(Metrics()))
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ async def test_not_known_to_be_done(answering, answer):
     """A connection that breaks, at whatever point, and every answer that says nothing of the call may be repeated."""
     cluster = await answering(answer)
     with pytest.raises(ClusterUnavailable):
-        await cluster.replace_status("first", {"phase": "Paying"})
+        await cluster.replace_status(at("first"), {"phase": "Paying"})
 
 
 def throttled(after, code=429):
@@ -78,10 +81,10 @@ async def test_a_busy_api_server(answering, monkeypatch, code):
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
     cluster = await answering(lambda _: answers.pop())
     answers += [reply(200), throttled(b"3", code), throttled(b"2", code)]
-    assert await cluster.replace_status("first", {"phase": "Paying"})
+    assert await cluster.replace_status(at("first"), {"phase": "Paying"})
     assert pauses == [2, 3]
     answers += [reply(200, '{"items": [{}], "metadata": {}}'), throttled(b"1", code)]
-    assert [body async for body in cluster.list_all()] == [{}]
+    assert [body async for body in cluster.list_all("default", LabelSelector())] == [{}]
     assert pauses == [2, 3, 1]
 
 
@@ -110,7 +113,7 @@ async def test_all_wait_for_a_busy_api_server(answering, monkeypatch):
     cluster = await answering(answer)
     writes = []
     for number in range(5):
-        writes.append(asyncio.create_task(cluster.replace_status(f"r{number}", {})))
+        writes.append(asyncio.create_task(cluster.replace_status(at(f"r{number}"), {})))
         await waiting.acquire()
     assert len(asked) == 1
     over.set()
@@ -126,9 +129,9 @@ async def test_no_request_waits_for_ever(answering, monkeypatch, after):
     answers = [reply(200), throttled(after)]
     cluster = await answering(lambda _: answers.pop())
     with pytest.raises(ClusterUnavailable, match="429"):
-        await cluster.replace_status("first", {})
+        await cluster.replace_status(at("first"), {})
     assert pauses == []
-    assert await cluster.replace_status("first", {})
+    assert await cluster.replace_status(at("first"), {})
     assert pauses == [module.THROTTLE_SECONDS]
 
 
@@ -139,7 +142,7 @@ async def test_a_server_that_stays_busy(answering, monkeypatch):
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=record(pauses)))
     cluster = await answering(throttled(b"10"))
     with pytest.raises(ClusterUnavailable, match="429"):
-        await cluster.replace_status("first", {})
+        await cluster.replace_status(at("first"), {})
     assert sum(pauses) == module.THROTTLE_SECONDS
 
 
@@ -147,18 +150,18 @@ async def test_nobody_there():
     """Nor does anything end where nobody listens."""
     cluster = cluster_at(1)
     with pytest.raises(ClusterUnavailable):
-        await cluster.delete("first", "u1")
+        await cluster.delete(at("first"), "u1")
     await cluster.close()
 
 
 async def test_what_is_gone_or_there_already(answering):
     """What is gone is not written, what is there already is not made, and a rule's words are kept."""
-    assert await (await answering(reply(404))).replace_status("first", {}) is False
-    assert await (await answering(reply(409))).create({"metadata": {"name": "co-1"}}) is None
-    assert await (await answering(reply(409))).delete("first", "u1") is False
-    assert await (await answering(reply(201, '{"a": 1}'))).create({}) == {"a": 1}
+    assert await (await answering(reply(404))).replace_status(at("first"), {}) is False
+    assert await (await answering(reply(409))).create(MIRROR) is None
+    assert await (await answering(reply(409))).delete(at("first"), "u1") is False
+    assert await (await answering(reply(201, '{"a": 1}'))).create(MIRROR) == {"a": 1}
     with pytest.raises(Refused, match="sagaVersion cannot go back"):
-        await (await answering(reply(422, "sagaVersion cannot go back"))).replace_status("first", {})
+        await (await answering(reply(422, "sagaVersion cannot go back"))).replace_status(at("first"), {})
 
 
 async def test_page_by_page(answering):
@@ -170,7 +173,7 @@ async def test_page_by_page(answering):
         more = "" if asked[-1] else "more"
         return reply(200, json.dumps({"items": [{"n": len(asked)}], "metadata": {"continue": more}}))
 
-    every = (await answering(page)).list_all()
+    every = (await answering(page)).list_all("default", LabelSelector())
     assert await anext(every) == {"n": 1}
     assert asked == [False]
     assert [body async for body in every] == [{"n": 2}]
@@ -179,7 +182,7 @@ async def test_page_by_page(answering):
 
 async def test_an_event_that_exists(answering):
     """An event that exists counts as created; one that the API server does not take does not."""
-    event = {"metadata": {"name": "first.u1"}, "reason": "OutOfStock"}
+    event = {"metadata": {"name": "first.u1", "namespace": "default"}, "reason": "OutOfStock"}
     assert await (await answering(reply(409))).create_event(event)
     with pytest.raises(ClusterUnavailable):
         await (await answering(reply(429))).create_event(event)
@@ -193,7 +196,7 @@ async def test_an_answer_that_is_late(monkeypatch):
     port = server.sockets[0].getsockname()[1]
     cluster = cluster_at(port)
     with pytest.raises(ClusterUnavailable, match="TimeoutError"):
-        await cluster.replace_status("first", {"phase": "Paying"})
+        await cluster.replace_status(at("first"), {"phase": "Paying"})
     await cluster.close()
     for writer in accepted:
         writer.close()
@@ -205,4 +208,4 @@ async def test_an_answer_that_is_no_object(answering, answer):
     """Whatever else stands between us and the API server is not taken for it."""
     cluster = await answering(reply(200, answer))
     with pytest.raises(ClusterUnavailable):
-        await cluster.create({})
+        await cluster.create(MIRROR)

@@ -13,8 +13,13 @@ from kopf._core.intents.causes import WatchingCause
 
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
+from checkout_operator.config import Config
+from checkout_operator.selectors import LabelSelector
+from checkout_operator.sharding import Shard, owner
 from checkout_operator.status import digest
 from checkout_operator.workqueue import WorkQueue
+from tests.operator.views import at
 
 FAILURES = 50
 
@@ -43,7 +48,7 @@ async def test_the_api_server_is_away_for_long(monkeypatch):
         pauses.append(seconds)
 
     monkeypatch.setattr(api, "asyncio", SimpleNamespace(sleep=sleep))
-    session, settings = Answers(), handlers.settings()
+    session, settings = Answers(), handlers.settings(LabelSelector())
     for _ in range(2):  # what one call used up is not missing from the next
         await api.request(
             "get",
@@ -78,9 +83,9 @@ class Watched:
 
     def __init__(self):
         self.cache, self.queue = ResourceCache(), WorkQueue()
-        self._registry = handlers.register(
-            self.cache, self.queue, handlers.Login(None, None, None), structlog.get_logger()
-        )
+        scope, log = Config().scope(), structlog.get_logger()
+        login, claims = handlers.Login(None, None, None), Claims(None, scope, None, log)
+        self._registry = handlers.register(self.cache, self.queue, login, scope=scope, claims=claims, log=log)
 
     async def report(self, kind, body):
         """Report an event. Returns whether a handler was called for it."""
@@ -126,19 +131,30 @@ async def test_what_is_new_is_queued(watched):
         assert bool(len(watched.queue)) is queued
         for name in await watched.queue.get(1) if queued else ():
             watched.queue.done(name)
-    assert watched.cache.get("first").spec.cancel
+    assert watched.cache.get(at("first")).spec.cancel
     assert await watched.report("DELETED", body(generation=2))
-    assert watched.cache.get("first") is None
+    assert watched.cache.get(at("first")) is None
 
 
 async def test_own_statuses_cost_nothing(watched):
     """A status that this operator has written comes back without a handler being called; another one is noticed."""
     await watched.report("ADDED", body())
-    first = watched.cache.get("first")
+    first = watched.cache.get(at("first"))
     watched.cache.set_status(first, digest({"phase": "Paying", "sagaVersion": 3}))
     assert not await watched.report("MODIFIED", body({"phase": "Paying", "sagaVersion": 3}))
     assert await watched.report("MODIFIED", body({"phase": "Completed", "sagaVersion": 3}))
-    assert watched.cache.get("first").status == digest({"phase": "Completed", "sagaVersion": 3})
+    assert watched.cache.get(at("first")).status == digest({"phase": "Completed", "sagaVersion": 3})
+
+
+async def test_what_is_another_operators(watched):
+    """What another member of several operators works on costs nothing here, whatever happens to it."""
+    members = frozenset({"a", "b"})
+    watched.cache.shard = Shard(owner("u1", members), members)
+    assert await watched.report("ADDED", body())
+    watched.cache.shard = Shard(min(members - {owner("u1", members)}), members)
+    for kind in (None, "ADDED", "MODIFIED", "DELETED"):
+        assert not await watched.report(kind, body(generation=2))
+    assert await watched.report("ADDED", body(managedBy="mirror", checkoutId="c2")) is watched.cache.shard.owns("c2")
 
 
 async def test_a_deletion_that_somebody_holds_up(watched):
@@ -147,18 +163,18 @@ async def test_a_deletion_that_somebody_holds_up(watched):
     held = body()
     held["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z"
     assert await watched.report("MODIFIED", held)
-    assert watched.cache.get("first").deleting
+    assert watched.cache.get(at("first")).deleting
 
 
 async def test_nothing_is_kept_of_who_wrote_what(watched):
     """Of a resource only what is used is kept, without the API server's record of who wrote which field."""
     await watched.report("ADDED", body())
-    assert "fieldsV1" not in repr(watched.cache.get("first"))
+    assert "fieldsV1" not in repr(watched.cache.get(at("first")))
 
 
 def test_kopf_keeps_and_writes_nothing():
     """Kopf's storages neither copy a resource nor write anything to it."""
-    storages = handlers.settings().persistence
+    storages = handlers.settings(LabelSelector()).persistence
     seen, changes = kopf.Body(body()), kopf.Patch()
     assert storages.diffbase_storage.build(body=seen) == {}
     assert storages.diffbase_storage.fetch(body=seen) is None

@@ -3,16 +3,17 @@
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from checkout_operator import mirrors
 from checkout_operator import projector as module
 from checkout_operator.cache import Ending
-from checkout_operator.cluster import ClusterUnavailable
+from checkout_operator.cluster import ClusterUnavailable, NamespaceGone
 from checkout_operator.mirrors import MIRROR_WITHIN_SECONDS
 from checkout_operator.status import seconds
-from tests.operator.views import over, rest
+from tests.operator.views import at, over, rest
 
 
 async def test_the_latest_is_written_once(new, view, cluster):
@@ -37,9 +38,9 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
     assert cluster.calls == []
     shown, replace_status = asyncio.Event(), cluster.replace_status
 
-    async def observed(name, status):
+    async def observed(name, status, *uid):
         shown.set()
-        return await replace_status(name, status)
+        return await replace_status(name, status, *uid)
 
     cluster.replace_status = observed
     projector.enqueue(over(view))
@@ -51,9 +52,9 @@ async def test_an_end_is_shown_at_once(new, view, cluster, monkeypatch):
 async def test_a_key_of_other_items(new, cluster, cache, make):
     """What never became a checkout is shown and reported as that, once."""
     projector = new()
-    await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+    await projector.refuse(cache.get(at("first")), "IdempotencyKeyReused")
     cache.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
-    await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+    await projector.refuse(cache.get(at("first")), "IdempotencyKeyReused")
     assert cluster.calls == [("event", "first"), ("status", "first")]
 
 
@@ -138,6 +139,7 @@ async def test_mirrors_give_way_to_a_busy_api_server(new, view, cluster, metrics
     cluster.faults["status"] = [ClusterUnavailable("away")]
     await made([400])
     assert rate() < 40
+    assert metrics.mirror_rate_wanted._value.get() == 40
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ async def test_an_end_that_an_earlier_process_showed(new, view, cache, make, sta
     cache.put(make("first", status=status))
     failed = over(view)
     projector = new()
-    await projector.repair(cache.get("first"), failed)
+    await projector.repair(cache.get(at("first")), failed)
     await projector.flush()
     assert cache.endings()["uid-first"].finished_at == failed.finished_ms / 1000
 
@@ -237,7 +239,7 @@ async def test_a_refusal_is_an_end(new, cache):
     """What cannot become a checkout is kept from when this process first shows that."""
     before = time.time()
     projector = new()
-    await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+    await projector.refuse(cache.get(at("first")), "IdempotencyKeyReused")
     ending = cache.endings()["uid-first"]
     assert (ending.failed, before <= ending.ttl_from <= time.time()) == (True, True)
 
@@ -269,6 +271,24 @@ async def test_a_mirror_made_by_hand(new, view, cluster, cache, mirror):
     """A mirror of a resource's checkout, which only a person makes, shows that checkout."""
     cache.put(mirror("c1"))
     projector = new()
-    await projector.repair(cache.get("co-c1"), view)
+    await projector.repair(cache.get(at("co-c1")), view)
     await projector.flush()
     assert cluster.statuses["co-c1"]["phase"] == "Paying"
+
+
+async def test_the_namespace_of_mirrors_is_gone(new, view, cluster, metrics, monkeypatch):
+    """Where no mirror can be created, one is tried a minute, whatever is bought meanwhile; each that is left out is counted."""
+    cluster.faults["create"] = [NamespaceGone("it is being terminated")] * 2
+    now = 1000.0
+    monkeypatch.setattr(mirrors, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
+    projector = new()
+    for number in range(10):
+        projector.enqueue(rest(view, number))
+        await projector.flush()
+    assert len(cluster.calls) == 1
+    assert metrics.skipped.labels("namespace")._value.get() == 9
+    for wanted in (2, 4):  # it is still gone, and then it is back: a mirror and its status
+        now += mirrors.NO_NAMESPACE_SECONDS
+        projector.enqueue(rest(view, wanted))
+        await projector.flush()
+        assert len(cluster.calls) == wanted

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from checkout_operator.status import project
-from tests.operator.views import over, rest
+from tests.operator.views import at, over, rest
 
 
 async def test_a_failure_has_an_event(new, view, cluster, away):
@@ -35,7 +35,7 @@ async def test_an_event_that_failed_is_created_later(new, view, cluster, cache, 
     assert cluster.events == []
     cache.put(make("first", status=cluster.statuses["first"]))
     for reported in (0, 1, 1):
-        await projector.repair(cache.get("first"), over(view))
+        await projector.repair(cache.get(at("first")), over(view))
         await projector.flush()
         assert len(cluster.events) == reported
     assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first"), ("event", "first")]
@@ -46,7 +46,7 @@ async def test_a_refusal_whose_event_failed(new, cluster, cache, make, away):
     projector = new()
     cluster.faults["event"] = [away()]
     for _ in range(3):
-        await projector.refuse(cache.get("first"), "IdempotencyKeyReused")
+        await projector.refuse(cache.get(at("first")), "IdempotencyKeyReused")
         cache.put(make("first", status={name: value for name, value in cluster.statuses["first"].items() if value}))
     assert cluster.calls == [("event", "first"), ("status", "first"), ("event", "first")]
 
@@ -71,6 +71,6 @@ async def test_a_failure_whose_event_is_missing_is_not_settled(new, view, cluste
     projector.enqueue(failed)
     await projector.flush()
     for _ in range(2):
-        await projector.repair(projector._cache.get("first"), failed)
+        await projector.repair(projector._cache.get(at("first")), failed)
         await projector.flush()
     assert cluster.events == [("first", "PaymentDeclined")]

@@ -13,7 +13,7 @@ from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
 from checkout_operator.status import project
 from checkout_operator.telemetry import Metrics
-from tests.operator.views import over, rest
+from tests.operator.views import at, over, rest
 
 
 async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, away):
@@ -25,7 +25,7 @@ async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, 
     assert cluster.statuses == {}
     cluster.statuses["first"] = {"sagaVersion": 1000, "phase": "Completed"}
     cache.put(make("first", status=cluster.statuses["first"]))
-    await projector.repair(cache.get("first"), view)
+    await projector.repair(cache.get(at("first")), view)
     await projector.flush()
     assert (cluster.statuses["first"]["sagaVersion"], cluster.statuses["first"]["phase"]) == (3, "Paying")
 
@@ -46,10 +46,10 @@ async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, mon
     monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
     answer, replace_status = asyncio.Event(), cluster.replace_status
 
-    async def slow(name, status):
-        if name == "first" and not answer.is_set():
+    async def slow(name, status, *uid):
+        if name == at("first") and not answer.is_set():
             await answer.wait()
-        return await replace_status(name, status)
+        return await replace_status(name, status, *uid)
 
     monkeypatch.setattr(cluster, "replace_status", slow)
     for key in ("second", "third"):
@@ -83,18 +83,18 @@ async def test_a_comparison_of_what_is_shown_is_cheap(new, view, cluster, cache,
 
     monkeypatch.setattr(module, "project", count)
     for _ in range(3):
-        await projector.repair(cache.get("first"), view)
+        await projector.repair(cache.get(at("first")), view)
         await projector.flush()
     assert cluster.calls == [("status", "first")]
     before = len(projected)
     for _ in range(3):
-        await projector.repair(cache.get("first"), replace(view))
+        await projector.repair(cache.get(at("first")), replace(view))
         await projector.flush()
     assert len(projected) == before
-    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
+    await projector.repair(cache.get(at("first")), replace(view, note="the bank is slow"))
     await projector.flush()
     cache.put(make("first", status={"phase": "Completed"}))
-    await projector.repair(cache.get("first"), replace(view, note="the bank is slow"))
+    await projector.repair(cache.get(at("first")), replace(view, note="the bank is slow"))
     await projector.flush()
     assert cluster.calls == [("status", "first")] * 3
 
@@ -135,9 +135,9 @@ async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache
     """While all writers are busy, however many changes of a checkout come, its resource costs one write: the latest."""
     answer, replace_status = asyncio.Event(), cluster.replace_status
 
-    async def slow(name, status):
+    async def slow(name, status, *uid):
         await answer.wait()
-        return await replace_status(name, status)
+        return await replace_status(name, status, *uid)
 
     monkeypatch.setattr(cluster, "replace_status", slow)
     projector, names = new(), [f"busy-{number}" for number in range(module.MAX_WRITERS)]

@@ -1,115 +1,21 @@
 """What is done for resources, one by one, and what one of them may do to the others."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
-import structlog
+from msgspec.structs import replace
 
-from checkout_operator import reconciler as module
 from checkout_operator.cache import ResourceCache
-from checkout_operator.faults import Faults
-from checkout_operator.mirrors import MirrorPolicy
-from checkout_operator.projector import Projector
-from checkout_operator.reconciler import BATCH, Reconciler
-from checkout_operator.saga_client import KeyReused, Page, SagaUnavailable, SpecRefused
-from checkout_operator.telemetry import Metrics
-from checkout_operator.workqueue import WorkQueue
-
-
-class Sagas:
-    """Stands in for the checkout service: knows checkouts by their resource's name, with errors for some, or away."""
-
-    def __init__(self, views):
-        self.views, self.errors, self.calls, self.away = views, {}, [], False
-        self.cancelled, self.changes, self.compared = [], [], 0
-        self.looked_up, self.rest = [], {None: Page([], None)}
-
-    @property
-    def started(self):
-        """The names that were to be started, in their order."""
-        return [name for names in self.calls for name in names]
-
-    async def start(self, resources):
-        self.calls.append([one.name for one in resources])
-        return self._answer(resources)
-
-    async def cancel(self, resources):
-        self.cancelled.append([one.name for one in resources])
-        return self._answer(resources)
-
-    def _answer(self, resources):
-        if self.away:
-            raise SagaUnavailable("away")
-        outcomes = [self.errors.get(one.name) or self.views[one.name] for one in resources]
-        for odd in (one for one in outcomes if isinstance(one, ValueError)):
-            raise odd
-        return outcomes
-
-    async def follow(self):
-        while self.changes:
-            yield self.changes.pop()
-        raise SagaUnavailable("the stream broke")
-
-    async def get_for(self, resources):
-        self.looked_up.append(len(resources))
-        if self.away:
-            raise SagaUnavailable("away")
-        return [self.views.get(one.name) for one in resources]
-
-    async def list_rest(self, ended_within, cursor=None):
-        self.compared += cursor is None
-        if self.away:
-            raise SagaUnavailable("away")
-        return self.rest[cursor]
+from checkout_operator.reconciler import BATCH
+from checkout_operator.saga_client import KeyReused, SagaUnavailable, SpecRefused
+from tests.operator.sagas import FORGED_STATUSES, until
+from tests.operator.views import at
 
 
 @pytest.fixture
 def cache():
     """No resources yet."""
     return ResourceCache()
-
-
-@pytest.fixture
-def sagas(view):
-    """The checkout service, with the checkout of `first`."""
-    return Sagas({"first": view})
-
-
-@pytest.fixture
-def metrics():
-    """What is counted."""
-    return Metrics()
-
-
-@pytest.fixture
-def queue():
-    """The work queue."""
-    return WorkQueue()
-
-
-@pytest.fixture
-def projector(cache, cluster, config, metrics):
-    """A projector."""
-    log = structlog.get_logger()
-    policy = MirrorPolicy(cache, config)
-    return Projector(cache, cluster, policy, faults=Faults(metrics, log), metrics=metrics, log=log)
-
-
-@pytest.fixture
-def reconciler(cache, queue, sagas, projector, metrics):
-    """A reconciler."""
-    log = structlog.get_logger()
-    return Reconciler(cache, queue, sagas, projector, faults=Faults(metrics, log), metrics=metrics, log=log)
-
-
-async def until(check, task):
-    """Let a task run until something is so, and end it."""
-    async with asyncio.timeout(5):
-        while not check():
-            assert not task.done()
-            await asyncio.sleep(0)
-    task.cancel()
 
 
 async def run_worker(reconciler, check):
@@ -125,7 +31,7 @@ async def test_one_bad_resource_stops_no_other(
     sagas.views["bad"] = bad_is
     for name in ("bad", "first"):
         cache.put(make(name))
-        queue.add(name)
+        queue.add(at(name))
     await run_worker(reconciler, lambda: metrics.faults._value.get() == 1 and len(queue) == 1)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
@@ -136,7 +42,7 @@ async def test_starts_ride_together(reconciler, cache, queue, sagas, make, view)
     for number in range(BATCH + 1):
         sagas.views[f"r{number}"] = view
         cache.put(make(f"r{number}", cancelRequested=number < 2))
-        queue.add(f"r{number}")
+        queue.add(at(f"r{number}"))
     await run_worker(reconciler, lambda: not len(queue) and len(sagas.started) == BATCH - 1)
     assert sagas.cancelled == [["r0", "r1"]]
     assert [len(names) for names in sagas.calls] == [BATCH - 2, 1]
@@ -147,7 +53,7 @@ async def test_one_of_a_batch_is_refused_alone(reconciler, cache, sagas, project
     sagas.errors |= {"reused": KeyReused(), "invalid": SpecRefused("no")}
     for name in ("reused", "first", "invalid"):
         cache.put(make(name))
-    assert await reconciler.reconcile(["reused", "first", "invalid"]) == set()
+    assert await reconciler.reconcile([at("reused"), at("first"), at("invalid")]) == set()
     await projector.flush()
     reasons = {name: status["conditions"][0]["reason"] for name, status in cluster.statuses.items()}
     assert reasons == {"reused": "IdempotencyKeyReused", "invalid": "InvalidSpec", "first": "Paying"}
@@ -159,7 +65,7 @@ async def test_one_of_a_batch_is_retried_alone(reconciler, cache, queue, sagas, 
     for name in ("busy", "first"):
         sagas.views[name] = view
         cache.put(make(name))
-        queue.add(name)
+        queue.add(at(name))
     await run_worker(reconciler, lambda: len(queue) == 1 and sagas.calls)
     sagas.errors.clear()
     await run_worker(reconciler, lambda: len(sagas.calls) == 2)
@@ -169,10 +75,10 @@ async def test_one_of_a_batch_is_retried_alone(reconciler, cache, queue, sagas, 
 async def test_the_same_name_twice(reconciler, cache, queue, sagas, make):
     """A resource that is reported twice is started once, also where the second report comes while it is being started."""
     cache.put(make("first"))
-    queue.add("first")
-    queue.add("first")
+    queue.add(at("first"))
+    queue.add(at("first"))
     (name,) = await queue.get(BATCH)
-    queue.add("first")
+    queue.add(at("first"))
     assert await reconciler.reconcile([name]) == set()
     queue.done(name)
     assert await reconciler.reconcile(await queue.get(BATCH)) == set()
@@ -186,104 +92,57 @@ async def test_the_service_is_back(reconciler, cache, queue, sagas, make, view, 
     sagas.views |= {"second": view, "third": view}
     for name in ("first", "second"):
         cache.put(make(name))
-        queue.add(name)
+        queue.add(at(name))
     names = await queue.get(BATCH)
     for _ in range(10):
-        assert await reconciler.reconcile(names) == {"first", "second"}
+        assert await reconciler.reconcile(names) == {at("first"), at("second")}
     for name in names:
         queue.retry(name)
     sagas.away = False
     sagas.calls.clear()
     if sign == "a start":
         cache.put(make("third"))
-        assert await reconciler.reconcile(["third"]) == set()
+        assert await reconciler.reconcile([at("third")]) == set()
     elif sign == "a comparison":
         await reconciler.compare()
     else:
         sagas.changes = [view]
         await until(lambda: not sagas.changes, asyncio.create_task(reconciler.follow()))
-    assert sorted(queue._waiting) == ["first", "second"]  # no delay is left
+    assert sorted(queue._waiting) == [at("first"), at("second")]  # no delay is left
 
 
-async def test_a_comparison_that_failed_comes_again_soon(reconciler, sagas, monkeypatch):
-    """A comparison that failed is made again after a short pause, not after the whole interval."""
-    monkeypatch.setattr(module, "COMPARE_PAUSE_SECONDS", 0.0)
-    sagas.away = True
-    await until(lambda: sagas.compared == 3, asyncio.create_task(reconciler.run_compare(3600)))
-
-
-async def test_a_stream_that_broke_is_made_up_for(reconciler, sagas, monkeypatch):
-    """When the stream of changes has broken, everything is compared soon: changes may have been missed."""
-    monkeypatch.setattr(module, "COMPARE_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.0)
-    comparing = asyncio.create_task(reconciler.run_compare(3600))
-    await asyncio.sleep(0)
-    assert sagas.compared == 1
-    await until(lambda: sagas.compared == 2, asyncio.create_task(reconciler.follow()))
-    comparing.cancel()
-
-
-async def test_one_that_cannot_be_looked_up_stops_no_other(reconciler, cache, sagas, projector, cluster, make, view):
-    """A comparison goes on past a resource whose checkout the service fails to look up."""
-    sagas.views["bad"] = SagaUnavailable("internal error")
-    for name in ("bad", "first"):
-        cache.put(make(name))
-        cache.confirm(make(name))
-    await reconciler.compare()
-    await projector.flush()
-    assert (list(cluster.statuses), cluster.statuses["first"]["checkoutId"]) == (["first"], view.id)
-
-
-async def test_a_comparison_goes_page_by_page(reconciler, cache, sagas, projector, cluster, make, view):
-    """However many resources and checkouts of REST there are, each is compared, and no more than a page is held at once."""
-    names = [f"r{number}" for number in range(2 * BATCH + 1)]
-    for name in names:
-        cache.put(make(name))
-        cache.confirm(make(name))
-    sagas.views = {name: replace(view, key=f"uid-{name}") for name in names}
-    rest = [replace(view, id=f"c{number}", from_resource=False) for number in range(3)]
-    sagas.rest = {None: Page(rest[:2], "c1"), "c1": Page(rest[2:], None)}
-    await reconciler.compare()
-    await projector.flush()
-    assert sagas.looked_up == [BATCH, BATCH, 1]
-    assert set(cluster.statuses) == {*names, "co-c0", "co-c1", "co-c2"}
-
-
-FORGED = [
-    {"phase": "Completed", "checkoutId": "c9", "finishedAt": "2020-01-01T00:00:00Z", "sagaVersion": 1000},
-    {"phase": "Failed", "conditions": [{"type": "Finished", "status": "True"}], "observedGeneration": 9},
-]
-
-
-@pytest.mark.parametrize("status", FORGED)
+@pytest.mark.parametrize("status", FORGED_STATUSES)
 async def test_a_status_starts_and_stops_nothing(reconciler, cache, sagas, make, status):
     """A resource is started whatever its status says; one that is started already is not started again."""
     cache.put(make("first", status=status))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     cache.put(make("first", status=status))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     assert sagas.started == ["first"]
 
 
-@pytest.mark.parametrize("status", FORGED)
-async def test_a_status_is_repaired(reconciler, cache, projector, cluster, make, view, status):
-    """The comparison writes what the checkout says over whatever somebody wrote, claimed versions included."""
-    cluster.statuses["first"] = status
-    cache.put(make("first", status=status))
-    cache.confirm(make("first"))
+async def test_one_that_comes_back(reconciler, cache, sagas, projector, cluster, make):
+    """A resource that leaves the watch and comes back, as its label does, is shown again; it is no reuse of its own key."""
+    cache.put(make("first"))
+    await reconciler.reconcile([at("first")])
+    cache.remove(make("first"))
+    cache.put(make("first"))
+    await reconciler.reconcile([at("first")])
     await reconciler.compare()
     await projector.flush()
-    shown = cluster.statuses["first"]
-    assert (shown["phase"], shown["checkoutId"], shown["sagaVersion"]) == ("Paying", view.id, view.version)
-    assert cache.endings() == {}
+    assert (sagas.started, cluster.statuses["first"]["phase"]) == (["first", "first"], "Paying")
 
 
-async def test_a_mirror_of_nothing(reconciler, cache, cluster, mirror):
-    """A mirror whose checkout the service does not know is never started, and counts as ended since its creation."""
-    cache.put(mirror("c9", FORGED[0]))
-    await reconciler.compare()
-    assert cluster.statuses == {"co-c9": {}}
-    assert list(cache.endings()) == ["uid-co-c9"]
+async def test_the_same_name_in_two_namespaces(reconciler, cache, sagas, make):
+    """Two resources of one name in two namespaces are two purchases."""
+    first = make("first")
+    other = replace(first, namespace="other", uid="uid-other", spec=replace(first.spec, key="uid-other"))
+    for one in (first, other):
+        cache.put(one)
+    assert await reconciler.reconcile([first.namespaced_name, other.namespaced_name]) == set()
+    assert sagas.started == ["first", "first"]
+    cache.remove(first)
+    assert cache.all() == [other]
 
 
 async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, make):
@@ -291,7 +150,7 @@ async def test_a_refused_spec_fails_in_words(reconciler, cache, sagas, cluster, 
     sagas.errors["first"] = SpecRefused("idempotency_key must be another")
     sagas.views.clear()
     cache.put(make("first", idempotencyKey="\u0378"))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     status = cluster.statuses["first"]
     top = {one["type"]: one for one in status["conditions"]}
     assert (status["phase"], top["Finished"]["status"], top["Succeeded"]["reason"]) == ("Failed", "True", "InvalidSpec")
@@ -306,13 +165,13 @@ async def test_a_refused_spec_is_not_tried_again(reconciler, cache, queue, sagas
     sagas.errors["first"] = SpecRefused("no")
     sagas.views.clear()
     cache.put(make("first"))
-    await reconciler.reconcile(["first"])
-    cache.put(make("first", status=FORGED[0]))
+    await reconciler.reconcile([at("first")])
+    cache.put(make("first", status=FORGED_STATUSES[0]))
     for _ in range(3):
         await reconciler.compare()
         assert len(queue) == 0
     assert sagas.started == ["first"]
     assert cluster.statuses["first"]["phase"] == "Failed"
     cache.put(make("first", generation=2, cancelRequested=True))
-    await reconciler.reconcile(["first"])
+    await reconciler.reconcile([at("first")])
     assert sagas.cancelled == [["first"]]  # a cancellation is another question

@@ -78,7 +78,7 @@ def seen(one):
         resource_name="",
         saga_step=one.step,
         reason=one.reason or "",
-        note=one.last_error,
+        note=one.last_error or "",
         total_minor=one.total_minor,
         currency=one.currency,
         order_id=one.order_id,

@@ -1,13 +1,15 @@
 """What has expired is deleted, and nothing else. When a resource ended is what its checkout says."""
 
-from dataclasses import replace
+import asyncio
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from checkout_operator.cache import Ending, ResourceCache
 from checkout_operator.cluster import Refused
-from checkout_operator.sweeper import Sweeper, expired
+from checkout_operator.sweeper import DELETIONS, Sweeper, expired
+from tests.operator.views import at
 
 START = 1_767_225_600.0  # when the resources were created, in seconds since 1970
 
@@ -118,7 +120,7 @@ async def test_what_is_gone_already(add, make, cluster, cache, config):
     assert [one.name for one in cache.all()] == ["there"]
     add(make("gone", uid="another"))
     assert await sweeper.run_once() == 1
-    assert cache.get("gone").uid == "another"
+    assert cache.get(at("gone")).uid == "another"
 
 
 async def test_one_that_may_not_be_deleted(add, make, cluster, cache, config, away):
@@ -131,6 +133,30 @@ async def test_one_that_may_not_be_deleted(add, make, cluster, cache, config, aw
     assert await sweeper.run_once() == 1
     assert set(cluster.objects) == {"held", "away"}
     assert len(cache.all()) == 3  # the watch reports what is gone
+
+
+async def test_a_slow_deletion(add, make, cluster, cache, config, monkeypatch):
+    """While the API server takes long to delete one, the others are deleted, and no more than a few at a time."""
+    answer, delete, running = asyncio.Event(), cluster.delete, set()
+
+    async def slow(name, uid):
+        running.add(name)
+        assert len(running) <= DELETIONS
+        await (answer.wait() if name == at("slow") else asyncio.sleep(0))
+        running.remove(name)
+        return await delete(name, uid)
+
+    monkeypatch.setattr(cluster, "delete", slow)
+    for name in ("slow", *(f"quick{number}" for number in range(3 * DELETIONS))):
+        add(make(name), ended())
+        cluster.objects[name] = {}
+    sweeping = asyncio.create_task(Sweeper(cache, cluster, config, structlog.get_logger()).run_once())
+    async with asyncio.timeout(5):
+        while set(cluster.objects) != {"slow"}:
+            assert not sweeping.done()
+            await asyncio.sleep(0)
+        answer.set()
+        assert await sweeping == 1 + 3 * DELETIONS
 
 
 async def test_room_for_those_that_run(add, mirror, cluster, cache, config):

@@ -2,9 +2,14 @@
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
+from checkout_operator.cluster import Forbidden
+from checkout_operator.config import Config
 from checkout_operator.watchdog import WatchDied, Watchdog
+from tests.operator.views import at
 
 
 @pytest.fixture
@@ -16,7 +21,8 @@ def cache():
 @pytest.fixture
 def dog(cache, cluster):
     """A watchdog."""
-    return Watchdog(cache, cluster, structlog.get_logger())
+    scope, log = Config().scope(), structlog.get_logger()
+    return Watchdog(cache, cluster, scope, Claims(None, scope, None, log), log)
 
 
 def there(cluster, name, generation=1):
@@ -41,7 +47,7 @@ async def test_a_deletion_that_is_not_reported(dog, cache, make, cluster):
     for name in ("stays", "gone"):
         cache.put(make(name))
     await dog.run_once()
-    assert cache.get("gone")  # it may only be late, or newer than the list
+    assert cache.get(at("gone"))  # it may only be late, or newer than the list
     await dog.run_once()
     assert [one.name for one in cache.all()] == ["stays"]
     await dog.run_once()
@@ -65,9 +71,53 @@ async def test_without_the_api_server(dog, cache, make, cluster, away):
     for _ in range(2):
         await dog.run_once()
         cluster.faults["list"] = [away()]
-        with pytest.raises(type(away())):
-            await dog.run_once()
+        await dog.run_once()
     await dog.run_once()
-    assert cache.get("gone")
+    assert cache.get(at("gone"))
     with pytest.raises(WatchDied):
         await dog.run_once()
+
+
+@pytest.fixture
+def two(cache, cluster, monkeypatch):
+    """A watchdog of two namespaces, and the errors that a list of each raises."""
+    errors, list_all = {}, cluster.list_all
+
+    async def list_one(namespace, selector):
+        if namespace in errors:
+            raise errors[namespace]
+        async for body in list_all(namespace, selector):
+            if body["metadata"]["namespace"] == namespace:
+                yield body
+
+    monkeypatch.setattr(cluster, "list_all", list_one)
+    scope, log = Config(watch_namespaces=("default", "other")).scope(), structlog.get_logger()
+    return Watchdog(cache, cluster, scope, Claims(None, scope, None, log), log), errors
+
+
+async def test_a_namespace_that_may_not_be_listed(two, cache, make, cluster):
+    """Where the rights in a namespace are gone, as with the namespace, what was in it is forgotten; the others are checked."""
+    dog, errors = two
+    there(cluster, "stays")
+    cache.put(make("stays"))
+    cache.put(replace(make("gone"), namespace="other"))
+    errors["other"] = Forbidden("no")
+    for _ in range(2):
+        await dog.run_once()
+    assert [one.name for one in cache.all()] == ["stays"]
+    there(cluster, "missed")
+    await dog.run_once()
+    with pytest.raises(WatchDied):
+        await dog.run_once()
+
+
+async def test_a_namespace_that_does_not_answer(two, cache, make, cluster, away):
+    """A list that fails says nothing of its namespace, and stops the check of no other."""
+    dog, errors = two
+    cache.put(replace(make("unseen"), namespace="other"))
+    errors["other"] = away()
+    there(cluster, "missed")
+    await dog.run_once()
+    with pytest.raises(WatchDied):
+        await dog.run_once()
+    assert [one.name for one in cache.all()] == ["unseen"]

@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+from checkout_operator.spec import NamespacedName
+
 
 def over(view, **more):
     """The checkout once it has failed, just now."""
@@ -13,3 +15,8 @@ def over(view, **more):
 def rest(view, number=1):
     """A checkout of REST."""
     return replace(view, id=f"c{number}", from_resource=False)
+
+
+def at(name):
+    """Give what names a resource of the namespace `default`."""
+    return NamespacedName("default", name)

@@ -1,7 +1,14 @@
-"""What the tests of all services share: a log whose tracebacks cost little, since slow ones look like parts that are away."""
+"""What the tests of all services share: the stores, and a log whose tracebacks cost little, since slow ones look like parts that are away."""
 
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 import pytest
 import structlog
+
+from devstack.home import ROOT
+from services.chassis.env import process_environment
+from services.chassis.migrate import migrate
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,3 +20,37 @@ def plain_log():
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+
+
+class Stores:
+    """The addresses of the stores by their variables: the environment's, or else those of the platform, which is then started."""
+
+    def __init__(self, request):
+        self._request = request
+
+    def __getitem__(self, variable):
+        return process_environment().get(variable) or self._request.getfixturevalue("platform").urls[variable]
+
+
+@pytest.fixture(scope="session")
+def stores(request):
+    """The stores."""
+    return Stores(request)
+
+
+@pytest.fixture(scope="session")
+def database(stores):
+    """Make the database of a service's tests, migrated, and run `sql` in it; give its URL."""
+    migrated = set()
+
+    async def database(service, sql="", *, variable="POSTGRES_URL"):
+        url = urlunsplit(urlsplit(stores[variable])._replace(path=f"/{service}_tests"))
+        if url not in migrated:
+            await migrate(url, schema=service, folder=ROOT / "services" / service / "migrations")
+            migrated.add(url)
+        connection = await asyncpg.connect(url)
+        await connection.execute(sql)
+        await connection.close()
+        return url
+
+    return database

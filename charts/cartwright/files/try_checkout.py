@@ -36,7 +36,8 @@ def main() -> int:
     host = f"https://{env['KUBERNETES_SERVICE_HOST']}:{env['KUBERNETES_SERVICE_PORT']}"
     url = f"{host}/apis/cartwright.dev/v1alpha1/namespaces/{env['NAMESPACE']}/checkouts"
     kind = {"apiVersion": "cartwright.dev/v1alpha1", "kind": "Checkout"}
-    made = ask("POST", url, kind | {"metadata": {"generateName": "helm-test-"}, "spec": spec})
+    metadata = {"generateName": "helm-test-", "labels": json.loads(env["LABELS"])}
+    made = ask("POST", url, kind | {"metadata": metadata, "spec": spec})
     name = made["metadata"]["name"]
     ends_at = time.monotonic() + SECONDS
     while not finished(made):

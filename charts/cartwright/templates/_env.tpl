@@ -108,7 +108,7 @@
 - {name: AUTH_CLIENT_ID, value: {{ . | quote }}}
 - {name: CONSOLE_URL, value: {{ required "console.url: say where people reach the console, such as https://console.example.com; the issuer sends them back there" $console.url | quote }}}
 {{- with $console.auth.clientSecret }}
-- {name: AUTH_CLIENT_SECRET, valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $console.auth.clientSecretKey }}}}}
+- {name: AUTH_CLIENT_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $console.auth.clientSecretKey | quote }}}}}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -119,6 +119,26 @@
 - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 - {name: CHECKOUT_ADDR, value: "dns:///{{ include "cartwright.name" . }}-checkout:50056"}
 - {name: LOG_LEVEL, value: {{ .Values.logLevel }}}
+{{- if gt (int .Values.operator.replicas) 1 }}
+- {name: SHARDING, value: Leases}
+- {name: MEMBER_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: MEMBER_GROUP, value: {{ include "cartwright.name" . }}-operator}
+- {name: LEASE_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- end }}
+- {name: RELEASE, value: {{ include "cartwright.watch.release" . | quote }}}
+- {name: RELEASE_ROLE, value: {{ include "cartwright.watch.role" . | quote }}}
+{{- with .Values.watch.namespaces }}
+- {name: WATCH_NAMESPACES, value: {{ join "," . | quote }}}
+{{- end }}
+{{- if .Values.watch.allNamespaces }}
+- {name: WATCH_ALL_NAMESPACES, value: "true"}
+{{- end }}
+{{- if include "cartwright.watch.selects" . }}
+- {name: WATCH_SELECTOR, value: {{ toJson .Values.watch.selector | quote }}}
+{{- end }}
+{{- with .Values.operator.mirror.namespace }}
+- {name: MIRROR_NAMESPACE, value: {{ quote . }}}
+{{- end }}
 - {name: MIRROR_MODE, value: {{ .Values.operator.mirror.mode | quote }}}
 - {name: MIRROR_MAX_WRITES_PER_SECOND, value: {{ .Values.operator.mirror.maxWritesPerSecond | quote }}}
 - {name: MIRROR_MAX_OBJECTS, value: {{ .Values.operator.mirror.maxObjects | quote }}}

@@ -13,6 +13,7 @@ from services.chassis.oidc.issuer import IssuerUnavailable
 from services.chassis.oidc.jwks import KeySet
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
+from services.error_codes import ErrorCode
 from services.errors import Unavailable
 
 REFRESH_SECONDS = 300.0  # a key that the issuer withdraws is used for so long if the issuer answers
@@ -104,4 +105,6 @@ class Keys:
 
     def _unavailable(self) -> Unavailable:
         left = max(1.0, self._next_at - self._clock())
-        return Unavailable("tokens cannot be checked now; try again", retry_after=left)
+        return Unavailable(
+            "tokens cannot be checked now; try again", retry_after=left, code=ErrorCode.TOKEN_CHECK_UNAVAILABLE
+        )

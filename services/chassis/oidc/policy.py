@@ -38,8 +38,8 @@ class Policy:
     issuer: str
     audience: str
     algorithms: frozenset[str]
-    jwks_url: str = ""
-    """Empty if the issuer's discovery document names it."""
+    jwks_url: str | None = None
+    """None if the issuer's discovery document names it."""
     plain_http: bool = False
     """Whether keys may come by http. Only on a laptop: whoever can change the keys on their way can be any user."""
 
@@ -61,7 +61,7 @@ def policy_of(config: OidcSettings, others: Iterable[str] = ()) -> Policy:
         issuer=config.auth_issuer,
         audience=config.auth_audience,
         algorithms=algorithms,
-        jwks_url=config.auth_jwks_url,
+        jwks_url=config.auth_jwks_url or None,
         plain_http=plain_http,
     )
 

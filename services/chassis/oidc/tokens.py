@@ -10,6 +10,7 @@ from multidict import MultiMapping
 
 from services.chassis.oidc.jwks import Key, KeySet
 from services.chassis.oidc.policy import Policy
+from services.error_codes import ErrorCode
 from services.errors import Invalid
 
 LEEWAY = 60  # seconds by which two clocks may differ
@@ -19,7 +20,7 @@ LEEWAY = 60  # seconds by which two clocks may differ
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,16384}\.[A-Za-z0-9_-]{1,16384}\.[A-Za-z0-9_-]{1,16384}")
 
 _WHY: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
-    (jwt.ExpiredSignatureError, "the token has expired"),
+    (jwt.ExpiredSignatureError, "the token has expired"),  # a client gets a new one for this: it has a code of its own
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
     (jwt.InvalidAudienceError, "the token is for another audience"),
     (jwt.InvalidIssuerError, "the token is of another issuer"),
@@ -29,17 +30,19 @@ _WHY: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 
 
 class Unauthenticated(Invalid):
-    """The request has no valid token. `missing`: it has no token at all."""
+    """The request has no valid token; the code TOKEN_REQUIRED says that it has none at all."""
 
-    def __init__(self, message: str, *, missing: bool = False) -> None:
-        super().__init__(message)
-        self.missing = missing
+    default_code = ErrorCode.TOKEN_INVALID
 
     @property
     def challenge(self) -> str:
         """The WWW-Authenticate header (RFC 6750). It names no error if there was no token."""
         realm = 'Bearer realm="cartwright"'
-        return realm if self.missing else f'{realm}, error="invalid_token", error_description="{self}"'
+        return (
+            realm
+            if self.code is ErrorCode.TOKEN_REQUIRED
+            else f'{realm}, error="invalid_token", error_description="{self}"'
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def bearer(headers: MultiMapping[str]) -> str:
         raise Unauthenticated("there are Authorization headers that differ")
     scheme, _, token = (given.pop() if given else "").partition(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated("a token is needed: Authorization: Bearer <token>", missing=True)
+        raise Unauthenticated("a token is needed: Authorization: Bearer <token>", code=ErrorCode.TOKEN_REQUIRED)
     return token.strip(" ")
 
 
@@ -105,5 +108,7 @@ def verify(token: str, key: Key, header: Mapping[str, Any], policy: Policy) -> V
             options={"require": ["exp", "iss", "aud"], "verify_sub": False},  # a subject may be a number here
         )
     except jwt.PyJWTError as error:
-        raise Unauthenticated(next(text for kind, text in _WHY if isinstance(error, kind))) from error
+        expired = isinstance(error, jwt.ExpiredSignatureError)
+        why = next(text for kind, text in _WHY if isinstance(error, kind))
+        raise Unauthenticated(why, code=ErrorCode.TOKEN_EXPIRED if expired else None) from error
     return Verified(claims, int(claims["exp"]) + LEEWAY, key)

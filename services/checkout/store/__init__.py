@@ -2,7 +2,7 @@
 
 One module for each thing that is kept: `sessions` are looked up, `claims` hold a cart, `requests` are what resources ask
 for, `steps` move a saga on, `leases` say who drives it, `search` shows staff those of every user. `rows` has what all of them
-share.
+share. `outbox` is what the relay reads.
 """
 
 from services.checkout.store.claims import ClaimQueries

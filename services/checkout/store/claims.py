@@ -18,6 +18,7 @@ from services.checkout.store.rows import (
     json_of,
     purchase_of,
     session_of,
+    stored_lines,
 )
 
 
@@ -146,7 +147,7 @@ class ClaimQueries(Queries):
                 version=row["version"],
                 cancel=cancelled(requested=row["requested"], late=row["late"]),
                 attempts=0,
-                last_error="",
+                last_error=None,
             )
         return made
 
@@ -161,7 +162,7 @@ def _fields(position: int, claim: Claim) -> dict[str, Any]:
         "user_id": claim.user_id,
         "version": claim.cart_version,
         "bought": claim.bought,
-        "lines": claim.lines,
+        "lines": stored_lines(claim.lines),
         "total": claim.total_minor,
         "currency": claim.currency,
     }

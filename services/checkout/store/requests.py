@@ -18,6 +18,7 @@ from services.checkout.store.rows import (
     fingerprint_of,
     json_of,
     session_of,
+    stored_lines,
 )
 
 NO_CURRENCY = "XXX"  # ISO 4217's code for none: a checkout that has claimed nothing has no total
@@ -118,8 +119,8 @@ class RequestQueries(Queries):
             Status.FAILED if failed else Status.PROCESSING,
             json_of(steps),
             failed,
-            json_of([Line("", product_id, "", 0, quantity) for product_id, quantity in request.items]),
-            json_of(request.resource),
+            json_of(stored_lines([Line(None, product_id, "", 0, quantity) for product_id, quantity in request.items])),
+            json_of(request.resource) if request.resource else None,
             new.asked.request_id,
             new.asked.traceparent,
             self._timeout if request.timeout is None else request.timeout,

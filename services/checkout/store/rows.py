@@ -1,6 +1,8 @@
 """What every query of checkouts shares: the columns of a row, the session they make, and the answer that is stored."""
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,6 +21,7 @@ from services.checkout.domain import (
     Status,
     Step,
     StepRecord,
+    cart_purchase,
 )
 
 LEASE_SECONDS = 10.0
@@ -76,19 +79,25 @@ def session_of(row: Row) -> Session:
         response_body=row["response_body"] or b"",
         request_id=row["request_id"],
         traceparent=row["traceparent"],
-        resource=msgspec.json.decode(row["origin_ref"] or "{}", type=Resource),
-        last_error=row["last_error"] or "",
+        resource=msgspec.json.decode(row["origin_ref"], type=Resource) if row["origin_ref"] else None,
+        last_error=row["last_error"],
     )
 
 
 def purchase_of(row: Row) -> Purchase:
     """Return the purchase of a row that has `id` and `snapshot`."""
-    return Purchase(str(row["id"]), tuple((line.line_id, line.quantity) for line in lines_of(row["snapshot"])))
+    return cart_purchase(str(row["id"]), lines_of(row["snapshot"]))
 
 
 def lines_of(snapshot: str) -> tuple[Line, ...]:
     """Read the lines of a row."""
-    return msgspec.json.decode(snapshot, type=tuple[Line, ...])
+    lines = msgspec.json.decode(snapshot, type=tuple[Line, ...])
+    return tuple(line if line.line_id else replace(line, line_id=None) for line in lines)
+
+
+def stored_lines(lines: Iterable[Line]) -> list[Line]:
+    """Return lines as a row keeps them: every version before this one reads the `line_id` of an item as a text."""
+    return [line if line.line_id is not None else replace(line, line_id="") for line in lines]
 
 
 def json_of(value: Any) -> str:

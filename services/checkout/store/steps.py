@@ -79,7 +79,7 @@ def _values(before: Session, after: Session) -> tuple[Any, ...]:
         after.status,
         after.reason,
         _answer(after),
-        after.last_error or None,
+        after.last_error,
         event_id,
         completed_event(after, event_id, datetime.now(UTC)) if event_id else None,
         json_of(headers) if event_id else None,
@@ -94,7 +94,7 @@ def _written(after: Session, row: Any) -> Session:
         finished_at=row["completed_at"],
         cancel=Reason(row["cancel"]) if row["cancel"] else None,
         response_body=_answer(after) or b"",
-        last_error=row["last_error"] or "",
+        last_error=row["last_error"],
     )
 
 

@@ -5,7 +5,6 @@ It starts a platform of its own, sends load to it alone, and ends by itself. An 
 
 import argparse
 import asyncio
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -14,17 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from devstack.client import Stack
-from devstack.home import ROOT, Home
-from devstack.stores import data_folder
+from devstack.home import ROOT
 from tests.bench.main import about
-from tests.bench.measure import Failed
+from tests.bench.measure import recording_failures
 from tests.bench.operator_load import phases
+from tests.bench.operator_load.plot import svg
 from tests.bench.report import WIDTH, number
 from tests.bench.results import Results, save
-from tests.platforms import OnThisMachine
+from tests.platforms import OnThisMachine, new_stack
 
-HOME = ROOT / ".cartwright" / "bench-operator"
 OUT = ROOT / ".cartwright" / "bench-results"
 MOST_RATE, MOST_SECONDS, MOST_LIVE = 300, 900, 20_000
 WARM_UP = 200
@@ -75,32 +72,18 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the loads, and give the exit code."""
     asked, console = arguments(), Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    results, failed = Results(machine=about()), False
-    home = Home(HOME)
-    Stack(home).down()
-    shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
-    shutil.rmtree(home.path, ignore_errors=True)
+    results = Results(machine=about())
     console.print("starting a platform of its own …")
-    running = Stack.up(home.path, env={"BANK_SUCCESS_RATE": "1"})
-    try:
-        platform = OnThisMachine(running)
-        asyncio.run(_run(phases.Bed(platform, platform.kube(), results), asked, console))
-    except KeyboardInterrupt:
-        results.interrupted = True
-    except Failed as error:
-        console.print(f"[red]{error}[/]")
-        failed = results.interrupted = True
-    except Exception:  # noqa: BLE001 - what has been measured by then is shown and kept
-        console.print_exception()
-        failed = results.interrupted = True
-    finally:
-        running.down()
+    with recording_failures(results, console), new_stack("bench-operator", env={"BANK_SUCCESS_RATE": "1"}) as stack:
+        platform = OnThisMachine(stack)
+        asyncio.run(_run(phases.Bed(platform, platform.kube(), results, console.print), asked, console))
     table, missed = judged(results)
     console.print(table)
     path = Path(OUT) / time.strftime("operator-%Y%m%d-%H%M%S.json")
     save(results, path)
-    console.print(f"kept in {path}")
-    return 1 if failed or missed else 130 if results.interrupted else 0
+    path.with_suffix(".svg").write_text(svg(results.lines))
+    console.print(f"kept in {path} and {path.with_suffix('.svg').name}")
+    return 1 if missed else results.exit_code
 
 
 async def _run(bed: phases.Bed, asked: argparse.Namespace, console: Console) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import requests
 from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.figures import summary
 from tests.bench.measure import Failed
+from tests.bench.operator_load import timeline
 from tests.bench.operator_load.applying import Applier
 from tests.bench.operator_load.watching import Watcher
 from tests.bench.results import Results
@@ -25,6 +26,7 @@ END_SECONDS = 300.0
 """How long the last resources of a load may take."""
 COMPARISONS_SECONDS = 35.0
 """Two full comparisons and a sweep each second fall into this time."""
+TELL_SECONDS = 15.0
 LOST = "lost or not completed"
 SHARES = ("apiserver", "etcd", "operator", "checkout", "postgres")
 _ROWS = """SELECT idempotency_key AS name, status, extract(epoch FROM created_at)::float AS began,
@@ -39,6 +41,8 @@ class Bed:
     platform: OnThisMachine
     kube: Kube
     results: Results
+    say: Callable[[str], None]
+    """Tells a person how far it is."""
 
     def note(self, load: str, name: str, unit: str, value: float) -> None:
         """Note a figure."""
@@ -77,13 +81,26 @@ async def watched(bed: Bed) -> AsyncIterator[tuple[Applier, Watcher]]:
     """Give what applies resources and what sees them end."""
     watcher = Watcher(bed.kube)
     watching = asyncio.create_task(watcher.run())
+    telling: asyncio.Task[None] | None = None
     try:
         async with Applier(bed.kube) as applier:
+            telling = asyncio.create_task(_tell(bed, applier, watcher))
             yield applier, watcher
         if watching.done():
             watching.result()  # it follows until it is cancelled, so this raises what ended it
     finally:
         watching.cancel()
+        if telling:
+            telling.cancel()
+
+
+async def _tell(bed: Bed, applier: Applier, watcher: Watcher) -> None:
+    """Say how far the load is, as long as it goes on."""
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        ended = len(applier.applied.keys() & watcher.ended.keys())
+        bed.say(f"  {time.monotonic() - began:.0f} s: {len(applier.applied):,} applied, {ended:,} seen to end")
 
 
 async def warm_up(bed: Bed, count: int) -> None:
@@ -122,6 +139,21 @@ async def sustained(bed: Bed, rate: float, seconds: float) -> None:
         for part in SHARES:
             bed.note("sustained", f"cpu {part}", "ms a resource", (after[part] - before[part]) * 1000 / len(names))
         bed.note("sustained", "operator, while it runs", "MiB", bed.operator_mib())
+        ended = {name: rows[name]["ended"] for name in completed}
+        first = min(applier.applied.values())
+        bed.results.lines += [
+            timeline.rate("sustained", "applied", list(applier.applied.values()), first),
+            timeline.rate("sustained", "saga has ended", list(ended.values()), first),
+            timeline.rate("sustained", "status seen", [watcher.ended[name] for name in completed], first),
+            timeline.lateness(
+                "sustained",
+                "apply → row, p99",
+                {name: rows[name]["began"] for name in completed},
+                applier.applied,
+                first,
+            ),
+            timeline.lateness("sustained", "commit → status seen, p99", watcher.ended, ended, first),
+        ]
         await gone(bed, END_SECONDS)
         bed.note(
             "sustained",

@@ -1,10 +1,6 @@
 """The simulated bank over real gRPC, on a ledger in memory and on the real one: it decides once per key, and behaves as it is told."""
 
 import asyncio
-import collections
-import math
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import grpc
@@ -15,88 +11,29 @@ from services.bank.api import ADMIN_SERVICE, SERVICE, BankAdminApi, BankApi
 from services.bank.domain import (
     Behaviour,
     Charge,
-    Decision,
-    OtherCharge,
     Scope,
     State,
-    Transaction,
     draw_outcome,
-    scopes_of,
 )
 from services.bank.store import PostgresLedger
 from services.bank.usecases import Bank
-from services.chassis.env import process_environment
-from services.chassis.migrate import migrate, role_of
+from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
 from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
 from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
 from tests.plain import assert_plain, edge_ids
+from tests.services.bank.memory import MemoryLedger
 
-MIGRATIONS = Path(__file__).parents[3] / "services" / "bank" / "migrations"
 SECONDS = 5
 SHORT_SECONDS = 0.3  # for calls that are never answered
-
-
-class MemoryLedger:
-    """Fits the port Ledger; `requests` counts what was asked with each key."""
-
-    def __init__(self):
-        self.kept, self.requests, self.behaviours = {}, collections.Counter(), {}
-
-    def _keep(self, transaction):
-        self.requests[transaction.key] += 1
-        return self.kept.setdefault(transaction.key, transaction)
-
-    async def charge(self, charge, drawn, *, follow):
-        behaviour = self._use_behaviour(charge) if follow and charge.key not in self.kept else None
-        if behaviour is Behaviour.HANG:
-            return Decision(None, behaviour)
-        state = State.DECLINED if behaviour is Behaviour.DECLINE else State.CAPTURED if behaviour else drawn
-        figures = (charge.user_id, charge.amount_minor, charge.currency)
-        there = self._keep(Transaction(charge.key, state, *figures, f"ref-{charge.key}"))
-        if there.state is not State.CANCELLED and figures != (there.user_id, there.amount_minor, there.currency):
-            raise OtherCharge
-        return Decision(there, behaviour)
-
-    async def find(self, key):
-        return self.kept.get(key)
-
-    async def cancel(self, key):
-        return self._keep(Transaction(key, State.CANCELLED, 0, 0, "", f"ref-{key}"))
-
-    def _use_behaviour(self, charge):
-        for scope in scopes_of(charge):
-            behaviour, times = self.behaviours.get(scope, (None, 0))
-            if times:
-                self.behaviours[scope] = (behaviour, times - 1)
-                return behaviour
-        return None
-
-    async def set_behaviour(self, scope, behaviour, times):
-        self.behaviours[scope] = (behaviour, math.inf if times is None else times)
-
-    async def reset_behaviour(self, scope):
-        self.behaviours.pop(scope, None)
-
-
-@pytest.fixture(scope="session")
-def database(request):
-    """The PostgreSQL that BANK_POSTGRES_URL or POSTGRES_URL names, or else the platform's own."""
-    env = process_environment()
-    given = env.get("BANK_POSTGRES_URL") or env.get("POSTGRES_URL")
-    return given or request.getfixturevalue("platform").urls["BANK_POSTGRES_URL"]
 
 
 @pytest.fixture
 async def db(database):
     """The pool of the bank's own role, in an empty database of these tests' own."""
-    url = urlunsplit(urlsplit(database)._replace(path="/bank_tests"))
-    await migrate(url, schema="bank", folder=MIGRATIONS)
-    connection = await asyncpg.connect(url)
-    await connection.execute("TRUNCATE bank.transactions, bank.behaviours")
-    await connection.close()
+    url = await database("bank", "TRUNCATE bank.transactions, bank.behaviours", variable="BANK_POSTGRES_URL")
     async with Postgres(url, role=role_of("bank"), schema="bank") as db:
         yield db
 

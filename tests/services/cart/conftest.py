@@ -2,90 +2,17 @@
 
 import itertools
 import secrets
-from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from services.cart.cache import RedisCache
-from services.cart.changes import Lease, Token
-from services.cart.domain import Cart
 from services.cart.store import MongoCarts
-from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
 from tests.services.cart.carts import OneCache, OneCart
+from tests.services.cart.memory import MemoryCache, MemoryCarts
 
 _USERS = itertools.count(secrets.randbelow(10**9) + 2 * 10**9)
-
-
-class MemoryCarts:
-    """Fits the port Carts. What is kept of a user may also be an error, which reading that cart gives."""
-
-    def __init__(self):
-        self.kept = {}
-
-    async def read(self, user_ids):
-        return [self.kept.get(user_id, Cart(user_id)) for user_id in user_ids]
-
-    async def replace(self, changes):
-        return [self._replace(before, after) for before, after in changes]
-
-    def _replace(self, before, after):
-        there = self.kept.get(before.user_id, Cart(before.user_id))
-        if isinstance(there, Exception) or there.version != before.version:
-            return False
-        self.kept[after.user_id] = replace(after)
-        return True
-
-
-class MemoryCache:
-    """Fits the port Cache: the protocol with neither a clock nor a network."""
-
-    def __init__(self):
-        self.values, self.writers, self.leases = {}, {}, {}
-
-    async def read(self, user_ids):
-        return [self._read(user_id) for user_id in user_ids]
-
-    def _read(self, user_id):
-        if self.writers.get(user_id):
-            return None
-        if user_id in self.values:
-            return self.values[user_id]
-        self.leases[user_id] = Lease(secrets.token_hex(4))
-        return self.leases[user_id]
-
-    async def fill(self, fills):
-        for cart, lease in fills:
-            if not self.writers.get(cart.user_id) and self.leases.get(cart.user_id) == lease:
-                self.values[cart.user_id] = cart
-
-    async def begin_writes(self, user_ids):
-        return [self._begin(user_id) for user_id in user_ids]
-
-    def _begin(self, user_id):
-        token = Token(secrets.token_hex(4))
-        self.writers.setdefault(user_id, set()).add(token)
-        self._drop(user_id)
-        return token
-
-    async def end_writes(self, writes):
-        for user_id, token in writes:
-            self.writers.get(user_id, set()).discard(token)
-            self._drop(user_id)
-
-    def _drop(self, user_id):
-        self.values.pop(user_id, None)
-        self.leases.pop(user_id, None)
-
-
-@pytest.fixture(scope="session")
-def stores(request):
-    """The URLs of the stores: the environment's, or else the platform's own."""
-    env = process_environment()
-    if env.get("MONGODB_URL") and env.get("REDIS_URL"):
-        return env
-    return request.getfixturevalue("platform").urls
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
 from services.pb import events_pb2 as pb
 
+NOW = 1_800_000_000.0
 MOST = 2**63 - 1  # the greatest user id and product id
 
 
@@ -37,9 +38,15 @@ def carts():
 
 
 @pytest.fixture
-def handle(carts):
-    """Handle messages with these values, in order."""
-    remover = PurchaseRemover(carts.remove, structlog.get_logger(), Metrics())
+def metrics():
+    """The consumer's metrics."""
+    return Metrics()
+
+
+@pytest.fixture
+def handle(carts, metrics):
+    """Handle messages with these values, in order, at NOW."""
+    remover = PurchaseRemover(carts.remove, structlog.get_logger(), metrics, clock=lambda: NOW)
 
     async def handle(*values):
         await remover.handle([Message("t", 0, offset, None, value, {}) for offset, value in enumerate(values)])
@@ -47,10 +54,25 @@ def handle(carts):
     return handle
 
 
-def event(user_id=1, checkout_id="c", line_ids=("l1",), quantity=2):
+def event(user_id=1, checkout_id="c", line_ids=("l1",), quantity=2, completed_at_ms=0):
     """Give the value of a message that announces a completed checkout."""
     lines = [pb.PurchasedLine(line_id=line_id, product_id=MOST, quantity=quantity) for line_id in line_ids]
-    return MessageToJson(pb.CheckoutCompleted(user_id=user_id, checkout_id=checkout_id, lines=lines)).encode()
+    told = pb.CheckoutCompleted(user_id=user_id, checkout_id=checkout_id, lines=lines, completed_at_ms=completed_at_ms)
+    return MessageToJson(told).encode()
+
+
+async def test_how_long_a_purchase_stayed_in_the_cart(handle, carts, metrics):
+    """The time from completion to removal is counted; a clock that is behind counts as none, and what left no cart does not count."""
+    ms = int(NOW * 1000)
+    carts.errors[4] = Unavailable("away")
+    await handle(event(1, "c1", completed_at_ms=ms - 2500), event(2, "c2", completed_at_ms=ms + 9000))
+    await handle(event(3, "c3", ("",), completed_at_ms=ms - 9000), event(3, "c4"))
+    with pytest.raises(Unavailable):
+        await handle(event(4, "c5", completed_at_ms=ms - 9000))
+    value = metrics.registry.get_sample_value
+    assert value("cartwright_cart_cleared_seconds_sum") == 2.5
+    assert value("cartwright_cart_cleared_seconds_bucket", {"le": "2.0"}) == 1
+    assert value("cartwright_cart_cleared_seconds_count") == 2
 
 
 async def test_purchases_are_removed_in_order(handle, carts):

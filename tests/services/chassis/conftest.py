@@ -13,19 +13,11 @@ from aiokafka.record.util import calc_crc32c
 
 from services.chassis import call, consumer, kafka, partition
 from services.chassis.brokers import Brokers
-from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
 from tests.services.chassis.held import Place
 
 SECONDS = 30
 TOPIC, LITERAL, WRITE, DENY = 2, 3, 4, 2  # Kafka's numbers of resource type, pattern type, operation and permission
-
-
-@pytest.fixture(scope="session")
-def servers(request):
-    """The Kafka that KAFKA_BOOTSTRAP_SERVERS names, or else the platform's own."""
-    given = process_environment().get("KAFKA_BOOTSTRAP_SERVERS")
-    return given or request.getfixturevalue("platform").urls["KAFKA_BOOTSTRAP_SERVERS"]
 
 
 @pytest.fixture
@@ -121,17 +113,17 @@ class Line:
 
 
 @pytest.fixture
-async def line(servers, no_pauses):
+async def line(stores, no_pauses):
     """A topic of one partition, with its dead-letter topic."""
-    line = Line(servers)
+    line = Line(stores["KAFKA_BOOTSTRAP_SERVERS"])
     await kafka.make_topics(line.brokers, {line.topic: 1, line.dead: 1}, replication=1)
     return line
 
 
 @pytest.fixture
-async def bare_line(servers, no_pauses):
+async def bare_line(stores, no_pauses):
     """A topic of two partitions, without a dead-letter topic."""
-    line = Line(servers)
+    line = Line(stores["KAFKA_BOOTSTRAP_SERVERS"])
     await kafka.make_topics(line.brokers, {line.topic: 2}, replication=1)
     return line
 

@@ -302,3 +302,19 @@ async def test_a_closed_batcher_answers_what_is_there() -> None:
         wire.let_go()
         await turns()
     assert [await task for task in tasks] == [(number, number, False) for number in range(3)]
+
+
+async def test_the_time_of_a_batch_is_counted() -> None:
+    """A batch is timed until its outcomes are there, and one that fails is too."""
+    metrics = Metrics()
+
+    async def send(values):
+        if values == [1]:
+            raise Fault("away")
+        return values
+
+    batch = Batcher("test", send, metrics)
+    assert await batch.ask(0) == 0
+    with pytest.raises(Fault):
+        await batch.ask(1)
+    assert metrics.registry.get_sample_value("cartwright_batch_seconds_count", {"batch": "test"}) == 2

@@ -9,10 +9,11 @@ import grpc
 import pytest
 from structlog.testing import CapturingLogger
 
+from services.chassis.batched_request import batch
 from services.chassis.client import Endpoint, outcomes
 from services.chassis.faults import OUTAGE, fault_in, refuse, status_of
 from services.chassis.resilience import Retrier
-from services.chassis.rpc import Server, batch
+from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
 from services.errors import Conflict, Fault, InternalError, Invalid, NotFound, OutcomeUnknown, Transient, Unavailable
 from services.pb import call_pb2, checkout_pb2_grpc, product_pb2_grpc

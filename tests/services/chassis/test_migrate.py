@@ -8,7 +8,6 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from services.chassis.env import process_environment
 from services.chassis.migrate import BadMigration, migrate, role_of
 
 pytestmark = pytest.mark.real
@@ -17,10 +16,10 @@ SECOND = FIRST | {"0002_more.sql": "ALTER TABLE shelf ADD note text; INSERT INTO
 
 
 @pytest.fixture
-async def place(request):
+async def place(stores):
     """The URL of a database that is not there yet, and a schema of a name that nobody has."""
     mark = secrets.token_hex(4)
-    shop = process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
+    shop = stores["POSTGRES_URL"]
     yield urlunsplit(urlsplit(shop)._replace(path=f"/migrate_{mark}")), f"schema_{mark}"
     connection = await asyncpg.connect(shop)
     await connection.execute(f"DROP DATABASE IF EXISTS migrate_{mark}")

@@ -7,7 +7,6 @@ import asyncpg
 import pytest
 
 from services.chassis import postgres
-from services.chassis.env import process_environment
 from services.chassis.postgres import Postgres
 from services.errors import OutcomeUnknown, Unavailable
 
@@ -16,10 +15,9 @@ MADE = "CREATE TABLE IF NOT EXISTS public.chassis_tests (n bigint)"
 
 
 @pytest.fixture(scope="session")
-def url(request):
-    """The PostgreSQL that POSTGRES_URL names, or else the platform's own; a database that every one has."""
-    given = process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
-    return urlsplit(given)._replace(path="/postgres").geturl()
+def url(stores):
+    """A database that every PostgreSQL has."""
+    return urlsplit(stores["POSTGRES_URL"])._replace(path="/postgres").geturl()
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from services.checkout.saga import Move, apply, first_records
 LINES = (Line("l1", 1, "Laptop", 129999, 2), Line("l2", 2, "Mouse", 2999, 1))
 
 
-def make_session(claim):
+def make_session(claim, new_id=lambda: str(uuid.uuid4()), now=None):
     """The session that a claim becomes."""
+    now = now or datetime.now(UTC)
     return Session(
-        id=str(uuid.uuid4()),
+        id=new_id(),
         user_id=claim.user_id,
         origin=Origin.REST,
         key=claim.key,
@@ -21,11 +22,11 @@ def make_session(claim):
         lines=claim.lines,
         total_minor=claim.total_minor,
         currency=claim.currency,
-        order_id=str(uuid.uuid4()),
+        order_id=new_id(),
         lease_epoch=1,
         version=1,
-        created_at=datetime.now(UTC),
-        steps=first_records(datetime.now(UTC)),
+        created_at=now,
+        steps=first_records(now),
     )
 
 

@@ -2,21 +2,17 @@
 
 import itertools
 from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-from services.chassis.env import process_environment
-from services.chassis.migrate import migrate, role_of
+from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
 from services.checkout.driver import Driver
 from tests.services.checkout.claims import bring, make_claim
 from tests.services.checkout.services import MemoryPayments, MemoryStock
 from tests.services.checkout.tables import MemoryTable, PostgresTable
 
-MIGRATIONS = Path(__file__).parents[3] / "services" / "checkout" / "migrations"
 USERS = itertools.count(1)
 
 
@@ -38,22 +34,16 @@ def bring_fixture():
     return bring
 
 
-@pytest.fixture(scope="session")
-def server(request):
-    """The PostgreSQL that POSTGRES_URL names, or else the platform's own."""
-    return process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
-
-
 @pytest.fixture
-async def url(server):
+async def url(database):
     """An empty database of these tests' own."""
-    url = urlunsplit(urlsplit(server)._replace(path="/checkout_tests"))
-    await migrate(url, schema="checkout", folder=MIGRATIONS)
-    connection = await asyncpg.connect(url)
-    await connection.execute("TRUNCATE checkout.checkout_sessions, checkout.outbox_events")
-    await connection.execute("UPDATE checkout.outbox_leader SET owner = '', epoch = 0, until = '-infinity'")
-    await connection.close()
-    return url
+    return await database(
+        "checkout",
+        """
+        TRUNCATE checkout.checkout_sessions, checkout.outbox_events;
+        UPDATE checkout.outbox_leader SET owner = '', epoch = 0, until = '-infinity'
+        """,
+    )
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Looking for checkouts of any user, in memory."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from statistics import quantiles
 
 from services.checkout.domain import Status, UnknownCheckout
@@ -19,7 +19,7 @@ from services.checkout.search import (
 
 
 class MemorySearch:
-    """Fits the port Directory; who inherits it has `rows`, `events` and `_where`."""
+    """Fits the port Directory; who inherits it has `rows`, `tables` and `_where`."""
 
     async def search(self, wanted, limit, after=None):
         passes = self._where(lambda one, _: wanted.passes(one) and (after is None or _place(one) < after))
@@ -29,7 +29,9 @@ class MemorySearch:
 
     async def find_by(self, text, limit):
         terms = search_terms(text)
-        found = self._where(lambda one, _: terms & {one.id, one.order_id, one.key, one.request_id, one.resource.name})
+        found = self._where(
+            lambda one, _: terms & {one.id, one.order_id, one.key, one.request_id, one.resource and one.resource.name}
+        )
         return sorted(found, key=_place, reverse=True)[:limit]
 
     def _row(self, checkout_id):
@@ -38,14 +40,14 @@ class MemorySearch:
         return self.rows[checkout_id]
 
     async def inspect(self, checkout_id):
-        row, now = self._row(checkout_id), datetime.now(UTC)
-        sent = any(event[0] == checkout_id for event in self.events)
+        row, now = self._row(checkout_id), self.tables.clock()
+        sent = any(event.session.id == checkout_id for event in self.tables.events)
         return Inspection(
             session=self._seen(row),
             lease_owner=row.owner,
-            driven=row.lease_until > self._now(),
+            driven=row.lease_until > self.tables.now(),
             next_attempt_at=now,
-            cancel_after=now + timedelta(seconds=row.cancel_after - self._now()),
+            cancel_after=now + timedelta(seconds=row.cancel_after - self.tables.now()),
             cancel_requested_at=row.cancel_requested_at,
             event=Event(f"event-{checkout_id}", now, None, None, 0, "") if sent else None,
             now=now,
@@ -54,7 +56,8 @@ class MemorySearch:
     async def request_cancel_of(self, checkout_id):
         row = self._row(checkout_id)
         if row.session.status is Status.PROCESSING:
-            row.cancel_requested_at = row.cancel_requested_at or datetime.now(UTC)
+            row.cancel_requested = True
+            row.cancel_requested_at = row.cancel_requested_at or self.tables.clock()
         return self._seen(row)
 
     async def summary(self, since):
@@ -69,7 +72,7 @@ class MemorySearch:
                 if step.finished_at:
                     took.setdefault(step.name, []).append((step.finished_at - step.started_at).total_seconds() * 1000)
         return Summary(
-            datetime.now(UTC),
+            self.tables.clock(),
             tuple(
                 RunningStep(
                     step, count, min(one.created_at for one in self._where(lambda one, _, s=step: one.step is s))

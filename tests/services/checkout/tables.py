@@ -4,18 +4,19 @@ import asyncio
 
 from services.chassis.telemetry import Metrics
 from services.checkout.store import PostgresSessions
-from tests.services.checkout.memory import MemorySessions
+from tests.services.checkout.memory import MemorySessions, Tables
 
 
 class MemoryTable:
     """What tests do to rows behind the store's back, and what they look at; in memory."""
 
     def __init__(self):
-        self._rows, self._events = {}, []
+        self._tables = Tables()
+        self._rows = self._tables.rows
 
     def sessions(self, owner="me", timeout=300.0):
         """The store as the process `owner` has it."""
-        return MemorySessions(self._rows, self._events, owner, timeout)
+        return MemorySessions(self._tables, owner, timeout)
 
     async def lapse(self, *checkout_ids, due=1.0):
         """The leases ran out, and recovery may try since `due` seconds."""
@@ -26,7 +27,7 @@ class MemoryTable:
 
     async def events(self):
         """(checkout id, partition key, order id) of each event."""
-        return self._events
+        return [(row.session.id, row.key, row.session.order_id) for row in self._tables.events]
 
     async def error(self, checkout_id):
         """What a row was parked for."""

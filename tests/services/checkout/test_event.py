@@ -15,7 +15,7 @@ from tests.services.checkout.claims import make_claim, make_session
 IDS = st.integers(1, 2**63 - 1)
 LINES = st.builds(
     Line,
-    line_id=st.sampled_from(["", "l1"]),
+    line_id=st.sampled_from([None, "l1"]),
     product_id=IDS,
     name=st.text(st.characters(exclude_categories=("Cs",))),
     unit_price_minor=st.integers(0, 2**40),
@@ -36,7 +36,7 @@ def test_the_event_is_the_message(user, lines, total) -> None:
         order_id=session.order_id,
         lines=[
             pb.PurchasedLine(
-                line_id=line.line_id,
+                line_id=line.line_id or "",
                 product_id=line.product_id,
                 product_name=line.name,
                 quantity=line.quantity,

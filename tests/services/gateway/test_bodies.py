@@ -85,7 +85,7 @@ REFUSED = [
 async def test_a_bad_body_is_refused_in_our_words(gateway, backend, path, body, error):
     """The answer names the field and what is wrong with it, in no library's words, and nothing is bought or added."""
     response = await gateway.client.post(path, data=body)
-    assert (response.status, await response.json()) == (400, {"error": error})
+    assert (response.status, (await response.json())["error"]) == (400, error)
     assert not any(word in error for word in LIBRARY)
     assert backend.carts == {}
     assert "StartCheckouts" not in {name for name, _ in backend.asked}
@@ -132,7 +132,7 @@ async def test_an_encoded_body_is_415(gateway, backend, encoding):
         body = b'{"product_id":1,"quantity":1}'
         response = await gateway.client.request(method, path, data=body, headers={"Content-Encoding": encoding})
         assert (response.status, response.headers["Accept-Encoding"]) == (415, "identity")
-        assert await response.json() == {"error": "a request must not have a Content-Encoding"}
+        assert (await response.json())["error"] == "a request must not have a Content-Encoding"
     assert backend.asked == []
 
 
@@ -155,7 +155,7 @@ async def test_a_body_that_is_badly_chunked_is_400_at_once(gateway, backend, cap
     """Where a later chunk is malformed the answer is 400, without waiting for a body that never comes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode()
     answer = await send_raw(gateway, head, b"zz\r\n")
-    assert (answer.status, json.loads(answer.body)) == (400, {"error": "the body is not well-formed HTTP/1.1"})
+    assert (answer.status, json.loads(answer.body)["error"]) == (400, "the body is not well-formed HTTP/1.1")
     assert (backend.asked, caplog.records) == ([], [])
 
 
@@ -163,7 +163,7 @@ async def test_a_body_that_is_badly_chunked_is_400_at_once(gateway, backend, cap
 async def test_a_body_that_is_announced_too_large_is_not_read(gateway, method, path):
     """A Content-Length past the limit is 413 before the body is sent."""
     answer = await send_raw(gateway, f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 16385\r\n\r\n".encode())
-    assert (answer.status, json.loads(answer.body)) == (413, {"error": "the body is larger than 16 KiB"})
+    assert (answer.status, json.loads(answer.body)["error"]) == (413, "the body is larger than 16 KiB")
 
 
 async def test_a_body_of_16_kib_is_read(gateway):

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +9,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from services.gateway.docs import openapi
+from tests.services.gateway import contract
 
 SCHEMA = schemathesis.openapi.from_dict(openapi())
 OPERATIONS = [(verb.upper(), path) for path, item in openapi()["paths"].items() for verb in item]
@@ -52,9 +52,8 @@ async def test_answers_are_as_the_contract_describes(gateway, verb, path, templa
     """The status of an answer is described for its route, and its body fits the schema given there."""
     response = await gateway.client.request(verb, path, json=body)
     assert response.status == status
-    described = openapi()["paths"][template or path][verb.lower()]["responses"][str(status)]
-    schema = described["content"]["application/json"]["schema"]
-    jsonschema_rs.validator_for(schema | {"components": openapi()["components"]}).validate(await response.json())
+    described = contract.answer(template or path, verb, status)
+    contract.validator(contract.schema_of(described)).validate(await response.json())
 
 
 @pytest.mark.parametrize(("verb", "path", "mode"), MADE_UP)
@@ -84,3 +83,68 @@ def test_every_route_describes_the_answers_that_all_have():
     """What may happen to any request is described for every route."""
     for verb, path in OPERATIONS:
         assert set(openapi()["paths"][path][verb.lower()]["responses"]) >= SHARED, (verb, path)
+
+
+@pytest.mark.parametrize(("verb", "path", "operation"), contract.operations())
+async def test_the_examples_work(gateway, verb, path, operation):
+    """The example of each operation, as the page sends it, is answered as the contract describes for success."""
+    await gateway.client.post("/api/v1/cart/items", json={"product_id": 1, "quantity": 1})
+    parameters = [contract.followed(one) for one in operation.get("parameters", [])]
+    given = {one["name"]: one["example"] for one in parameters if "example" in one}
+    assert {one["name"] for one in parameters if one.get("required")} <= set(given)
+    query = {one["name"]: str(one["example"]) for one in parameters if one["in"] == "query" and "example" in one}
+    bodies = contract.examples_of(operation.get("requestBody", {})) or [None]
+    for body in bodies:
+        if body is not None:
+            contract.validator(contract.schema_of(operation["requestBody"])).validate(body)
+        answer = await gateway.client.request(verb, path.format(**given), json=body, params=query)
+        assert answer.status == 200, await answer.text()
+        contract.validator(contract.schema_of(contract.answer(path, verb, 200))).validate(await answer.json())
+
+
+@pytest.mark.parametrize(("verb", "path", "operation"), contract.operations())
+def test_every_body_and_answer_has_an_example_that_fits(verb, path, operation):
+    """Every body of the contract has an example, and it fits its schema."""
+    described = [contract.followed(one) for one in operation["responses"].values()]
+    if verb in {"POST", "PUT"}:
+        described.append(operation["requestBody"])
+    for one in described:
+        if "content" in one:
+            assert contract.examples_of(one), (verb, path, one["description"])
+            for example in contract.examples_of(one):
+                contract.validator(contract.schema_of(one)).validate(example)
+
+
+def test_no_answer_is_described_twice():
+    """Error answers are described once, in components, and every operation names them."""
+    for verb, path, operation in contract.operations():
+        own = [status for status, one in operation["responses"].items() if status >= "4" and "$ref" not in one]
+        assert own == (["503"] if path == "/ready" else []), (verb, path)  # a page of states, no error
+    assert "x-every" not in openapi()
+
+
+def test_the_contract_is_valid():
+    """The contract is valid OpenAPI 3.1, and no operation lacks what a reader of the page needs."""
+    SCHEMA.validate()
+    for verb, path, operation in contract.operations():
+        assert {"operationId", "tags", "summary"} <= set(operation), (verb, path)
+        assert all("description" in contract.followed(one) for one in operation.get("parameters", [])), (verb, path)
+
+
+def test_no_sentence_of_the_contract_became_a_key():
+    """A comma in an unquoted description splits it in YAML, and the rest becomes a member without a value."""
+    empty = [
+        name
+        for part in _parts(openapi())
+        if isinstance(part, dict)
+        for name, value in part.items()
+        if value is None and " " in name
+    ]
+    assert empty == []
+
+
+def _parts(value):
+    yield value
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for member in members:
+        yield from _parts(member)

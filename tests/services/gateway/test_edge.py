@@ -1,8 +1,15 @@
 """What happens to every request, and the contract that is served."""
 
+import re
+
+import pytest
+
+from services.gateway import docs
 from services.gateway.docs import openapi
 
-UNDESCRIBED = {"/metrics", "/docs", "/openapi.json"}
+UNDESCRIBED = {"/metrics", "/openapi.json", *docs.FILES}
+LOADS = re.compile(r'(?:src|href)="([^"]*)"|url\(([^)]*)\)')
+"""What a page or a stylesheet names to be loaded."""
 
 
 async def test_the_routes_are_those_of_the_contract(gateway):
@@ -21,22 +28,36 @@ async def test_the_routes_are_those_of_the_contract(gateway):
     assert served == described
 
 
-async def test_a_page_is_served_for_people(gateway):
-    """The contract can be read at /docs, without anything from elsewhere."""
-    response = await gateway.client.get("/docs")
+@pytest.mark.parametrize("path", docs.FILES)
+async def test_a_page_is_served_for_people(gateway, path):
+    """The contract can be read at /docs. What the page loads is served here, and its policy allows nothing else and nothing inline."""
+    response = await gateway.client.get(path)
     text = await response.text()
-    assert response.status == 200
-    assert "/api/v1/checkout" in text
-    assert "<script" not in text
-    assert 'src="http' not in text
+    policy = response.headers["Content-Security-Policy"]
+    assert (response.status, policy.split("; ")[0], "unsafe" in policy) == (200, "default-src 'none'", False)
+    assert response.headers["Content-Type"] in {f"text/{kind}; charset=utf-8" for kind in ("html", "css", "javascript")}
+    again = await gateway.client.get(path, headers={"If-None-Match": response.headers["ETag"]})
+    assert again.status == 304
+    if path.endswith(".js"):
+        return
+    assert not re.search(r"<style|style=|<script(?! src=)", text)
+    for names in LOADS.findall(text):
+        name = "".join(names).strip("\"'")
+        assert name.startswith(("data:", "/")), name
+        if name.startswith("/"):
+            assert (await gateway.client.get(name)).status == 200
 
 
 async def test_what_is_not_there_is_said_in_json(gateway):
     """Unknown paths are 404 and wrong methods 405 with Allow, both in JSON."""
     unknown = await gateway.client.get("/nothing")
     wrong = await gateway.client.patch("/api/v1/cart")
-    assert (unknown.status, set(await unknown.json())) == (404, {"error"})
-    assert (wrong.status, wrong.headers["Allow"], set(await wrong.json())) == (405, "DELETE, GET, HEAD", {"error"})
+    assert (unknown.status, set(await unknown.json())) == (404, {"error", "code"})
+    assert (wrong.status, wrong.headers["Allow"], set(await wrong.json())) == (
+        405,
+        "DELETE, GET, HEAD",
+        {"error", "code"},
+    )
 
 
 async def test_a_request_id_goes_through(gateway, backend):

@@ -142,7 +142,7 @@ async def test_an_unexpected_failure_is_answered_alike(open_gateway, monkeypatch
         with capture_logs() as lines:
             answers, closed = await is_same(open_gateway, get(path, "X-Request-Id: r-1"), plain=True, ids=("r-1",))
         assert (answers[0][0], closed) == ("HTTP/1.1 500 Internal Server Error", False)
-        assert json.loads(answers[0][2]) == {"error": "internal error", "request_id": "r-1"}
+        assert json.loads(answers[0][2]) == {"error": "internal error", "code": "internal_error", "request_id": "r-1"}
         failures = [line for line in lines if line["event"] == "unexpected failure"]
         assert [line["where"] for line in failures] == [f"GET {path}"] * 2
 

@@ -98,7 +98,7 @@ async def test_a_cart_is_filled_changed_and_emptied(gateway):
 async def test_errors_say_what_the_contract_says(gateway, request_line, body, status, error):
     """What is refused is refused in the words of the contract."""
     response = await gateway.client.request(*request_line.split(), json=body)
-    assert (response.status, await response.json()) == (status, {"error": error})
+    assert (response.status, (await response.json())["error"]) == (status, error)
 
 
 async def test_the_stored_answer_is_given_byte_for_byte(gateway, backend):
@@ -138,6 +138,7 @@ async def test_products_that_are_gone_are_named(gateway, backend):
         409,
         {
             "error": "not in the catalogue: Typewriter (product 9)",
+            "code": "products_unavailable",
             "products": [
                 {"product_id": 9, "product_name": "Typewriter"},
                 {"product_id": 10, "product_name": "product 10"},
@@ -180,7 +181,7 @@ async def test_a_bad_body_is_the_callers_error(gateway, backend, method, path, b
     """No body can make the gateway fail, and a bad one never starts a checkout."""
     response = await gateway.client.request(method, path, data=body, headers={"Content-Type": "application/json"})
     assert response.status in {400, 404}, await response.text()
-    assert set(await response.json()) == {"error"}
+    assert set(await response.json()) == {"error", "code"}
     assert "StartCheckouts" not in {name for name, _ in backend.asked}
 
 
@@ -188,7 +189,7 @@ async def test_a_bad_body_is_the_callers_error(gateway, backend, method, path, b
 async def test_a_body_of_more_than_16_kib_is_refused(gateway, method, path):
     """A body past the limit is 413."""
     response = await gateway.client.request(method, path, data=b" " * (16 * 1024 + 1))
-    assert (response.status, set(await response.json())) == (413, {"error"})
+    assert (response.status, set(await response.json())) == (413, {"error", "code"})
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
@@ -238,7 +239,7 @@ async def test_a_strange_id_is_the_callers_error(gateway, path, text):
     """No id in a path can make the gateway fail."""
     response = await gateway.client.get(URL(path.format(text), encoded=True))
     assert response.status in {400, 404}, await response.text()
-    assert set(await response.json()) == {"error"}
+    assert set(await response.json()) == {"error", "code"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -275,7 +276,7 @@ async def test_an_unexpected_failure_is_500_with_the_request_id(gateway, backend
         body = {"idempotency_key": "k"}
     response = await gateway.client.request(method, path, json=body, headers={"X-Request-Id": "r-1"})
     answer = await response.json()
-    assert (response.status, answer.pop("request_id"), set(answer)) == (500, "r-1", {"error"})
+    assert (response.status, answer.pop("request_id"), set(answer)) == (500, "r-1", {"error", "code"})
     assert "secret" not in answer["error"]
     assert len(backend.asked) == 1
 
@@ -284,7 +285,10 @@ async def test_a_failure_of_the_gateway_itself_is_500_with_the_request_id(gatewa
     """What fails unexpectedly in the gateway is 500 with the request's id, and counted by its route."""
     monkeypatch.setattr(views, "cart", lambda _: 1 / 0)
     response = await gateway.client.get("/api/v1/cart", headers={"X-Request-Id": "r-1"})
-    assert (response.status, await response.json()) == (500, {"error": "internal error", "request_id": "r-1"})
+    assert (response.status, await response.json()) == (
+        500,
+        {"error": "internal error", "code": "internal_error", "request_id": "r-1"},
+    )
     counted = gateway.metrics.registry.get_sample_value
     assert counted("cartwright_internal_errors_total", {"where": "GET /api/v1/cart"}) == 1
 

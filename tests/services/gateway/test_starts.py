@@ -6,7 +6,7 @@ import pytest
 
 from services.errors import OutcomeUnknown, Unavailable
 from services.pb import checkout_pb2 as pb
-from tests.services.gateway.conftest import STORED
+from tests.services.gateway.backend import STORED
 
 RUNNING = pb.StartCheckoutResult(answer=pb.Answer(checkout_id="c1", status=pb.PROCESSING))
 PENDING = pb.StartCheckoutResult(pending=pb.Pending())

@@ -7,7 +7,8 @@ import pytest
 
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.inventory.domain import Delivery, NotHeld, OtherLines, State, UnknownReservation, checked_request
+from services.errors import Unavailable
+from services.inventory.domain import Delivery, NotHeld, OtherLines, Pieces, State, UnknownReservation, checked_request
 from services.inventory.sweeper import Sweeper
 from tests.plain import assert_plain, edge_ids
 
@@ -30,6 +31,7 @@ async def test_a_reserve_that_pins_takes_its_stock_once(warehouse, stock):
     requests = [checked_request(name, [(1, 3)], pin=True) for name in ("a", "b", "a")]
     answers = [*await warehouse.reserve(requests), *await warehouse.reserve(requests[:1]), *await warehouse.pin(["a"])]
     assert [answer.state for answer in answers] == [State.PINNED] * 5
+    assert (await warehouse.ages()).overdue == 0
     assert await stock(warehouse, 1) == (4, 6, 0)
     assert await warehouse.expire(10) == 0
     assert (await warehouse.confirm(["a"]))[0].state is State.CONFIRMED
@@ -113,10 +115,31 @@ async def test_sweeper_returns_expired_stock_once(short, stock):
     """Once the time has passed no payment can begin, and the sweeper returns the stock once."""
     await short.reserve([checked_request("a", [(1, 3)])])
     assert isinstance((await short.pin(["a"]))[0], NotHeld)
-    sweeper = Sweeper(short, Metrics())
+    assert (await short.ages()).overdue > 0
+    assert await short.pieces() == Pieces(available=27, reserved=3, sold=0)
+    metrics = Metrics()
+    sweeper = Sweeper(short, metrics)
     assert [await sweeper.run_once(), await sweeper.run_once()] == [1, 0]
+    assert (await short.ages()).overdue == 0
+    value = metrics.registry.get_sample_value
+    assert [value("cartwright_stock_pieces", {"state": one}) for one in ("available", "reserved", "sold")] == [30, 0, 0]
+    assert value("cartwright_reservation_overdue_seconds") == 0
     assert (await short.release(["a"]))[0].state is State.EXPIRED
     assert await stock(short, 1) == (10, 0, 0)
+
+
+async def test_stock_that_cannot_be_returned_is_reported(short, monkeypatch):
+    """While locks keep the sweeper from returning stock it still reports for how long the stock should have been for sale."""
+    await short.reserve([checked_request("a", [(1, 3)])])
+
+    async def locked(_):
+        raise Unavailable("the database is busy; try again")
+
+    monkeypatch.setattr(short, "expire", locked)
+    metrics = Metrics()
+    with pytest.raises(Unavailable):
+        await Sweeper(short, metrics).run_once()
+    assert metrics.registry.get_sample_value("cartwright_reservation_overdue_seconds") > 0
 
 
 async def test_fifty_buyers_of_the_last_pieces(warehouse, stock):
@@ -200,6 +223,7 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(warehouse, list_product
     assert_plain(delivered)
     assert_plain(await warehouse.expire(10))
     assert_plain(await warehouse.ages())
+    assert_plain(await warehouse.pieces())
 
 
 async def test_reservations_and_stock_are_shown_as_they_are_stored(warehouse):
@@ -213,6 +237,6 @@ async def test_reservations_and_stock_are_shown_as_they_are_stored(warehouse):
     assert (sold.state, sold.lines, sold.expires_at) == (State.CONFIRMED, ((2, 4),), None)
     assert (barred.state, barred.lines) == (State.RELEASED, ())
     assert isinstance(unknown, UnknownReservation)
-    stock = [(one.product_id, one.available, one.reserved, one.sold) for one in await warehouse.stock()]
+    stock = [(one.product_id, one.available, one.reserved, one.sold) for one in await warehouse.list_stock()]
     assert stock == [(1, 7, 3, 0), (2, 5, 1, 4), (3, 10, 0, 0)]
-    assert_plain([held, sold, *await warehouse.stock()])
+    assert_plain([held, sold, *await warehouse.list_stock()])

@@ -84,7 +84,7 @@ async def test_an_event_that_comes_again_makes_no_second_order(orders, creator, 
     order = make_order(user)
     await creator.handle([event_of(order), event_of(order)])
     await creator.handle([event_of(order)])
-    [page] = await OrderQueries(orders).list_orders([PageRequest(user, 10, "")])
+    [page] = await OrderQueries(orders).list_orders([PageRequest(user, 10, None)])
     assert page.orders == (order,)
     assert metrics.registry.get_sample_value("cartwright_events_duplicate_total") == 2
     assert metrics.registry.get_sample_value("cartwright_orders_made_total") == 1
@@ -111,7 +111,7 @@ async def test_a_bad_event_makes_no_order(orders, creator, user, other, error):
     good = make_order(user)
     with pytest.raises(error):
         await creator.handle([event_of(good), event_of(make_order(user, **other))])
-    [page] = await OrderQueries(orders).list_orders([PageRequest(user, 10, "")])
+    [page] = await OrderQueries(orders).list_orders([PageRequest(user, 10, None)])
     assert page.orders == ()
 
 
@@ -149,7 +149,7 @@ async def test_pages_give_every_order_once_newest_first(orders, user):
     """Going through the pages gives each order once, newest first, also those of one moment."""
     made = [make_order(user, minutes=number // 2) for number in range(7)]
     await orders.add([*made, make_order(user + 1)])
-    seen, cursor = [], ""
+    seen, cursor = [], None
     while True:
         [page] = await OrderQueries(orders).list_orders([PageRequest(user, 3, cursor)])
         seen += page.orders
@@ -165,7 +165,7 @@ async def test_pages_of_a_batch_are_each_their_own(orders, user, size):
     users = [user + number for number in range(size)]
     made = {owner: [make_order(owner, minutes=number) for number in range(3)] for owner in users}
     await orders.add([order for some in made.values() for order in some])
-    asks = [PageRequest(owner, 1 + number % 3, "") for number, owner in enumerate(users)]
+    asks = [PageRequest(owner, 1 + number % 3, None) for number, owner in enumerate(users)]
     *pages, bad = await OrderQueries(orders).list_orders([*asks, asks[0], PageRequest(user, 1, "x")])
     assert isinstance(bad, InvalidPage)
     for ask, page in zip([*asks, asks[0]], pages, strict=True):
@@ -210,14 +210,14 @@ async def test_a_batch_that_the_database_refuses_fails_alone(postgres_orders, us
         orders.add([good]), orders.add([make_order(user), bad]), orders.add([make_order(user)]), return_exceptions=True
     )
     assert (first, type(failed), second) == (1, asyncpg.CheckViolationError, 1)
-    [page] = await orders.pages([PageRequest(user, 10, "")])
+    [page] = await orders.pages([PageRequest(user, 10, None)])
     assert len(page.orders) == 2
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!", "é", "AAAA", "MTIz", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5Lng", "\x00"])
 async def test_a_cursor_that_is_not_ours_is_refused_alone(orders, user, cursor):
     """A bad cursor is the caller's error, and does not touch the other pages of the batch."""
-    bad, good = await OrderQueries(orders).list_orders([PageRequest(user, 3, cursor), PageRequest(user, 3, "")])
+    bad, good = await OrderQueries(orders).list_orders([PageRequest(user, 3, cursor), PageRequest(user, 3, None)])
     assert isinstance(bad, InvalidPage)
     assert good.orders == ()
 
@@ -267,7 +267,7 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(orders, creator, edge):
     )
     await creator.handle([Message("checkout-events", 0, 0, str(owner), MessageToJson(event).encode(), {})])
     assert await OrderQueries(orders).get_orders([(owner, order.id)]) == [order]
-    [page] = await OrderQueries(orders).list_orders([PageRequest(owner, 10, "")])
+    [page] = await OrderQueries(orders).list_orders([PageRequest(owner, 10, None)])
     assert_plain(page)
     items = [orders_pb2.GetOrder(user_id=owner, order_id=order.id)]
     reply = await OrdersApi(OrderQueries(orders)).GetOrders(orders_pb2.GetOrdersRequest(items=items), None)

@@ -2,20 +2,16 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-from services.chassis.env import process_environment
-from services.chassis.migrate import migrate, role_of
+from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
 from services.product.domain import Product
 from services.product.store import PostgresProducts
 from services.product.usecases import Catalogue
 
-MIGRATIONS = Path(__file__).parents[3] / "services" / "product" / "migrations"
 SOLD = {
     1: ("Laptop", 129999),
     2: ("Mouse", 2999),
@@ -47,22 +43,12 @@ def sold():
     return SOLD
 
 
-@pytest.fixture(scope="session")
-def server(request):
-    """The PostgreSQL that POSTGRES_URL names, or else the platform's own."""
-    return process_environment().get("POSTGRES_URL") or request.getfixturevalue("platform").urls["POSTGRES_URL"]
-
-
 @pytest.fixture
-async def url(server):
+async def url(database):
     """A database of these tests' own, with the products of a new shop, whose rows do not lie in the order of ids."""
-    url = urlunsplit(urlsplit(server)._replace(path="/product_tests"))
-    await migrate(url, schema="product", folder=MIGRATIONS)
-    connection = await asyncpg.connect(url)
-    await connection.execute("DELETE FROM product.products WHERE id > 5")
-    await connection.execute("UPDATE product.products SET name = name WHERE id = 1")
-    await connection.close()
-    return url
+    return await database(
+        "product", "DELETE FROM product.products WHERE id > 5; UPDATE product.products SET name = name WHERE id = 1"
+    )
 
 
 @pytest.fixture

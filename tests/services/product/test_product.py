@@ -2,7 +2,6 @@
 
 import asyncio
 from decimal import Decimal
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -123,9 +122,8 @@ async def test_role_may_only_read(db, sql):
 
 
 @pytest.mark.real
-async def test_a_price_is_at_most_ten_million_dollars(db, server):
+async def test_a_price_is_at_most_ten_million_dollars(db, url):
     """A price past the bound is refused, so that the total of 100 lines of 9,999 pieces is exact in every number."""
-    url = urlunsplit(urlsplit(server)._replace(path="/product_tests"))
     connection = await asyncpg.connect(url)
     try:
         with pytest.raises(asyncpg.CheckViolationError, match="products_price_minor_most"):

@@ -12,7 +12,7 @@ def test_the_defaults():
     """Two settings are enough: RS256 and ES256, and keys by discovery, over https."""
     policy = policy_of(OidcSettings.from_env(GOOD))
     assert (policy.issuer, policy.audience) == ("https://id.example.com", "shop")
-    assert (policy.algorithms, policy.jwks_url, policy.plain_http) == ({"RS256", "ES256"}, "", False)
+    assert (policy.algorithms, policy.jwks_url, policy.plain_http) == ({"RS256", "ES256"}, None, False)
 
 
 def test_what_is_missing_is_named_all_at_once():

@@ -31,7 +31,7 @@ async def all_steps(sessions, user):
     session = await sessions.load(str(session["id"]))
     yield session
     session = await sessions.claim_accepted(
-        session, Claim(user, session.key, (Line("", 2, "Mouse", 5, 1),), "USD", 0, ())
+        session, Claim(user, session.key, (Line(None, 2, "Mouse", 5, 1),), "USD", 0, ())
     )
     yield session
     for step in (Step.RESERVED, Step.PAYING, Step.PAID, Step.COMPLETED):

@@ -1,18 +1,25 @@
-"""The checkouts of resources in PostgreSQL: accepted first, claimed later, cancelled also before they are known."""
+"""The checkouts of resources on both stores: accepted first, claimed later, cancelled also before they are known."""
+
+import json
 
 import pytest
 
-from services.checkout.domain import Claim, KeyReused, Line, LostLease, Reason, Resource, ResourceRequest, Status, Step
+from services.checkout.domain import (
+    Claim,
+    KeyReused,
+    Line,
+    LostLease,
+    Reason,
+    Resource,
+    ResourceRequest,
+    Status,
+    Step,
+    cart_purchase,
+)
+from services.checkout.store.rows import json_of, lines_of, stored_lines
 from services.checkout.usecases import Checkouts
 
-pytestmark = pytest.mark.real
 ITEMS = ((1, 2), (3, 1))
-
-
-@pytest.fixture
-def sessions(real_sessions):
-    """The real store: these checkouts are kept nowhere else."""
-    return real_sessions
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ async def test_the_same_key_for_something_else(sessions, wanted, user):
 async def test_a_claim_of_items(sessions, wanted, user):
     """It takes the prices, steps on once, and only under its lease."""
     session = await sessions.accept(wanted)
-    claim = Claim(user, "uid-1", (Line("", 1, "Laptop", 100, 2),), "USD")
+    claim = Claim(user, "uid-1", (Line(None, 1, "Laptop", 100, 2),), "USD")
     claimed = await sessions.claim_accepted(session, claim)
     assert (claimed.step, claimed.total_minor, claimed.currency, claimed.version) == (Step.CLAIMED, 200, "USD", 2)
     assert [(step.name, step.state) for step in claimed.steps] == [("claim", "done"), ("reserve", "running")]
@@ -100,3 +107,12 @@ async def test_cancel_beside_the_start(sessions, wanted, monkeypatch):
     (cancelled,) = await Checkouts(sessions, None, None, notify=None).cancel([wanted])
     assert cancelled.cancel is Reason.CANCELLED
     assert (await sessions.load(cancelled.id)).cancel is Reason.CANCELLED
+
+
+def test_an_item_has_no_line_of_a_cart():
+    """An item of a resource has no line id: None here, and in a row the empty text, which earlier versions read too."""
+    lines = (Line(None, 2, "Mouse", 2999, 1), Line("l1", 1, "Laptop", 129999, 2))
+    text = json_of(stored_lines(lines))
+    assert [one["line_id"] for one in json.loads(text)] == ["", "l1"]
+    assert lines_of(text) == lines
+    assert cart_purchase("c1", lines).lines == (("l1", 2),)

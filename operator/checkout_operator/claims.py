@@ -1,0 +1,173 @@
+"""Which namespaces belong to this release. Of the releases in a cluster one alone buys what a Checkout asks for.
+
+Each release has a checkout service of its own, and a Checkout that two releases watch would be bought by both. So a Lease in
+each namespace says whose it is: the API server creates it once, for whoever asks first. It has no end. A release that is away
+for an hour must not find its Checkouts bought by another. Its owner is the Role that the release's rights come from, so that
+Kubernetes deletes it when the release is uninstalled.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Forbidden, NamespaceGone, Refused
+from checkout_operator.config import Release
+from checkout_operator.scope import Scope
+
+LEASE = "checkouts.cartwright.dev"
+LEASES = "/apis/coordination.k8s.io/v1"
+RBAC = "rbac.authorization.k8s.io/v1"
+RETRY_SECONDS = 2.0
+CHECK_SECONDS = 60.0
+
+
+class NamespaceTaken(Exception):
+    """Another release has a namespace that this one is to watch. `str()` says which, and what to do."""
+
+
+class Claims:
+    """The namespaces that this release has, and those of others that it has met."""
+
+    def __init__(
+        self, cluster: Cluster, scope: Scope, release: Release | None, log: structlog.stdlib.BoundLogger
+    ) -> None:
+        """Take the release; None for an operator that is alone in its cluster, which claims nothing."""
+        self._cluster = cluster
+        self._scope = scope
+        self._release = release
+        self._log = log
+        self._held: set[str] = set()
+        self._foreign: dict[str, str] = {}
+        """The holders of the namespaces that belong to other releases."""
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def holds(self, namespace: str) -> bool:
+        """Return whether a namespace is known to be this release's."""
+        return self._release is None or namespace in self._held
+
+    async def hold(self, namespace: str) -> bool:
+        """Claim a namespace, unless that is done. Returns whether it is this release's.
+
+        It is asked for until the API server answers, and until the operator may ask. One that is being deleted is nobody's.
+        """
+        if self._release is None or namespace in self._held:
+            return True
+        async with self._locks[namespace]:
+            while namespace not in self._held and namespace not in self._foreign:
+                try:
+                    holder = await self._ask(self._release, namespace)
+                except Forbidden:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if holder is None:
+                    return False
+                self._record(namespace, holder)
+        return namespace in self._held
+
+    async def hold_all(self) -> None:
+        """Claim every namespace that is named, before anything is watched. Raises NamespaceTaken.
+
+        One in which the operator has no rights holds up none of the others: with a namespace that is deleted go the rights.
+        An operator of all namespaces is refused where another release has one of them. Once it has begun it is not refused any
+        more: it leaves alone what others have claimed since.
+        """
+        if self._release is None:
+            return
+        if self._scope.namespaces is None:
+            holders = await self._holders()
+            if self._release.name not in holders.values():
+                _refuse(holders)
+        await self.run_once()
+
+    async def run_once(self) -> None:
+        """Ask again whose each namespace is. Raises NamespaceTaken where another release has one that was this one's."""
+        if self._release is None:
+            return
+        ours = self._held | set(self._scope.known_namespaces)
+        for namespace in sorted(ours | set(self._foreign)):
+            with suppress(Forbidden):  # what was known of it stays so
+                self._record(namespace, await self._ask(self._release, namespace))
+        _refuse({namespace: holder for namespace, holder in self._foreign.items() if namespace in ours})
+
+    async def run(self) -> None:
+        """Ask again for ever. Raises NamespaceTaken."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self.run_once()
+
+    def _record(self, namespace: str, holder: str | None) -> None:
+        """Record whose a namespace is; None for one that is nobody's, since it does not exist or is being deleted."""
+        self._held.discard(namespace)
+        known = self._foreign.pop(namespace, None)
+        if self._release is not None and holder == self._release.name:
+            self._held.add(namespace)
+        elif holder is not None:
+            self._foreign[namespace] = holder
+            if holder != known:
+                self._log.error("a namespace belongs to another release", namespace=namespace, holder=holder)
+
+    async def _ask(self, release: Release, namespace: str) -> str | None:
+        """Return who has a namespace, which is this release where nobody had it; None as for `_record`. Raises Forbidden."""
+        while True:
+            try:
+                if found := await self._read_or_create(release, namespace):
+                    return _holder(found)
+            except NamespaceGone:
+                return None
+            except Forbidden:
+                raise
+            except (ClusterUnavailable, Refused) as error:
+                self._log.warning("could not claim a namespace", namespace=namespace, error=str(error)[:300])
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read_or_create(self, release: Release, namespace: str) -> Mapping[str, Any] | None:
+        """Return the Lease of a namespace. None where another process has just created it, or deleted it."""
+        path = f"{LEASES}/namespaces/{namespace}/leases"
+        found = await self._cluster.request("GET", f"{path}/{LEASE}")
+        return found or await self._cluster.request("POST", path, await self._lease(release, namespace))
+
+    async def _lease(self, release: Release, namespace: str) -> Mapping[str, Any]:
+        kind, where = ("ClusterRole", "") if self._scope.namespaces is None else ("Role", f"/namespaces/{namespace}")
+        role = await self._cluster.request("GET", f"/apis/{RBAC}{where}/{kind.lower()}s/{release.role}")
+        owner = {"apiVersion": RBAC, "kind": kind, "name": release.role}
+        owners = [owner | {"uid": role["metadata"]["uid"]}] if role else []
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": LEASE, "namespace": namespace, "ownerReferences": owners},
+            "spec": {
+                "holderIdentity": release.name,
+                "acquireTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            },
+        }
+
+    async def _holders(self) -> Mapping[str, str]:
+        """Return who has which namespace, of all that anybody has."""
+        while True:
+            try:
+                found = await self._cluster.request("GET", f"{LEASES}/leases?fieldSelector=metadata.name%3D{LEASE}")
+            except (ClusterUnavailable, Refused) as error:
+                self._log.warning("could not list the claims of namespaces", error=str(error)[:300])
+            else:
+                return {one["metadata"]["namespace"]: _holder(one) for one in (found or {}).get("items", ())}
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def _refuse(holders: Mapping[str, str]) -> None:
+    """Raise NamespaceTaken if there are any."""
+    if holders:
+        lines = [
+            f"the namespace {namespace} belongs to the release {holder}, by its Lease {LEASE}: watch other namespaces;"
+            f" where that release is no more: kubectl -n {namespace} delete lease {LEASE}"
+            for namespace, holder in sorted(holders.items())
+        ]
+        raise NamespaceTaken("\n".join(lines))
+
+
+def _holder(lease: Mapping[str, Any]) -> str:
+    return lease["spec"].get("holderIdentity") or "that its Lease does not name"

@@ -1,0 +1,103 @@
+"""Gives up what has become another member's, and takes over what has become this operator's, when the members change.
+
+The watch reports a change of a resource once, and only the operator that owns it then keeps it. So what is taken over is
+listed. The watch may report the same meanwhile: what it has reported is newer, and stays.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
+from checkout_operator.cluster import Cluster, ClusterUnavailable, Forbidden, Refused
+from checkout_operator.health import Health
+from checkout_operator.reconciler import Reconciler
+from checkout_operator.scope import Scope
+from checkout_operator.sharding import Shard, key_of
+from checkout_operator.spec import InvalidSpec, parse
+from checkout_operator.telemetry import Metrics
+from checkout_operator.workqueue import WorkQueue
+
+RETRY_SECONDS = 1.0
+
+
+class Rebalancer:
+    """Keeps the cache in step with the shard."""
+
+    def __init__(
+        self,
+        cache: ResourceCache,
+        queue: WorkQueue,
+        cluster: Cluster,
+        reconciler: Reconciler,
+        health: Health,
+        *,
+        scope: Scope,
+        claims: Claims,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._cluster = cluster
+        self._reconciler = reconciler
+        self._health = health
+        self._scope = scope
+        self._claims = claims
+        self._metrics = metrics
+        self._log = log
+        self._to_take_over = asyncio.Event()
+
+    def change(self, shard: Shard) -> None:
+        """Work on this shard from now on: give up at once what is not in it, and have `run` take over what is."""
+        before, self._cache.shard = self._cache.shard, shard
+        self._health.shard = shard
+        self._metrics.members.set(len(shard.members) if shard.is_member else 0)
+        if released := self._cache.release_others():
+            self._reconciler.retain()
+            self._log.info("gave up what is another member's", resources=released)
+        if shard.may_gain(before):
+            self._to_take_over.set()
+
+    async def run(self) -> None:
+        """Take over for ever, whenever the members have changed so that there may be something."""
+        while True:
+            await self._to_take_over.wait()
+            self._to_take_over.clear()
+            try:
+                await self.take_over()
+            except (ClusterUnavailable, Refused) as error:
+                self._log.warning("could not take over yet", error=str(error)[:300])
+                self._to_take_over.set()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def take_over(self) -> int:
+        """List what is this operator's, and queue what it does not know yet. Returns how many that were."""
+        began, taken = time.monotonic(), 0
+        for namespace in self._scope.watches:
+            try:
+                taken += await self._take_over_from(namespace)
+            except Forbidden as error:  # as in a namespace that is gone: there is nothing to take over
+                self._log.warning("could not list what to take over", namespace=namespace, error=str(error)[:300])
+        self._reconciler.compare_soon()  # checkouts of REST, too, have changed hands
+        self._log.info("took over", resources=taken, seconds=round(time.monotonic() - began, 3))
+        return taken
+
+    async def _take_over_from(self, namespace: str | None) -> int:
+        """Take over from one namespace; None is all of them."""
+        taken = 0
+        async for body in self._cluster.list_all(namespace, self._scope.selector):
+            if not (self._cache.owns(key_of(body)) and self._scope.includes(body)):  # the members may change meanwhile
+                continue
+            try:
+                resource = parse(body)
+            except InvalidSpec as error:
+                self._log.warning("skipped a resource that is not valid", error=str(error))
+                continue
+            if await self._claims.hold(resource.namespace) and self._cache.adopt(resource):
+                taken += 1
+                self._queue.add(resource.namespaced_name)
+                self._log.debug("took over a resource", name=str(resource.namespaced_name), uid=resource.uid)
+        return taken

@@ -1,0 +1,66 @@
+"""The operator's watch and its client, in the process of a test."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import kopf
+import structlog
+
+from checkout_operator import handlers, watch_filter
+from checkout_operator.cache import ResourceCache
+from checkout_operator.claims import Claims
+from checkout_operator.clock import ServerClock
+from checkout_operator.cluster import Cluster
+from checkout_operator.config import Config
+from checkout_operator.credentials import Credentials
+from checkout_operator.permissions import Permissions
+from checkout_operator.selectors import LabelSelector
+from checkout_operator.telemetry import Metrics
+from checkout_operator.watchdog import Watchdog
+from checkout_operator.workqueue import WorkQueue
+
+ROLE = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles/cartwright-operator"
+
+
+async def until(check, seconds=30):
+    """Wait until `check` gives something true, and give it."""
+    ends_at = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < ends_at, f"not within {seconds} s"
+        await asyncio.sleep(0.05)
+    return found
+
+
+class Watching:
+    """The operator's watch and its client, in this process."""
+
+    def __init__(self, credentials):
+        self.cache, self.log = ResourceCache(), structlog.get_logger()
+        self.permissions = Permissions(Metrics(), self.log)
+        clock = ServerClock(Metrics())
+        self.cluster, scope = Cluster(credentials, self.permissions, clock), Config().scope()
+        claims = Claims(self.cluster, scope, None, self.log)
+        self.dog = Watchdog(self.cache, self.cluster, scope, claims, self.log)
+        login = handlers.Login(credentials, self.permissions, clock, watch_filter.middleware(self.cache))
+        self.registry = handlers.register(self.cache, WorkQueue(), login, scope=scope, claims=claims, log=self.log)
+
+
+@asynccontextmanager
+async def watching(**settings):
+    """Watch, with settings of a test's own, by the credentials that the environment gives."""
+    watch, chosen, stopping = Watching(await Credentials.load()), handlers.settings(LabelSelector()), asyncio.Event()
+    for name, value in settings.items():
+        setattr(chosen.watching, name, value)
+    running = asyncio.create_task(
+        kopf.operator(
+            registry=watch.registry, settings=chosen, namespaces=["default"], standalone=True, stop_flag=stopping
+        )
+    )
+    try:
+        yield watch
+        assert not running.done()
+    finally:
+        stopping.set()
+        await running
+        await watch.cluster.close()
