@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs console story env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,12 @@ status: $(VENV)/.stamp ## Show every part
 
 logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres] [REQUEST=id] [CHECKOUT=id] [LEVEL=warning]
 	@$(PY) -m devstack logs $(PART) --request "$(REQUEST)" --checkout "$(CHECKOUT)" --level "$(LEVEL)"
+
+console: $(VENV)/.stamp ## Open the console, or print its address
+	@$(PY) -m devstack console
+
+story: $(VENV)/.stamp ## Print one purchase's story: make story CHECKOUT=<its id, order id, key, request id or trace id>
+	@$(PY) -m devstack story "$(CHECKOUT)"
 
 env: $(VENV)/.stamp ## Print export lines for psql and others: eval "$$(make -s env)"
 	@$(PY) -m devstack env

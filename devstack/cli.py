@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -56,8 +57,8 @@ def up() -> None:
     except KeyboardInterrupt:
         _interrupted(stack)
     _wait(stack)
-    url = stack.env()["CARTWRIGHT_URL"].replace("127.0.0.1", "localhost")
-    console.print(messages.what_to_try(url, stack.own_cluster()))
+    url, shown = (stack.env()[name].replace("127.0.0.1", "localhost") for name in ("CARTWRIGHT_URL", "CONSOLE_URL"))
+    console.print(messages.what_to_try(url, shown, stack.own_cluster()))
 
 
 def _start_stopped(stack: Stack) -> None:
@@ -179,6 +180,42 @@ def follow_logs(
         errors.print(f"The stores have logs of their own: make logs PART=…, which is one of {', '.join(STORES)}.")
     with contextlib.suppress(KeyboardInterrupt):  # the usual end of following
         logs.show(there, wanted, console.print, follow=follow, pause=logs.wait)
+
+
+@app.command("console")
+def open_console() -> None:
+    """Open the console in a browser, or print its address where there is none."""
+    stack = _stack()
+    try:
+        state, url = stack.row("console")["state"], stack.env()["CONSOLE_URL"]
+    except StackError as error:
+        _fail(error)
+    if state != "ready":
+        _fail(f"the console is {state}; start it with: make start PART=console")
+    url = url.replace("127.0.0.1", "localhost")
+    console.print(url if not _has_screen() or not webbrowser.open(url) else f"opened {url}")
+
+
+def _has_screen() -> bool:
+    """Whether a browser could show a window; without one, a text browser would take the terminal."""
+    env = home.user_environment()
+    return sys.platform == "darwin" or bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY"))
+
+
+@app.command()
+def story(checkout: Annotated[str, typer.Argument(help="Its id, order id, key, request id or trace id.")] = "") -> None:
+    """Print the story of one purchase, from every service and log."""
+    if not checkout:
+        _fail("which checkout? make story CHECKOUT=<its id, order id, key, request id or trace id>")
+    stack = _stack()
+    try:
+        addresses = {name: value for name, value in stack.env().items() if name.endswith("_ADDR")}
+    except StackError as error:
+        _fail(error)
+    logs_of = [str(stack.home.log(one)) for one in PARTS if one not in STORES]
+    command = [sys.executable, "-m", "services.console.terminal", checkout, *logs_of]
+    done = subprocess.run(command, cwd=home.ROOT, env=home.user_environment() | addresses, check=False)
+    raise typer.Exit(done.returncode)
 
 
 def _change(verb: str, name: str) -> None:

@@ -47,6 +47,7 @@ def urls(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[
             upper = part.name.upper()
             ours[f"{upper}_ADDR"] = f"{HOST}:{ports[f'{upper}_GRPC_PORT']}"
     ours["CARTWRIGHT_URL"] = f"http://{HOST}:{ports['GATEWAY_PORT']}"
+    ours["CONSOLE_URL"] = f"http://{HOST}:{ports['CONSOLE_PORT']}"
     return ours | {name: user[name] for name in STORE_URLS if user.get(name)}
 
 
@@ -70,6 +71,9 @@ def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str
         env |= {"KUBECONFIG": str(home.operator_kubeconfig), "NAMESPACE": NAMESPACE}
     if part.folder != ".":
         env["PYTHONPATH"] = str(ROOT / part.folder)
+    if part.name == "console":
+        ours = (one for one in PARTS.values() if not one.is_store and one.name != "console")
+        env["METRICS_ADDRS"] = ",".join(f"{one.name}={HOST}:{ports[one.ports[-1][0]]}" for one in ours)
     for variable, _ in part.ports:
         env["GRPC_PORT" if variable.endswith("_GRPC_PORT") else "HTTP_PORT"] = str(ports[variable])
     return env

@@ -7,12 +7,13 @@ EXAMPLE = "manifests/examples/checkout.yaml"
 JSON = "-H 'Content-Type: application/json'"
 
 
-def what_to_try(url: str, own: Context | None) -> str:
+def what_to_try(url: str, console: str, own: Context | None) -> str:
     """Return the URLs of the platform, and commands for a first order; `own` is the user's own cluster, if one is used."""
     namespace = own.namespace if own else NAMESPACE
     where = f'your cluster, the context "{own.name}" ({own.server})' if own else "the API server that runs here"
     return f"""
 Cartwright is up: {url}   (its documentation: {url}/docs)
+The console shows what every purchase is doing: {console}   (make console opens it)
 
 A first order, which appears in the list within a second:
   curl -s {url}/api/v1/cart/items {JSON} -d '{{"product_id": 1, "quantity": 2}}'

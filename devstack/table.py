@@ -62,6 +62,7 @@ _ALL = (
     _service("cart", 50052, 9052, "mongodb"),
     _service("checkout", 50056, 9056, "postgres", "kafka"),
     Part("gateway", (("GATEWAY_PORT", 8080),), "services.gateway.main", "serve"),
+    Part("console", (("CONSOLE_PORT", 8090),), "services.console.main", "serve"),
     _worker("inventory", "sweeper", 9153),
     _worker("payment", "resolver", 9154),
     _worker("checkout", "relay", 9156),

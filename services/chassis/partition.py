@@ -42,6 +42,11 @@ class PartitionMetrics:
             "1 while a partition stands still: its next message can be neither applied nor set aside, or not be read.",
             ("partition",),
         )
+        self.lag: Gauge = metrics.gauge(
+            "cartwright_consumer_lag_messages",
+            "Messages of a partition that were not yet applied when it was read last.",
+            ("partition",),
+        )
 
 
 class PartitionWorker:
@@ -71,11 +76,13 @@ class PartitionWorker:
         self._log = log.bind(topic=partition.topic, partition=partition.partition)
         self._consumed = metrics.consumed
         self._stopped_metric = metrics.stopped
+        self._lag = metrics.lag
         self._max_records = MAX_BATCH
 
     async def run(self) -> None:
         """Apply messages until told to stop or until the partition has another owner; KafkaError ends the connection."""
         self._went_on()
+        self._measure([])
         try:
             while not self.stopping.is_set():
                 records = await self._read()
@@ -85,6 +92,7 @@ class PartitionWorker:
             self._log.info("the partition has another owner, who applies the last messages again", error=repr(error))
         finally:
             self._stopped_metric.remove(str(self.partition.partition))
+            self._lag.remove(str(self.partition.partition))
 
     async def _read(self) -> list[ConsumerRecord]:
         """Wait for messages; empty where none came, or where they could not be read, after a pause."""
@@ -98,8 +106,15 @@ class PartitionWorker:
         else:
             self._went_on()
             records: list[ConsumerRecord] = batches.get(self.partition, [])
+            self._measure(records)
             return records
         return []
+
+    def _measure(self, records: Sequence[ConsumerRecord]) -> None:
+        """Set the lag: what has been read and is to be applied now, and what stands behind it."""
+        end = self._consumer.highwater(self.partition)  # None before the first answer of the broker
+        lag = end - records[0].offset if records and end is not None else 0
+        self._lag.labels(str(self.partition.partition)).set(lag)
 
     async def _skip_undecodable(self, error: UnicodeDecodeError) -> None:
         """Set aside a reference to the message that the client library cannot decode."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from services.checkout.domain import (
     UnknownCheckout,
     UnknownProducts,
 )
-from services.checkout.saga import shown_step
+from services.checkout.messages import checkout_message
 from services.checkout.usecases import Answer, CartRequest, Checkouts, Started
 from services.errors import Fault, Invalid
 from services.idempotency import checked_key
@@ -86,7 +85,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
             request.items,
             parse=_get,
             act=act,
-            render=lambda session: pb.GetCheckoutResult(checkout=_checkout(session)),
+            render=lambda session: pb.GetCheckoutResult(checkout=checkout_message(session)),
             refused=pb.GetCheckoutResult,
         )
         return pb.GetCheckoutsResponse(results=results)
@@ -97,7 +96,7 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
             request.items,
             parse=_cancel,
             act=self._checkouts.cancel,
-            render=lambda session: pb.CancelCheckoutResult(checkout=_checkout(session)),
+            render=lambda session: pb.CancelCheckoutResult(checkout=checkout_message(session)),
             refused=pb.CancelCheckoutResult,
         )
         return pb.CancelCheckoutsResponse(results=results)
@@ -108,14 +107,16 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         after = _cursor(request.cursor) if request.HasField("cursor") else None
         sessions = await self._recent.recent(_origin(request.origin), request.ended_within_ms / 1000, limit, after)
         next_cursor = sessions[-1].id if len(sessions) == limit else None
-        return pb.ListCheckoutsResponse(checkouts=[_checkout(session) for session in sessions], next_cursor=next_cursor)
+        return pb.ListCheckoutsResponse(
+            checkouts=[checkout_message(session) for session in sessions], next_cursor=next_cursor
+        )
 
     async def WatchCheckouts(
         self, request: pb.WatchCheckoutsRequest, context: Any
     ) -> AsyncIterator[pb.WatchCheckoutsResponse]:
         """Stream every change until the service stops."""
         async for sessions in self._follow():
-            yield pb.WatchCheckoutsResponse(checkouts=[_checkout(session) for session in sessions])
+            yield pb.WatchCheckoutsResponse(checkouts=[checkout_message(session) for session in sessions])
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ def _started(started: Answer) -> pb.StartCheckoutResult:
             status=session.status.value,
             replayed=started.replayed,
             body=session.response_body,
-            checkout=_checkout(session) if session.origin is Origin.RESOURCE else None,
+            checkout=checkout_message(session) if session.origin is Origin.RESOURCE else None,
         )
     )
 
@@ -209,54 +210,3 @@ def _explain(result: pb.StartCheckoutResult, conflict: Fault | None) -> None:
     elif isinstance(conflict, UnknownProducts):
         for product in conflict.products:
             result.unknown_products.add(product_id=product.product_id, product_name=product.name or "")
-
-
-def _checkout(session: Session) -> pb.Checkout:
-    return pb.Checkout(
-        id=session.id,
-        user_id=session.user_id,
-        status=session.status.value,
-        step=shown_step(session),
-        reason=session.reason or "",
-        total_minor=session.total_minor,
-        currency=session.currency,
-        lines=[
-            pb.Line(
-                line_id=line.line_id or "",
-                product_id=line.product_id,
-                product_name=line.name,
-                quantity=line.quantity,
-                unit_price_minor=line.unit_price_minor,
-            )
-            for line in session.lines
-        ],
-        steps=[
-            pb.StepRecord(
-                name=step.name,
-                state=step.state,
-                attempts=step.attempts,
-                started_at_ms=_ms(step.started_at),
-                finished_at_ms=_ms(step.finished_at),
-            )
-            for step in session.steps
-        ],
-        order_id=session.order_id,
-        version=session.version,
-        created_at_ms=_ms(session.created_at),
-        finished_at_ms=_ms(session.finished_at),
-        saga_step=session.step,
-        origin=pb.REST if session.origin is Origin.REST else pb.RESOURCE,
-        idempotency_key=session.key,
-        resource=_reference(session.resource),
-        note=session.last_error or "",
-    )
-
-
-def _reference(resource: Resource | None) -> pb.ResourceRef:
-    if resource is None:
-        return pb.ResourceRef()
-    return pb.ResourceRef(uid=resource.uid, namespace=resource.namespace, name=resource.name)
-
-
-def _ms(when: datetime | None) -> int:
-    return int(when.timestamp() * 1000) if when else 0

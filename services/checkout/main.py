@@ -15,6 +15,7 @@ from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.chassis.run import Runtime, repeat, run, wait
 from services.chassis.web import Check
+from services.checkout import admin_api
 from services.checkout.api import SERVICE, CheckoutApi
 from services.checkout.changes import follow
 from services.checkout.claims import Claimer
@@ -29,6 +30,7 @@ from services.checkout.store.outbox import PostgresOutbox
 from services.checkout.telemetry import SagaMetrics
 from services.checkout.usecases import Checkouts
 from services.errors import InternalError, Transient, Unavailable
+from services.pb.checkout_admin_pb2_grpc import add_CheckoutAdminServicer_to_server
 from services.pb.checkout_pb2_grpc import add_CheckoutServiceServicer_to_server
 
 SCHEMA = "checkout"
@@ -52,7 +54,11 @@ async def serve(runtime: Runtime) -> None:
         checkouts = Checkouts(sessions, claimer, driver.advance, notify=notify)
         renewing = asyncio.create_task(_renew(runtime, config, sessions, checkouts))
         api = CheckoutApi(checkouts, sessions, lambda: follow(sessions, runtime.stopping, wait))
-        services = {SERVICE: lambda server: add_CheckoutServiceServicer_to_server(api, server)}
+        staff = admin_api.CheckoutAdminApi(sessions)
+        services = {
+            SERVICE: lambda server: add_CheckoutServiceServicer_to_server(api, server),
+            admin_api.SERVICE: lambda server: add_CheckoutAdminServicer_to_server(staff, server),
+        }
         checks |= {"postgres": db.ready}
         try:
             await runtime.serve(config, services, checks)

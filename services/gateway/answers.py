@@ -9,9 +9,9 @@ from aiohttp import web
 
 from services import errors
 from services.chassis import call
+from services.chassis.oidc.tokens import Unauthenticated
 from services.chassis.web import json_response
 from services.error_codes import ErrorCode
-from services.gateway.tokens import Unauthenticated
 
 _STATUS: tuple[tuple[type[errors.Fault], int], ...] = (
     (Unauthenticated, 401),

@@ -9,6 +9,9 @@ from multidict import MultiMapping
 
 from services.chassis.env import BadSettings
 from services.chassis.logs import Logger
+from services.chassis.oidc.issuer import Issuer
+from services.chassis.oidc.keys import Keys
+from services.chassis.oidc.policy import policy_of
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
 from services.chassis.web import Check
@@ -16,10 +19,7 @@ from services.error_codes import ErrorCode
 from services.errors import Invalid
 from services.gateway import ids
 from services.gateway.config import Config
-from services.gateway.issuer import Issuer
-from services.gateway.keys import Keys
-from services.gateway.policy import policy_of
-from services.gateway.verified import TokenUsers
+from services.gateway.verified import TokenUsers, claim_problems
 
 MOCK_USER = 1
 
@@ -46,12 +46,12 @@ async def users(config: Config, log: Logger, metrics: Metrics, clock: Clock = ti
             raise BadSettings("AUTH_MODE: mock lets anybody be anybody, and needs APP_ENV=dev")
         yield Users(mock_user)
     elif config.auth_mode == "jwt":
-        policy = policy_of(config)
+        policy = policy_of(config, claim_problems(config.auth_user_claim))
         async with Issuer(policy) as issuer:
             keys = Keys(issuer.fetch, log, metrics, clock)
             keys.start_fetch()
             try:
-                yield Users(TokenUsers(policy, keys, metrics), {"issuer": keys.ready})
+                yield Users(TokenUsers(policy, config.auth_user_claim, keys, metrics), {"issuer": keys.ready})
             finally:
                 await keys.close()
     else:

@@ -4,25 +4,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.chassis.env import Port, Settings
+from services.chassis.env import Port
+from services.chassis.oidc.policy import OidcSettings
 
 
-class Config(Settings):
+class Config(OidcSettings):
     """Every variable of this service."""
 
     http_port: Port = 8080
     auth_mode: str = "jwt"
     """`jwt` takes the user from a token of AUTH_ISSUER; `mock` from X-User-Id, or user 1: it needs APP_ENV=dev."""
-    auth_issuer: str = ""
-    """The URL of the OpenID Connect issuer, exactly as in its tokens' `iss`; https but for APP_ENV=dev."""
-    auth_audience: str = ""
-    """The audience that a token must be for: its `aud`, or one of them."""
     auth_user_claim: str = "sub"
     """The claim that holds the user id, a positive 64-bit integer, as a number or in digits."""
-    auth_algorithms: str = "RS256,ES256"
-    """The signature algorithms that count, all of them asymmetric."""
-    auth_jwks_url: str = ""
-    """Where the issuer's keys are; found by its discovery document where it is empty."""
     cors_origins: str = ""
     """The origins whose pages may call the API from a browser, separated by commas; none by default."""
     log_sample_reads: Annotated[int, Field(ge=1)] = 100

@@ -1,12 +1,13 @@
 """Stock over gRPC."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from services.chassis.batched_request import batch
 from services.chassis.resilience import Retrier
 from services.errors import Fault, Invalid
-from services.inventory.domain import Delivery, Reservation, Stock, checked_id, checked_request
+from services.inventory.domain import Delivery, Reservation, ReservationRecord, Stock, checked_id, checked_request
 from services.inventory.usecases import Warehouse
 from services.pb import inventory_pb2 as pb
 from services.pb import inventory_pb2_grpc
@@ -55,6 +56,21 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
         )
         return pb.RestockResponse(results=results)
 
+    async def Get(self, request: pb.ReservationsRequest, context: Any) -> pb.GetReservationsResponse:
+        """Return reservations as they are stored."""
+        results = await batch(
+            request.items,
+            parse=lambda item: checked_id(item.checkout_id),
+            act=self._warehouse.records,
+            render=_record,
+            refused=pb.GetReservationResult,
+        )
+        return pb.GetReservationsResponse(results=results)
+
+    async def ListStock(self, request: pb.ListStockRequest, context: Any) -> pb.ListStockResponse:
+        """Return the stock of every product."""
+        return pb.ListStockResponse(stock=map(_stock_message, await self._warehouse.list_stock()))
+
     async def _by_id(self, request: pb.ReservationsRequest, act: Act) -> pb.ReservationsResponse:
         results = await batch(
             request.items,
@@ -83,6 +99,25 @@ def _delivery(item: pb.Restock) -> Delivery:
 
 
 def _stock(stock: Stock) -> pb.RestockResult:
-    return pb.RestockResult(
-        stock=pb.Stock(product_id=stock.product_id, available=stock.available, reserved=stock.reserved, sold=stock.sold)
+    return pb.RestockResult(stock=_stock_message(stock))
+
+
+def _stock_message(stock: Stock) -> pb.Stock:
+    return pb.Stock(product_id=stock.product_id, available=stock.available, reserved=stock.reserved, sold=stock.sold)
+
+
+def _record(record: ReservationRecord) -> pb.GetReservationResult:
+    return pb.GetReservationResult(
+        reservation=pb.ReservationRecord(
+            checkout_id=record.checkout_id,
+            state=record.state.value,
+            lines=[pb.ReservationLine(product_id=product, quantity=quantity) for product, quantity in record.lines],
+            created_at_ms=_ms(record.created_at),
+            changed_at_ms=_ms(record.changed_at),
+            expires_at_ms=_ms(record.expires_at),
+        )
     )
+
+
+def _ms(when: datetime | None) -> int:
+    return int(when.timestamp() * 1000) if when else 0

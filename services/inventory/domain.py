@@ -1,9 +1,10 @@
 """Reservations of stock, and what is wrong with a request for one."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from services.errors import Conflict, Invalid
+from services.errors import Conflict, Invalid, NotFound
 
 MAX_LINES = 100
 MAX_QUANTITY = 10_000
@@ -29,6 +30,13 @@ class NotHeld(Conflict):
         self.state = state
 
 
+class UnknownReservation(NotFound):
+    """The checkout has no reservation."""
+
+    def __init__(self) -> None:
+        super().__init__("this checkout has no reservation")
+
+
 class OtherLines(Invalid):
     """The checkout already has a reservation of other lines."""
 
@@ -52,6 +60,18 @@ class Reservation:
     checkout_id: str
     state: State
     short_product_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationRecord:
+    """A reservation as it is stored: lines of (product id, quantity), none in a tombstone. HELD alone expires."""
+
+    checkout_id: str
+    state: State
+    lines: tuple[tuple[int, int], ...]
+    created_at: datetime
+    changed_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

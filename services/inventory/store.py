@@ -13,9 +13,11 @@ from services.inventory.domain import (
     OtherLines,
     Pieces,
     Reservation,
+    ReservationRecord,
     ReservationRequest,
     State,
     Stock,
+    UnknownReservation,
 )
 
 
@@ -68,6 +70,23 @@ class PostgresWarehouse:
             for row in rows
         ]
 
+    async def records(self, checkout_ids: Sequence[str]) -> list[ReservationRecord | Fault]:
+        """Return the reservation of each checkout as it is stored."""
+        rows = await self._db.fetch(
+            "SELECT checkout_id, state, created_at, changed_at, expires_at, (SELECT coalesce(json_agg(json_build_array("
+            "product_id, quantity) ORDER BY product_id), '[]')::text FROM reservation_line AS line"
+            " WHERE line.checkout_id = reservation.checkout_id) AS lines"
+            " FROM reservation WHERE checkout_id = ANY ($1::text[])",
+            list(checkout_ids),
+        )
+        found = {row["checkout_id"]: _record(row) for row in rows}
+        return [found.get(checkout_id) or UnknownReservation() for checkout_id in checkout_ids]
+
+    async def list_stock(self) -> list[Stock]:
+        """Return the stock of every product."""
+        rows = await self._db.fetch("SELECT product_id, available, reserved, sold FROM stock ORDER BY product_id")
+        return [Stock(row["product_id"], row["available"], row["reserved"], row["sold"]) for row in rows]
+
     async def expire(self, limit: int) -> int:
         """Return expired reservations to stock."""
         return int((await self._db.fetch("SELECT expire($1) AS n", limit))[0]["n"])
@@ -105,3 +124,14 @@ class PostgresWarehouse:
             else NotHeld(checkout_id, row["state"])
             for checkout_id, row in zip(ids, rows, strict=True)
         ]
+
+
+def _record(row: Row) -> ReservationRecord:
+    return ReservationRecord(
+        checkout_id=row["checkout_id"],
+        state=State(row["state"]),
+        lines=msgspec.json.decode(row["lines"], type=tuple[tuple[int, int], ...]),
+        created_at=row["created_at"],
+        changed_at=row["changed_at"],
+        expires_at=row["expires_at"] if row["state"] == State.HELD else None,
+    )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.errors import Fault
-from services.inventory.domain import Delivery, Reservation, ReservationRequest, Stock
+from services.inventory.domain import Delivery, Reservation, ReservationRecord, ReservationRequest, Stock
 
 
 class Warehouse(Protocol):
@@ -24,3 +24,9 @@ class Warehouse(Protocol):
 
     async def restock(self, deliveries: Sequence[Delivery]) -> list[Stock | Fault]:
         """Add received stock, once per restock id."""
+
+    async def records(self, checkout_ids: Sequence[str]) -> list[ReservationRecord | Fault]:
+        """Return the reservation of each checkout as it is stored, or UnknownReservation."""
+
+    async def list_stock(self) -> list[Stock]:
+        """Return the stock of every product, by its id."""

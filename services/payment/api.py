@@ -1,9 +1,10 @@
 """Payments over gRPC."""
 
+from datetime import datetime
 from typing import Any
 
 from services.chassis.batched_request import batch
-from services.payment.domain import ChargeRequest, Payment, checked, checked_id
+from services.payment.domain import ChargeRequest, Payment, PaymentRecord, checked, checked_id
 from services.payment.usecases import PaymentProcessor
 from services.pb import payment_pb2 as pb
 from services.pb import payment_pb2_grpc
@@ -39,6 +40,17 @@ class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
         )
         return pb.PaymentsResponse(results=results)
 
+    async def Get(self, request: pb.GetPaymentsRequest, context: Any) -> pb.GetPaymentsResponse:
+        """Return payments as they are stored."""
+        results = await batch(
+            request.items,
+            parse=lambda item: checked_id(item.checkout_id),
+            act=self._processor.get,
+            render=_record,
+            refused=pb.GetPaymentResult,
+        )
+        return pb.GetPaymentsResponse(results=results)
+
 
 def _request(item: pb.Charge) -> ChargeRequest:
     wait = item.wait_ms / 1000 or None
@@ -51,3 +63,23 @@ def _result(payment: Payment) -> pb.PaymentResult:
             checkout_id=payment.checkout_id, state=payment.state.value, provider_ref=payment.provider_ref or ""
         )
     )
+
+
+def _record(record: PaymentRecord) -> pb.GetPaymentResult:
+    payment = record.payment
+    return pb.GetPaymentResult(
+        payment=pb.PaymentRecord(
+            checkout_id=payment.checkout_id,
+            state=payment.state.value,
+            provider_ref=payment.provider_ref or "",
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            attempts=record.attempts,
+            created_at_ms=_ms(record.created_at),
+            decided_at_ms=_ms(record.decided_at),
+        )
+    )
+
+
+def _ms(when: datetime | None) -> int:
+    return int(when.timestamp() * 1000) if when else 0

@@ -1,9 +1,10 @@
 """A payment and its states."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from services.errors import Invalid
+from services.errors import Invalid, NotFound
 
 
 class State(StrEnum):
@@ -24,6 +25,13 @@ class OtherPayment(Invalid):
 
     def __init__(self) -> None:
         super().__init__("this checkout has another payment")
+
+
+class UnknownPayment(NotFound):
+    """The checkout has no payment."""
+
+    def __init__(self) -> None:
+        super().__init__("this checkout has no payment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,16 @@ class Payment:
     def is_tombstone(self) -> bool:
         """Whether the checkout was cancelled before it was charged: no charge has the amount 0."""
         return self.amount_minor == 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRecord:
+    """A payment, and how it came to its state; `decided_at` is None while it is undecided."""
+
+    payment: Payment
+    attempts: int
+    created_at: datetime
+    decided_at: datetime | None
 
 
 def checked(request: ChargeRequest) -> ChargeRequest:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from services.chassis.batched_statement import BatchedStatement
 from services.chassis.postgres import Postgres, Row
 from services.chassis.telemetry import Metrics
-from services.payment.domain import ChargeRequest, Payment, State
+from services.payment.domain import ChargeRequest, Payment, PaymentRecord, State
 
 _COLUMNS = "checkout_id, user_id, amount_minor, currency, state, provider_ref"
 
@@ -105,6 +106,20 @@ class PostgresPayments:
         )
         return [_payment(row) for row in rows]
 
+    async def records(self, checkout_ids: Sequence[str]) -> dict[str, PaymentRecord]:
+        """Return the payments that exist, by checkout id."""
+        rows = await self._db.fetch(
+            f"SELECT {_COLUMNS}, attempts, created_at, decided_at FROM payments WHERE checkout_id = ANY($1::text[])",  # noqa: S608 - constants
+            list(checkout_ids),
+        )
+        names = _COLUMNS.split(", ")
+        return {
+            row["checkout_id"]: PaymentRecord(
+                _payment({name: row[name] for name in names}), row["attempts"], row["created_at"], row["decided_at"]
+            )
+            for row in rows
+        }
+
     async def oldest_undecided_seconds(self) -> float:
         """Return the age of the oldest undecided payment, in seconds; 0 when there is none."""
         rows = await self._db.fetch(
@@ -129,5 +144,5 @@ class PostgresPayments:
         return [found[checkout_id] for checkout_id in checkout_ids]
 
 
-def _payment(row: Row) -> Payment:
+def _payment(row: Row | dict[str, Any]) -> Payment:
     return Payment(**dict(row) | {"state": State(row["state"]), "provider_ref": row["provider_ref"] or None})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services.errors import Fault
-from services.payment.domain import ChargeRequest, OtherPayment, Payment, State
+from services.payment.domain import ChargeRequest, OtherPayment, Payment, PaymentRecord, State, UnknownPayment
 
 
 class Payments(Protocol):
@@ -23,6 +23,9 @@ class Payments(Protocol):
 
     async def decide(self, checkout_id: str, state: State, provider_ref: str) -> Payment:
         """Move an INTENT to `state`, and return the payment as it is then."""
+
+    async def records(self, checkout_ids: Sequence[str]) -> dict[str, PaymentRecord]:
+        """Return the payments that exist, by checkout id."""
 
 
 class Provider(Protocol):
@@ -89,6 +92,11 @@ class PaymentProcessor:
                 return payment
 
         return list(await asyncio.gather(*(one(payment) for payment in payments)))
+
+    async def get(self, checkout_ids: Sequence[str]) -> list[PaymentRecord | Fault]:
+        """Return the payment of each checkout as it is stored, or UnknownPayment."""
+        found = await self._payments.records(checkout_ids)
+        return [found.get(checkout_id) or UnknownPayment() for checkout_id in checkout_ids]
 
     async def resolve(self, payment: Payment) -> Payment:
         """Send the charge of an undecided payment again, and return the payment with the provider's outcome."""

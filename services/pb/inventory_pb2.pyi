@@ -132,3 +132,43 @@ class RestockResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[RestockResult]
     def __init__(self, results: _Optional[_Iterable[_Union[RestockResult, _Mapping]]] = ...) -> None: ...
+
+class ReservationRecord(_message.Message):
+    __slots__ = ("checkout_id", "state", "lines", "created_at_ms", "changed_at_ms", "expires_at_ms")
+    CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    checkout_id: str
+    state: ReservationState
+    lines: _containers.RepeatedCompositeFieldContainer[ReservationLine]
+    created_at_ms: int
+    changed_at_ms: int
+    expires_at_ms: int
+    def __init__(self, checkout_id: _Optional[str] = ..., state: _Optional[_Union[ReservationState, str]] = ..., lines: _Optional[_Iterable[_Union[ReservationLine, _Mapping]]] = ..., created_at_ms: _Optional[int] = ..., changed_at_ms: _Optional[int] = ..., expires_at_ms: _Optional[int] = ...) -> None: ...
+
+class GetReservationResult(_message.Message):
+    __slots__ = ("reservation", "refusal")
+    RESERVATION_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    reservation: ReservationRecord
+    refusal: _call_pb2.Refusal
+    def __init__(self, reservation: _Optional[_Union[ReservationRecord, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
+
+class GetReservationsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[GetReservationResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[GetReservationResult, _Mapping]]] = ...) -> None: ...
+
+class ListStockRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListStockResponse(_message.Message):
+    __slots__ = ("stock",)
+    STOCK_FIELD_NUMBER: _ClassVar[int]
+    stock: _containers.RepeatedCompositeFieldContainer[Stock]
+    def __init__(self, stock: _Optional[_Iterable[_Union[Stock, _Mapping]]] = ...) -> None: ...

@@ -59,6 +59,16 @@ class InventoryServiceStub:
                 request_serializer=services_dot_pb_dot_inventory__pb2.RestockRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_inventory__pb2.RestockResponse.FromString,
                 _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/cartwright.inventory.InventoryService/Get',
+                request_serializer=services_dot_pb_dot_inventory__pb2.ReservationsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_inventory__pb2.GetReservationsResponse.FromString,
+                _registered_method=True)
+        self.ListStock = channel.unary_unary(
+                '/cartwright.inventory.InventoryService/ListStock',
+                request_serializer=services_dot_pb_dot_inventory__pb2.ListStockRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_inventory__pb2.ListStockResponse.FromString,
+                _registered_method=True)
 
 
 class InventoryServiceServicer:
@@ -99,6 +109,20 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Get(self, request, context):
+        """Reservations as they are stored. It changes nothing. NOT_FOUND: the checkout has no reservation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStock(self, request, context):
+        """The stock of every product, by its id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +150,16 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.Restock,
                     request_deserializer=services_dot_pb_dot_inventory__pb2.RestockRequest.FromString,
                     response_serializer=services_dot_pb_dot_inventory__pb2.RestockResponse.SerializeToString,
+            ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=services_dot_pb_dot_inventory__pb2.ReservationsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_inventory__pb2.GetReservationsResponse.SerializeToString,
+            ),
+            'ListStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStock,
+                    request_deserializer=services_dot_pb_dot_inventory__pb2.ListStockRequest.FromString,
+                    response_serializer=services_dot_pb_dot_inventory__pb2.ListStockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +297,60 @@ class InventoryService:
             '/cartwright.inventory.InventoryService/Restock',
             services_dot_pb_dot_inventory__pb2.RestockRequest.SerializeToString,
             services_dot_pb_dot_inventory__pb2.RestockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cartwright.inventory.InventoryService/Get',
+            services_dot_pb_dot_inventory__pb2.ReservationsRequest.SerializeToString,
+            services_dot_pb_dot_inventory__pb2.GetReservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cartwright.inventory.InventoryService/ListStock',
+            services_dot_pb_dot_inventory__pb2.ListStockRequest.SerializeToString,
+            services_dot_pb_dot_inventory__pb2.ListStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

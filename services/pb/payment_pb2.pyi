@@ -82,3 +82,51 @@ class PaymentsResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[PaymentResult]
     def __init__(self, results: _Optional[_Iterable[_Union[PaymentResult, _Mapping]]] = ...) -> None: ...
+
+class GetPayment(_message.Message):
+    __slots__ = ("call", "checkout_id")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    call: _call_pb2.Call
+    checkout_id: str
+    def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ...) -> None: ...
+
+class GetPaymentsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[GetPayment]
+    def __init__(self, items: _Optional[_Iterable[_Union[GetPayment, _Mapping]]] = ...) -> None: ...
+
+class PaymentRecord(_message.Message):
+    __slots__ = ("checkout_id", "state", "provider_ref", "amount_minor", "currency", "attempts", "created_at_ms", "decided_at_ms")
+    CHECKOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_REF_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    checkout_id: str
+    state: PaymentState
+    provider_ref: str
+    amount_minor: int
+    currency: str
+    attempts: int
+    created_at_ms: int
+    decided_at_ms: int
+    def __init__(self, checkout_id: _Optional[str] = ..., state: _Optional[_Union[PaymentState, str]] = ..., provider_ref: _Optional[str] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., attempts: _Optional[int] = ..., created_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ...) -> None: ...
+
+class GetPaymentResult(_message.Message):
+    __slots__ = ("payment", "refusal")
+    PAYMENT_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    payment: PaymentRecord
+    refusal: _call_pb2.Refusal
+    def __init__(self, payment: _Optional[_Union[PaymentRecord, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
+
+class GetPaymentsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[GetPaymentResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[GetPaymentResult, _Mapping]]] = ...) -> None: ...

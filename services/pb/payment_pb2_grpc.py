@@ -44,6 +44,11 @@ class PaymentServiceStub:
                 request_serializer=services_dot_pb_dot_payment__pb2.CancelRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_payment__pb2.PaymentsResponse.FromString,
                 _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/cartwright.payment.PaymentService/Get',
+                request_serializer=services_dot_pb_dot_payment__pb2.GetPaymentsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_payment__pb2.GetPaymentsResponse.FromString,
+                _registered_method=True)
 
 
 class PaymentServiceServicer:
@@ -63,6 +68,13 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Get(self, request, context):
+        """Payments as they are stored. It changes nothing and asks nobody. NOT_FOUND: the checkout has no payment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +87,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=services_dot_pb_dot_payment__pb2.CancelRequest.FromString,
                     response_serializer=services_dot_pb_dot_payment__pb2.PaymentsResponse.SerializeToString,
+            ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=services_dot_pb_dot_payment__pb2.GetPaymentsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_payment__pb2.GetPaymentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +148,33 @@ class PaymentService:
             '/cartwright.payment.PaymentService/Cancel',
             services_dot_pb_dot_payment__pb2.CancelRequest.SerializeToString,
             services_dot_pb_dot_payment__pb2.PaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cartwright.payment.PaymentService/Get',
+            services_dot_pb_dot_payment__pb2.GetPaymentsRequest.SerializeToString,
+            services_dot_pb_dot_payment__pb2.GetPaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

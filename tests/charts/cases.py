@@ -59,7 +59,7 @@ BASE: dict[str, Any] = {
 }
 BANK = {"appEnv": "dev", "bank": {"enabled": True}, "stores": {"bankPostgresql": secret("bankPostgresql")}}
 SCALED = {"autoscaling": {"enabled": True, "minReplicas": 3}}
-SERVICES = ("gateway", "product", "cart", "inventory", "payment", "orders", "checkout")
+SERVICES = ("gateway", "console", "product", "cart", "inventory", "payment", "orders", "checkout")
 PLACED = {
     "nodeSelector": {"pool": "shop"},
     "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "shop", "effect": "NoSchedule"}],
@@ -70,6 +70,7 @@ PLACED = {
 }
 PEERS = {
     "gatewayFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
+    "consoleFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "staff"}}}],
     "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
 }
 OPENED = {

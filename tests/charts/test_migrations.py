@@ -19,7 +19,11 @@ def asked(rendering):
 
 def keeping(rendering):
     """Give the services that keep something."""
-    return {service for service, _ in (process(one) for _, one in rendering.platform)} - {"gateway", "operator"}
+    return {service for service, _ in (process(one) for _, one in rendering.platform)} - {
+        "gateway",
+        "console",
+        "operator",
+    }
 
 
 def migrated(pod):

@@ -6,6 +6,7 @@ from tests.charts.rendering import Pod, fits, literals
 
 CALLS = {
     "gateway": {"product", "cart", "orders", "checkout"},
+    "console": {"checkout", "payment", "inventory", "orders", "product"},
     "cart": {"product"},
     "checkout": {"cart", "product", "inventory", "payment"},
     "payment": {"bank"},
@@ -30,6 +31,18 @@ def called(pod: Pod) -> dict[str, int]:
         for value in literals(container).values():
             if match := re.fullmatch(r"dns:///[\w-]*?([a-z]+):(\d+)", value):
                 found[match[1]] = int(match[2])
+    return found
+
+
+def measured(pod):
+    """Give the components whose metrics a pod was told to read, and at which ports."""
+    found = {}
+    for container in pod.containers:
+        for one in filter(None, literals(container).get("METRICS_ADDRS", "").split(",")):
+            part, port = one.partition("=")[0], int(one.rpartition(":")[2])
+            component = part.partition("-")[0]
+            assert re.search(rf"=[\w-]*?{component}:\d+$", one), one
+            found.setdefault(component, set()).add(port)
     return found
 
 
@@ -106,7 +119,7 @@ def test_addresses_lead_somewhere(rendering):
 
 
 def test_services_lead_to_ports_that_are_there(rendering):
-    """Every port of a Service leads to a port of its pods, and every service but the gateway has a Service with its own two."""
+    """Every port of a Service leads to a port of its pods, and every service but those that people call has a Service with its own two."""
     for name, service in rendering.named("Service").items():
         component = service["metadata"]["labels"]["app.kubernetes.io/component"]
         serving = rendering.pod(component).spec["containers"][0]
@@ -115,7 +128,7 @@ def test_services_lead_to_ports_that_are_there(rendering):
             assert port["targetPort"] in there, name
             assert component == "gateway" or port["port"] == there[port["targetPort"]], name
     components = {one["metadata"]["labels"]["app.kubernetes.io/component"] for one in rendering.of("Service")}
-    assert components - {"bank"} == {*GRPC, "gateway"} - {"bank"}
+    assert components - {"bank"} == {*GRPC, "gateway", "console"} - {"bank"}
 
 
 def test_everything_is_closed(rendering):
@@ -136,9 +149,10 @@ def test_pods_reach_those_whom_they_call_and_nobody_else(rendering):
     for source in rendering.pods:
         calls = called(source)
         for target in pods:
-            if target.component == "gateway":
+            if target.component in {"gateway", "console"}:
                 continue
             wanted = {calls[target.component]} if target.component in calls else set()
+            wanted |= measured(source).get(target.component, set())
             assert reach(rendering, source, target) == wanted, f"{source.name} → {target.name}"
 
 
@@ -153,6 +167,8 @@ def test_nobody_enters_but_by_the_gateway(rendering):
         wanted = []
         if pod.component == "gateway":
             wanted.append(({8080}, asked.get("gatewayFrom")))
+        if pod.component == "console" and asked.get("consoleFrom"):
+            wanted.append(({8090}, asked["consoleFrom"]))
         if peers := asked.get("metricsFrom"):
             metrics = {port for port in ports if port not in GRPC.values()}
             wanted += [(metrics, peers)] if metrics else []
@@ -210,7 +226,7 @@ def test_pods_leave_for_their_stores_alone(rendering):
         if pod.component == "migrations":
             variables.discard("REDIS_URL")  # the cart's settings ask for it, but a cache needs no migration
         wanted = set().union(*(_store_ports(stores, store) for store, name in STORES.items() if name in variables))
-        if pod.component == "gateway" and rendering.case.values["auth"].get("mode", "jwt") == "jwt":
+        if pod.component in {"gateway", "console"} and rendering.case.values["auth"].get("mode", "jwt") == "jwt":
             wanted |= {443, 8443} | ({9443} if "jwksUrl" in rendering.case.values["auth"] else set())
         if pod.component.partition("-")[0] == "payment" and not rendering.case.values.get("bank"):
             wanted |= {7443}

@@ -7,7 +7,7 @@ from devstack.home import ROOT
 from tests.charts.cases import BANK, BASE, BEHAVIOR, CASES, LONGEST, Case, merged
 from tests.charts.rendering import COMPONENT
 
-STATELESS = {"gateway", "product", "cart", "inventory", "payment", "orders", "checkout", "bank"}
+STATELESS = {"gateway", "console", "product", "cart", "inventory", "payment", "orders", "checkout", "bank"}
 
 
 def component(one):
@@ -69,9 +69,9 @@ def test_budgets_are_as_told(rendered):
         return {name: {key: spec[key] for key in spec if key != "selector"} for name, spec in found.items()}
 
     usual = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
-    assert budgets("production") == dict.fromkeys(STATELESS - {"bank"}, usual)
+    assert budgets("production") == dict.fromkeys(STATELESS - {"bank", "console"}, usual)
     told = {"unhealthyPodEvictionPolicy": "IfHealthyBudget"}
-    wanted = dict.fromkeys(STATELESS - {"bank", "orders"}, told | {"maxUnavailable": "25%"})
+    wanted = dict.fromkeys(STATELESS - {"bank", "console", "orders"}, told | {"maxUnavailable": "25%"})
     assert budgets("budgets") == wanted | {"cart": told | {"minAvailable": 1}}
 
 

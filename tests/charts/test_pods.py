@@ -51,6 +51,10 @@ def test_probes_fit_what_runs(rendering):
         ports = {one["name"]: one["containerPort"] for one in container["ports"]}
         for name in ("startupProbe", "livenessProbe"):
             probe = container[name]
+            if "exec" in probe:  # it listens on the loopback of its pod alone
+                assert (pod.component, literals(container)["LISTEN_HOST"]) == ("console", "127.0.0.1")
+                assert f":{ports['http']}/health" in probe["exec"]["command"][-1]
+                continue
             port = probe["grpc"]["port"] if "grpc" in ports else probe["httpGet"]["port"]
             assert port in ports.values(), f"{pod.name}: {container['name']}: {name}"
             assert "httpGet" in probe or port == ports["grpc"]
@@ -149,14 +153,14 @@ def test_authorities_go_to_those_who_need_them(rendered, store):
 
 
 def test_the_issuers_authority_goes_to_the_gateway(rendered):
-    """The authority of the issuer's certificate is mounted in the gateway alone, where its variable says."""
+    """The authority of the issuer's certificate is mounted where tokens are checked alone, where its variable says."""
     for pod in rendered["issuer-authority"].pods:
         for container in pod.containers:
-            is_gateway = pod.component == "gateway"
+            checks = pod.component in {"gateway", "console"}
             folders = [one["mountPath"] for one in container.get("volumeMounts", [])]
-            assert folders == (["/etc/cartwright/issuer"] if is_gateway else []), pod.name
+            assert folders == (["/etc/cartwright/issuer"] if checks else []), pod.name
             file = literals(container).get("SSL_CERT_FILE")
-            assert file == ("/etc/cartwright/issuer/ca.crt" if is_gateway else None)
+            assert file == ("/etc/cartwright/issuer/ca.crt" if checks else None)
         for volume in pod.spec.get("volumes", []):
             assert volume["secret"]["items"] == [{"key": "tls-ca.crt", "path": "ca.crt"}]
 

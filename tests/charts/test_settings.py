@@ -12,6 +12,7 @@ from tests.charts.rendering import literals, strings
 PORTS = {
     # gRPC, and HTTP for health and metrics: the contract's table.
     "gateway": (None, 8080),
+    "console": (None, 8090),
     "product": (50051, 9051),
     "cart": (50052, 9052),
     "inventory": (50053, 9053),
@@ -29,8 +30,12 @@ WORKERS = {
     ("checkout", "relay"): 9156,
     ("checkout", "recovery"): 9157,
 }
-FOUND = {"AUTH_JWKS_URL"}  # by the issuer's discovery document, where it is not told
-STAND_INS = {"_URL": "scheme://user:password@host/db", "_PASSWORD": "password"}  # what secrets would hold
+FOUND = {"AUTH_JWKS_URL", "CONSOLE_URL"}  # by the issuer's discovery document; needed for a login alone
+STAND_INS = {
+    "_URL": "scheme://user:password@host/db",
+    "_PASSWORD": "password",
+    "_SECRET": "secret",
+}  # what secrets would hold
 
 
 def process(container):

@@ -62,6 +62,7 @@ FULL = merged(
     {
         "stores": {"kafka": {"securityProtocol": "SASL_SSL", **KAFKA_USER}},
         "gateway": ROUTES,
+        "console": {"url": "https://console.example.com"},
         "serviceMonitor": {"enabled": True},
         "prometheusRule": {"enabled": True},
         "dashboards": {"enabled": True},

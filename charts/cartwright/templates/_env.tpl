@@ -52,9 +52,15 @@
 {{ include "cartwright.store.env" (dict "root" $.root "store" . "secret" $.secret) }}
 {{- end }}
 {{- if .part.issuer }}
-{{ include "cartwright.auth" .root }}
+{{ include "cartwright.auth" (dict "root" .root "audience" (ternary ($values.console.auth.audience | default $values.console.auth.clientId | default $values.auth.audience) $values.auth.audience (eq .part.service "console"))) }}
+{{- end }}
+{{- if eq .part.service "console" }}
+{{ include "cartwright.console" .root }}
 {{- end }}
 {{- if eq .part.service "gateway" }}
+{{- if eq $values.auth.mode "jwt" }}
+- {name: AUTH_USER_CLAIM, value: {{ $values.auth.userClaim | quote }}}
+{{- end }}
 {{- with $values.gateway.corsOrigins }}
 - {name: CORS_ORIGINS, value: {{ join "," . | quote }}}
 {{- end }}
@@ -65,17 +71,16 @@
 {{- end }}
 {{- end }}
 
-{{/* Who the users are. */}}
+{{/* Who the users are: (dict "root" $ "audience" "…"). */}}
 {{- define "cartwright.auth" -}}
-{{- $auth := .Values.auth -}}
-{{- if and (eq $auth.mode "jwt") (ne .Values.appEnv "dev") (or (hasPrefix "http:" $auth.issuer) (hasPrefix "http:" $auth.jwksUrl)) }}
+{{- $auth := .root.Values.auth -}}
+{{- if and (eq $auth.mode "jwt") (ne .root.Values.appEnv "dev") (or (hasPrefix "http:" $auth.issuer) (hasPrefix "http:" $auth.jwksUrl)) }}
 {{- fail "auth.issuer and auth.jwksUrl must be https: who can change what comes from there can be anybody" }}
 {{- end }}
 - {name: AUTH_MODE, value: {{ $auth.mode }}}
 {{- if eq $auth.mode "jwt" }}
 - {name: AUTH_ISSUER, value: {{ required "auth.issuer: say which issuer's tokens count, such as https://id.example.com (or, for a trial, auth.mode=mock with appEnv=dev)" $auth.issuer | quote }}}
-- {name: AUTH_AUDIENCE, value: {{ required "auth.audience: say which audience a token must be for" $auth.audience | quote }}}
-- {name: AUTH_USER_CLAIM, value: {{ $auth.userClaim | quote }}}
+- {name: AUTH_AUDIENCE, value: {{ required "auth.audience: say which audience a token must be for" .audience | quote }}}
 - {name: AUTH_ALGORITHMS, value: {{ $auth.algorithms | quote }}}
 {{- if $auth.caSecret }}
 - {name: SSL_CERT_FILE, value: /etc/cartwright/issuer/ca.crt}
@@ -83,8 +88,29 @@
 {{- with $auth.jwksUrl }}
 - {name: AUTH_JWKS_URL, value: {{ . | quote }}}
 {{- end }}
-{{- else if ne .Values.appEnv "dev" }}
+{{- else if ne .root.Values.appEnv "dev" }}
 {{- fail "auth.mode=mock lets anybody be anybody: it needs appEnv=dev" }}
+{{- end }}
+{{- end }}
+
+{{/* The console's: whom it lets in, and whose metrics it reads. */}}
+{{- define "cartwright.console" -}}
+{{- $console := .Values.console -}}
+{{- $parts := list -}}
+{{- range $name, $its := include "cartwright.measured" . | fromYaml }}{{ $parts = append $parts (printf "%s=%s:%v" $name $its.host $its.port) }}{{ end -}}
+- {name: METRICS_ADDRS, value: {{ join "," $parts | quote }}}
+{{- if eq .Values.auth.mode "mock" }}
+- {name: LISTEN_HOST, value: 127.0.0.1} # nobody is asked who they are: kubectl port-forward alone reaches it
+{{- else }}
+- {name: AUTH_ADMIN_CLAIM, value: {{ $console.auth.claim | quote }}}
+- {name: AUTH_ADMIN_ROLE, value: {{ $console.auth.role | quote }}}
+{{- with $console.auth.clientId }}
+- {name: AUTH_CLIENT_ID, value: {{ . | quote }}}
+- {name: CONSOLE_URL, value: {{ required "console.url: say where people reach the console, such as https://console.example.com; the issuer sends them back there" $console.url | quote }}}
+{{- with $console.auth.clientSecret }}
+- {name: AUTH_CLIENT_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $console.auth.clientSecretKey | quote }}}}}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -5,6 +5,7 @@ say otherwise.
 */}}
 {{- define "cartwright.platform" -}}
 gateway: {http: 8080, calls: [product, cart, orders, checkout], issuer: true}
+console: {http: 8090, calls: [checkout, payment, inventory, orders, product], issuer: true, measures: true}
 product: {grpc: 50051, http: 9051, stores: [postgresql], migrates: true}
 cart: {grpc: 50052, http: 9052, stores: [mongodb, redis], calls: [product], migrates: true, workers: {consumer: {http: 9152, stores: [kafka]}}}
 inventory: {grpc: 50053, http: 9053, stores: [postgresql], migrates: true, workers: {sweeper: {http: 9153}}}
@@ -14,10 +15,11 @@ checkout: {grpc: 50056, http: 9056, stores: [postgresql], calls: [cart, product,
 bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, optional: true}
 {{- end }}
 
-{{/* The services that run: all but the bank where it is not wanted. */}}
+{{/* The services that run: all but the bank and the console where they are not wanted. */}}
 {{- define "cartwright.services" -}}
 {{- $all := include "cartwright.platform" . | fromYaml -}}
 {{- if not .Values.bank.enabled }}{{ $all = omit $all "bank" }}{{ end -}}
+{{- if not .Values.console.enabled }}{{ $all = omit $all "console" }}{{ end -}}
 {{- toYaml $all }}
 {{- end }}
 
@@ -40,6 +42,24 @@ bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, option
 {{- $_ := set $of "sidecars" (merge (dict $worker $part) ($of.sidecars | default dict)) -}}
 {{- $_ := set $of "podStores" (uniq (concat ($of.podStores | default list) $part.stores)) -}}
 {{- $_ := set $of.pod "extraVolumes" (uniq (concat ($of.pod.extraVolumes | default list) ($part.pod.extraVolumes | default list))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $found }}
+{{- end }}
+
+{{/*
+The parts whose metrics the console reads: name → {port, component, host}. They are those with a headless Service, at which
+each pod can be asked; workers are among them where they run in their service's pods.
+*/}}
+{{- define "cartwright.measured" -}}
+{{- $found := dict -}}
+{{- range $name, $part := include "cartwright.deployments" . | fromYaml -}}
+{{- if $part.grpc -}}
+{{- $host := printf "%s-%s" (include "cartwright.name" $) $name -}}
+{{- $_ := set $found $name (dict "component" $name "host" $host "port" $part.http) -}}
+{{- range $role, $its := ($part.sidecars | default dict) -}}
+{{- $_ := set $found (printf "%s-%s" $name $role) (dict "component" $name "host" $host "port" $its.http) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

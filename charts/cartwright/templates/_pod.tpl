@@ -98,6 +98,11 @@ securityContext:
   startupProbe: {grpc: {port: {{ $part.grpc }}}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 90}
   readinessProbe: {grpc: {port: {{ $part.grpc }}}, periodSeconds: 5, timeoutSeconds: 3}
   livenessProbe: {grpc: {port: {{ $part.grpc }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
+  {{- else if and (eq $part.service "console") (eq .root.Values.auth.mode "mock") }}
+  {{- $ask := printf "import urllib.request; urllib.request.urlopen('http://127.0.0.1:%v/health', timeout=3)" $part.http }}
+  startupProbe: {exec: {command: [python, -c, {{ $ask | quote }}]}, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 60}
+  readinessProbe: {exec: {command: [python, -c, {{ $ask | replace "/health" "/ready" | quote }}]}, periodSeconds: 10, timeoutSeconds: 5}
+  livenessProbe: {exec: {command: [python, -c, {{ $ask | quote }}]}, periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 6}
   {{- else }}
   startupProbe: {httpGet: {path: /health, port: {{ $part.http }}}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 90}
   {{- if eq $part.role "serve" }}

@@ -19,7 +19,7 @@ async def test_messages_are_applied_in_order_and_once(line, new_consumer, consum
     await line.send("d")
 
     async def holds():
-        return await line.committed() == 4
+        return await line.committed() == 4 and lag(metrics) == 0
 
     await consume_until(new_consumer(line), holds)
     assert handler.applied == ["a", "b", "c", "d"]
@@ -51,6 +51,23 @@ async def test_a_message_is_committed_after_its_effect(line, new_consumer, handl
     await consume(2, 2)
     assert handler.applied == ["a", "b"]
     assert handler.tried == ["a", "b", "b"]
+
+
+def lag(metrics):
+    """The lag of the first partition; None while nobody has it."""
+    return metrics.registry.get_sample_value("cartwright_consumer_lag_messages", {"partition": "0"})
+
+
+async def test_the_lag_is_what_is_not_yet_applied(line, new_consumer, handler, metrics):
+    """While a message is applied, it and those behind it count as lag; a partition that is given up has none."""
+    await line.send("a", "b", "c")
+    handler.hangs = "a"
+    working = asyncio.create_task(new_consumer(line).run(asyncio.Event()))
+    await asyncio.wait_for(handler.reached.wait(), 20)
+    assert lag(metrics) == 3
+    working.cancel()
+    await asyncio.wait({working})
+    assert lag(metrics) is None
 
 
 @pytest.fixture

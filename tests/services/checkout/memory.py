@@ -27,6 +27,7 @@ from services.checkout.domain import (
 from services.checkout.event import Event, completed_event
 from services.checkout.saga import accepted_records, claimed_records, tried_again
 from tests.services.checkout.claims import make_session
+from tests.services.checkout.memory_search import MemorySearch
 
 LEASE = 10.0
 LOOK_BACK = timedelta(seconds=5)
@@ -47,6 +48,7 @@ class Row:
         self.cancel_requested = False
         self.intention = None
         self.error = ""
+        self.cancel_requested_at = None
         self.changed = None
 
 
@@ -79,8 +81,8 @@ class Tables:
     """Is told of each session as it was, None where it is new, and as it is."""
 
 
-class MemorySessions:
-    """Fits the ports of the driver, the use cases and the recovery worker; processes that share `tables` share a database."""
+class MemorySessions(MemorySearch):
+    """Fits the ports of the driver, the use cases, the recovery worker and staff; processes that share `tables` share a database."""
 
     def __init__(self, tables, owner="me", timeout=300.0):
         self.tables, self.rows, self.owner, self.timeout = tables, tables.rows, owner, timeout

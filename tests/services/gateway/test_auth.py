@@ -8,13 +8,13 @@ import structlog
 from multidict import CIMultiDict
 
 from services.chassis.env import BadSettings
+from services.chassis.oidc.issuer import Issuer
+from services.chassis.oidc.keys import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, Keys
+from services.chassis.oidc.policy import policy_of
 from services.chassis.telemetry import Metrics
 from services.gateway import verified
 from services.gateway.config import Config
 from services.gateway.docs import openapi
-from services.gateway.issuer import Issuer
-from services.gateway.keys import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, Keys
-from services.gateway.policy import policy_of
 from services.gateway.verified import TokenUsers
 from tests.issuer import private_key, signed
 from tests.services.gateway import contract
@@ -140,7 +140,7 @@ async def test_a_remembered_token_expires(jwt_settings, issuer):
     policy, metrics, now = policy_of(Config.from_env(jwt_settings)), Metrics(), Clock()
     async with Issuer(policy) as theirs:
         keys = Keys(theirs.fetch, structlog.get_logger(), metrics)
-        user_of = TokenUsers(policy, keys, metrics, now)
+        user_of = TokenUsers(policy, "sub", keys, metrics, now)
         for at, seen in (
             (expires_at, {"verified": 1}),
             (expires_at + 59, {"verified": 1, "remembered": 1}),

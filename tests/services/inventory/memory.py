@@ -1,9 +1,20 @@
 """Stock in memory: the same promises as the real store."""
 
 import time
+from datetime import UTC, datetime
 
 from services.errors import Invalid
-from services.inventory.domain import Ages, NotHeld, OtherLines, Pieces, Reservation, State, Stock
+from services.inventory.domain import (
+    Ages,
+    NotHeld,
+    OtherLines,
+    Pieces,
+    Reservation,
+    ReservationRecord,
+    State,
+    Stock,
+    UnknownReservation,
+)
 
 
 class MemoryWarehouse:
@@ -68,6 +79,18 @@ class MemoryWarehouse:
 
     async def pieces(self):
         return Pieces(*map(sum, zip(*self.stock.values(), strict=True)))
+
+    async def records(self, checkout_ids):
+        now = datetime.now(UTC)
+        return [
+            ReservationRecord(name, *self.heads[name][:2], now, now, now if self.heads[name][0] is State.HELD else None)
+            if name in self.heads
+            else UnknownReservation()
+            for name in checkout_ids
+        ]
+
+    async def list_stock(self):
+        return [Stock(product_id, *pieces) for product_id, pieces in sorted(self.stock.items())]
 
     def _settle(self, checkout_ids, state, went):
         for checkout_id in checkout_ids:

@@ -8,7 +8,7 @@ import pytest
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
-from services.inventory.domain import Delivery, NotHeld, OtherLines, Pieces, State, checked_request
+from services.inventory.domain import Delivery, NotHeld, OtherLines, Pieces, State, UnknownReservation, checked_request
 from services.inventory.sweeper import Sweeper
 from tests.plain import assert_plain, edge_ids
 
@@ -224,3 +224,19 @@ async def test_ids_of_64_bits_come_back_as_plain_numbers(warehouse, list_product
     assert_plain(await warehouse.expire(10))
     assert_plain(await warehouse.ages())
     assert_plain(await warehouse.pieces())
+
+
+async def test_reservations_and_stock_are_shown_as_they_are_stored(warehouse):
+    """Reading gives the state and lines of each reservation, none of a tombstone, and the stock of every product by its id."""
+    await warehouse.reserve([checked_request("a", [(1, 3), (2, 1)])])
+    await warehouse.reserve([checked_request("b", [(2, 4)], pin=True)])
+    await warehouse.confirm(["b"])
+    await warehouse.release(["c"])
+    held, sold, barred, unknown = await warehouse.records(["a", "b", "c", "d"])
+    assert (held.state, held.lines, held.expires_at is None) == (State.HELD, ((1, 3), (2, 1)), False)
+    assert (sold.state, sold.lines, sold.expires_at) == (State.CONFIRMED, ((2, 4),), None)
+    assert (barred.state, barred.lines) == (State.RELEASED, ())
+    assert isinstance(unknown, UnknownReservation)
+    stock = [(one.product_id, one.available, one.reserved, one.sold) for one in await warehouse.list_stock()]
+    assert stock == [(1, 7, 3, 0), (2, 5, 1, 4), (3, 10, 0, 0)]
+    assert_plain([held, sold, *await warehouse.list_stock()])

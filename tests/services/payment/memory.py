@@ -1,9 +1,10 @@
 """Payments in memory, and a bank that does as it is told."""
 
 import time
+from datetime import UTC, datetime
 
 from services.errors import OutcomeUnknown
-from services.payment.domain import Payment, State
+from services.payment.domain import Payment, PaymentRecord, State
 
 
 class MemoryPayments:
@@ -37,6 +38,14 @@ class MemoryPayments:
             tried = self.attempts[one.checkout_id] = self.attempts.get(one.checkout_id, 0) + 1
             self.due[one.checkout_id] = now + min(60.0, self.resolve_after / 2 * 2 ** min(tried, 10))
         return taken
+
+    async def records(self, checkout_ids):
+        now = datetime.now(UTC)
+        return {
+            name: PaymentRecord(there, 1, now, None if there.state is State.INTENT else now)
+            for name in checkout_ids
+            if (there := self.kept.get(name))
+        }
 
     async def oldest_undecided_seconds(self):
         return 0.0

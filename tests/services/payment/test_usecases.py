@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.errors import Conflict, Invalid, NotFound, OutcomeUnknown, Unavailable
-from services.payment.domain import ChargeRequest, OtherPayment, State
+from services.payment.domain import ChargeRequest, OtherPayment, State, UnknownPayment
 from tests.plain import assert_plain, edge_ids
 
 REQUEST = ChargeRequest("a", 1, 2999, "USD")
@@ -111,3 +111,22 @@ async def test_a_slow_charge_holds_up_its_neighbours_no_longer_than_it_may(proce
     answers.set()
     assert (await processor.charge([replace(REQUEST, wait=5)]))[0].state is State.CAPTURED
     assert sorted(bank.charges) == ["a", "b"]
+
+
+async def test_a_payment_is_shown_as_it_is_stored(processor, bank, payments):
+    """Reading payments gives each one's state, amount and reference, charges nobody, and knows of none where there is none."""
+    await processor.charge([REQUEST])
+    bank.mood["b"] = "drop"
+    await processor.charge([replace(REQUEST, checkout_id="b")])
+    charges = list(bank.charges)
+    captured, undecided, unknown = await processor.get(["a", "b", "c"])
+    assert (captured.payment.state, captured.payment.amount_minor, captured.payment.provider_ref) == (
+        State.CAPTURED,
+        REQUEST.amount_minor,
+        "ref-a",
+    )
+    assert captured.decided_at is not None
+    assert captured.attempts == 1
+    assert (undecided.payment.state, undecided.decided_at) == (State.INTENT, None)
+    assert isinstance(unknown, UnknownPayment)
+    assert bank.charges == charges

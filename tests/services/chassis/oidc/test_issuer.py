@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.gateway import issuer as subject
-from services.gateway.issuer import Issuer, IssuerUnavailable
-from services.gateway.policy import Policy
+from services.chassis.oidc import issuer as subject
+from services.chassis.oidc.issuer import Issuer, IssuerUnavailable
+from services.chassis.oidc.policy import Policy
 from tests.issuer import LocalIssuer, self_signed
 
 ALGORITHMS = frozenset({"RS256", "ES256"})

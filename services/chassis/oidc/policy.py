@@ -1,12 +1,10 @@
-"""The settings of AUTH_MODE=jwt. They are checked at the start, so that a gateway with weak ones never serves."""
+"""The settings that say which tokens count. They are checked at the start, so that a process with weak ones never serves."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from services.chassis.env import BadSettings
-from services.gateway.config import Config
+from services.chassis.env import BadSettings, Settings
 
 # Which algorithms a key can verify, by its type and curve. All are asymmetric: with an HS* algorithm the public key of
 # the issuer would be the secret, and anybody could sign.
@@ -19,7 +17,18 @@ ALGORITHMS_OF: dict[str, frozenset[str]] = {
 }
 ASYMMETRIC = frozenset[str]().union(*ALGORITHMS_OF.values())
 
-_CLAIM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what may stand in an error_description (RFC 6750)
+
+class OidcSettings(Settings):
+    """What every process needs that checks tokens."""
+
+    auth_issuer: str = ""
+    """The URL of the OpenID Connect issuer, exactly as in its tokens' `iss`; https but for APP_ENV=dev."""
+    auth_audience: str = ""
+    """The audience that a token must be for: its `aud`, or one of them."""
+    auth_algorithms: str = "RS256,ES256"
+    """The signature algorithms that count, all of them asymmetric."""
+    auth_jwks_url: str = ""
+    """Where the issuer's keys are; found by its discovery document where it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +38,29 @@ class Policy:
     issuer: str
     audience: str
     algorithms: frozenset[str]
-    user_claim: str = "sub"
     jwks_url: str | None = None
     """None if the issuer's discovery document names it."""
     plain_http: bool = False
     """Whether keys may come by http. Only on a laptop: whoever can change the keys on their way can be any user."""
 
 
-def policy_of(config: Config) -> Policy:
-    """Return the policy of the settings. Raises BadSettings that names every variable that is missing or wrong."""
+def policy_of(config: OidcSettings, others: Iterable[str] = ()) -> Policy:
+    """Return the policy of the settings. Raises BadSettings that names every variable that is missing or wrong.
+
+    `others`: what is wrong with the settings of its caller, which are named with them.
+    """
     plain_http = config.app_env == "dev"
     algorithms = frozenset(name.strip() for name in config.auth_algorithms.split(","))
     complaints = [*_addresses(config, plain_http=plain_http), *_algorithms(algorithms)]
     if not config.auth_audience:
         complaints.append("AUTH_AUDIENCE: is not set; say which audience (aud) a token must be for")
-    if not _CLAIM.fullmatch(config.auth_user_claim):
-        complaints.append("AUTH_USER_CLAIM: must be the name of a claim, in ASCII without blanks and quotes")
+    complaints += others
     if complaints:
         raise BadSettings("\n".join(complaints))
     return Policy(
         issuer=config.auth_issuer,
         audience=config.auth_audience,
         algorithms=algorithms,
-        user_claim=config.auth_user_claim,
         jwks_url=config.auth_jwks_url or None,
         plain_http=plain_http,
     )
@@ -71,7 +80,7 @@ def url_problem(url: str, *, plain_http: bool) -> str | None:
     return None
 
 
-def _addresses(config: Config, *, plain_http: bool) -> Iterator[str]:
+def _addresses(config: OidcSettings, *, plain_http: bool) -> Iterator[str]:
     if not config.auth_issuer:
         yield (
             "AUTH_ISSUER: is not set; say which issuer's tokens count, such as https://id.example.com"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from services.gateway.jwks import NoUsableKey, parse_key_set
-from services.gateway.policy import ASYMMETRIC
+from services.chassis.oidc.jwks import NoUsableKey, parse_key_set
+from services.chassis.oidc.policy import ASYMMETRIC
 from tests.issuer import private_key, public_jwk
 
 ALGORITHMS = frozenset({"RS256", "ES256"})

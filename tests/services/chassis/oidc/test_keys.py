@@ -5,11 +5,11 @@ import asyncio
 import pytest
 import structlog
 
+from services.chassis.oidc.issuer import IssuerUnavailable
+from services.chassis.oidc.jwks import Key
+from services.chassis.oidc.keys import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, Keys
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
-from services.gateway.issuer import IssuerUnavailable
-from services.gateway.jwks import Key
-from services.gateway.keys import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, Keys
 
 FIRST, SECOND = (Key("first", b"1", {}),), (Key("second", b"2", {}),)
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 from services.chassis.logs import Logger
+from services.chassis.oidc.issuer import IssuerUnavailable
+from services.chassis.oidc.jwks import KeySet
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
 from services.error_codes import ErrorCode
 from services.errors import Unavailable
-from services.gateway.issuer import IssuerUnavailable
-from services.gateway.jwks import KeySet
 
 REFRESH_SECONDS = 300.0  # a key that the issuer withdraws is used for so long if the issuer answers
 MAX_AGE_SECONDS = 3600.0  # and for so long if it does not

@@ -1,14 +1,16 @@
-"""Fetches the issuer's keys over HTTP: its discovery document, then its key set. Time and size are limited."""
+"""Asks the issuer over HTTP for its discovery document and its keys. Time and size are limited."""
 
 import asyncio
-from typing import Self
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
 
-from services.gateway.jwks import KeySet, NoUsableKey, parse_key_set
-from services.gateway.policy import Policy, url_problem
+from services.chassis.oidc.jwks import KeySet, NoUsableKey, parse_key_set
+from services.chassis.oidc.policy import Policy, url_problem
 
+V = TypeVar("V")
 FETCH_SECONDS = 3.0  # a request that waits for keys can still be answered within its 4.8 s
 MAX_BYTES = 256 * 1024  # a hundred keys with their certificates
 OK = 200
@@ -18,9 +20,13 @@ class IssuerUnavailable(Exception):
     """The keys cannot be fetched now. `str()` says why; it is for logs, not for the shopper."""
 
 
-class _Discovery(msgspec.Struct):
+class Discovery(msgspec.Struct):
+    """What a discovery document says (OpenID Connect Discovery 1.0); empty where it names no such address."""
+
     issuer: str
     jwks_uri: str
+    authorization_endpoint: str = ""
+    token_endpoint: str = ""
 
 
 class Issuer:
@@ -41,10 +47,20 @@ class Issuer:
 
     async def fetch(self) -> KeySet:
         """Return the keys that the issuer publishes now. Raises IssuerUnavailable if it gives no usable answer in time."""
+        return await self._in_time(self._keys())
+
+    async def discover(self) -> Discovery:
+        """Return the issuer's addresses. Raises IssuerUnavailable if it gives no usable answer in time."""
+        return await self._in_time(self._discovered())
+
+    async def _keys(self) -> KeySet:
+        url = self._policy.jwks_url or (await self._discovered()).jwks_uri
+        return parse_key_set(await self._get(url), self._policy.algorithms)
+
+    async def _in_time(self, asked: Coroutine[Any, Any, V]) -> V:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                url = self._policy.jwks_url or await self._discovered()
-                return parse_key_set(await self._get(url), self._policy.algorithms)
+                return await asked
         except TimeoutError as error:
             raise IssuerUnavailable(f"it does not answer within {FETCH_SECONDS:g} s") from error
         except aiohttp.ClientError as error:
@@ -54,20 +70,22 @@ class Issuer:
                 str(error)
             ) from error  # an emptied set looks like a broken one; the old keys last 1 h
 
-    async def _discovered(self) -> str:
+    async def _discovered(self) -> Discovery:
         url = self._policy.issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            found = msgspec.json.decode(await self._get(url), type=_Discovery)
+            found = msgspec.json.decode(await self._get(url), type=Discovery)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise IssuerUnavailable(
                 f"{url} is no discovery document; AUTH_JWKS_URL can name the keys instead"
             ) from error
         if found.issuer != self._policy.issuer:
             raise IssuerUnavailable(f"AUTH_ISSUER is {self._policy.issuer!r}, but it calls itself {found.issuer!r}")
-        problem = url_problem(found.jwks_uri, plain_http=self._policy.plain_http)
-        if problem:
-            raise IssuerUnavailable(f"the jwks_uri of {url} {problem}")
-        return found.jwks_uri
+        for name in ("jwks_uri", "authorization_endpoint", "token_endpoint"):
+            address = getattr(found, name)
+            problem = url_problem(address, plain_http=self._policy.plain_http)
+            if problem and (address or name == "jwks_uri"):
+                raise IssuerUnavailable(f"the {name} of {url} {problem}")
+        return found
 
     async def _get(self, url: str) -> bytes:
         # Redirects are not followed: one could lead from https to http, or into the cluster.

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import msgspec
 
-from services.gateway.policy import ALGORITHMS_OF
+from services.chassis.oidc.policy import ALGORITHMS_OF
 
 
 class NoUsableKey(ValueError):

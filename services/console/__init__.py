@@ -1,0 +1,1 @@
+"""The console: what every purchase is doing, for the people of the shop."""
