@@ -8,12 +8,12 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from devstack.home import ROOT
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.checkout.domain import Origin, Reason, Status, Step
 from services.checkout.search import Filter, Position
 from services.checkout.store import search
-from tests.services.checkout.conftest import MIGRATIONS
 from tests.services.checkout.rows import fill
 from tests.services.checkout.tables import PostgresTable
 
@@ -24,12 +24,12 @@ MIDDLE = Position(datetime.now(UTC) - timedelta(days=1), "00000000-0000-0000-000
 
 
 @pytest.fixture(scope="module")
-def filled(server):
+def filled(stores):
     """A database with a table of many checkouts, most of them completed."""
-    url = urlunsplit(urlsplit(server)._replace(path="/checkout_many"))
+    url = urlunsplit(urlsplit(stores["POSTGRES_URL"])._replace(path="/checkout_many"))
 
     async def make():
-        await migrate(url, schema="checkout", folder=MIGRATIONS)
+        await migrate(url, schema="checkout", folder=ROOT / "services" / "checkout" / "migrations")
         connection = await asyncpg.connect(url)
         await connection.execute("TRUNCATE checkout.checkout_sessions, checkout.outbox_events")
         await fill(connection, ROWS)
