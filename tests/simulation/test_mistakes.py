@@ -14,10 +14,10 @@ FIRST = {
     "pinned_stock_expires": 11,
     "release_without_a_tombstone": 154,
     "cancel_without_a_tombstone": 164,
-    "delivery_counted_twice": 87,
+    "delivery_counted_twice": 60,
     "outcomes_in_the_wrong_order": 14,
     "no_second_look": 76,
-    "cache_filled_across_a_write": 15,
+    "cache_filled_across_a_write": 76,
 }
 """The first seeds that showed a mistake when this was written: the search begins there, and goes on where the code has changed."""
 
