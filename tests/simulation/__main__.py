@@ -89,7 +89,7 @@ def run_one(seed: int, *, whole: bool) -> int:
         say(f"seed {seed}: {result.violation or 'every promise was kept'}")
         return 1 if result.violation else 0
     if run_schedule(seed).violation is None:
-        say(f"seed {seed}: every promise was kept (its story: --seed {seed} --whole)")
+        say(f"seed {seed}: every promise was kept (its story: make simulate SEED={seed} WHOLE=1)")
         return 0
     tell_story(shrink(seed), say)
     return 1

@@ -238,7 +238,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> Any:
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> Any:
+    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None, **_: Any) -> Any:
         return SimTask(coro, loop=self, name=name, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

@@ -7,18 +7,17 @@ fault plan.
 import asyncio
 import contextvars
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
 
 from services.chassis.client import Endpoint
 from services.chassis.resilience import CircuitBreaker
-from services.chassis.rpc import _Guard
 from tests.simulation.faults import BACK, CALLS, THERE, Fault, Kind
 from tests.simulation.loop import Process
+from tests.simulation.server import Aborted, Context, Registry, rpc_error
+from tests.simulation.stream import Stream
 
 READY, AWAY = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
 UNAVAILABLE, DEADLINE, EXHAUSTED = (
@@ -29,79 +28,7 @@ UNAVAILABLE, DEADLINE, EXHAUSTED = (
 NOT_REPEATABLE = frozenset({"AddItems"})
 """Methods that a second delivery would apply a second time, as is documented. TCP delivers a request once; whoever repeats one
 of these does so knowingly, as the shoppers do."""
-STREAMS = (Kind.REFUSED, Kind.REPLY_LOST)
 ONCE = tuple(kind for kind in CALLS if kind is not Kind.TWICE)
-_NO_METADATA = grpc.aio.Metadata()
-
-
-def rpc_error(code: grpc.StatusCode, details: str = "") -> grpc.aio.AioRpcError:
-    """Return the error of a call that ended so."""
-    return grpc.aio.AioRpcError(code, _NO_METADATA, _NO_METADATA, details)
-
-
-class Aborted(Exception):
-    """How a handler ends a call with a status."""
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        super().__init__(details)
-        self.code = code
-
-
-class Context:
-    """What a handler knows of its call."""
-
-    __slots__ = ("_ends_at", "_loop", "_metadata")
-
-    def __init__(self, loop: Any, metadata: Any, ends_at: float) -> None:
-        self._loop = loop
-        self._metadata = metadata
-        self._ends_at = ends_at
-
-    def invocation_metadata(self) -> Any:
-        """Return what the caller sent along."""
-        return self._metadata
-
-    def time_remaining(self) -> float:
-        """Return the seconds that the caller still waits."""
-        return self._ends_at - self._loop.now
-
-    async def abort(self, code: grpc.StatusCode, details: str = "") -> None:
-        """End the call."""
-        raise Aborted(code, details)
-
-
-class Registry:
-    """Takes the place of a gRPC server where servicers register."""
-
-    def __init__(self, log: Any, metrics: Any) -> None:
-        self._guard = _Guard(log, metrics, set())
-        self._handlers: dict[str, Any] = {}
-        self._guarded: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {}
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """Do nothing: the generated code registers twice."""
-
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """Note the handlers of a service."""
-        for name, handler in handlers.items():
-            self._handlers[f"/{service}/{name}"] = handler
-
-    def method(self, path: str) -> tuple[Callable[..., Any], Callable[[Any], bytes]]:
-        """Return the handler of a path, guarded as the real server does it, and what encodes its reply."""
-        found = self._guarded.get(path)
-        if found is None:
-            handler = self._handlers[path]
-
-            async def continuation(_: Any) -> Any:
-                return handler
-
-            guarding = self._guard.intercept_service(continuation, SimpleNamespace(method=path))
-            try:
-                guarding.send(None)
-            except StopIteration as ended:
-                guarded = ended.value.unary_unary or ended.value.unary_stream
-                found = self._guarded[path] = (guarded, handler.response_serializer)
-        return found
 
 
 class Method:
@@ -260,68 +187,6 @@ class Network:
             loop.at(one.server, delay, one.arrive)
         elif fault.coin < 0.5:
             loop.at(one.client, delay, one.reset)
-
-
-class Stream:
-    """A stream of messages from a server to a client, in order, until it breaks."""
-
-    def __init__(self, network: Network, client: Process, service: str, path: str, raw: bytes, decode: Any) -> None:
-        self._network = network
-        self._client = client
-        self._decode = decode
-        self._come: deque[bytes | Exception] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._last = 0.0
-        self._broken = False
-        world, loop = network._world, network.loop
-        point = f"{client.name} -> {service}.{path.rpartition('/')[2]}"
-        fault = world.strike(client, point, STREAMS)
-        up = network.replicas(service)
-        if not up or (fault and fault.kind is Kind.REFUSED):
-            self._come.append(rpc_error(UNAVAILABLE, "no connection"))
-            return
-        server, registry = up[network.next_turn() % len(up)]
-        if fault and fault.kind is Kind.REPLY_LOST:
-            loop.at(client, 3.0 * fault.coin, self.lost)
-        loop.at(server, world.latency(point), self._begin, server, registry, path, raw)
-
-    def __aiter__(self) -> "Stream":
-        return self
-
-    async def __anext__(self) -> Any:
-        while not self._come:
-            self._waiter = self._network.loop.create_future()
-            await self._waiter
-        one = self._come.popleft()
-        if isinstance(one, Exception):
-            raise one
-        return self._decode(one)
-
-    def lost(self) -> None:
-        """Break the stream."""
-        if not self._broken:
-            self._broken = True
-            self._network.loop.at(self._client, 0.001, self._push, rpc_error(UNAVAILABLE, "connection reset"))
-
-    def _begin(self, server: Process, registry: Registry, path: str, raw: bytes) -> None:
-        handler, encode = registry.method(path)
-        context = Context(self._network.loop, (), self._network.loop.now + 1e9)
-        self._network._world.serving(server, self)
-        self._network.loop.create_task(self._pump(handler(raw, context), encode), context=contextvars.Context())
-
-    async def _pump(self, replies: Any, encode: Callable[[Any], bytes]) -> None:
-        loop = self._network.loop
-        async for reply in replies:
-            if self._broken or not self._client.alive:
-                return
-            self._last = max(self._last, loop.now + self._network._world.latency("stream"))
-            loop.at(self._client, self._last - loop.now, self._push, encode(reply))
-        self.lost()
-
-    def _push(self, one: bytes | Exception) -> None:
-        self._come.append(one)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class _Call:

@@ -49,9 +49,10 @@ from services.product.api import ProductApi
 from services.product.usecases import Catalogue as Products
 from tests.services.checkout.memory import MemoryOutbox, MemorySessions
 from tests.simulation.loop import Process
-from tests.simulation.network import Registry, SimEndpoint
+from tests.simulation.network import SimEndpoint
 from tests.simulation.operator_process import operator
 from tests.simulation.quiet import QuietLog, QuietMetrics
+from tests.simulation.server import Registry
 from tests.simulation.stores import Gate, for_each_item
 
 TOPIC = "checkout-events"

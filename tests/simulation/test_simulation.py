@@ -13,7 +13,7 @@ from tests.simulation.shrink import shrink
 from tests.simulation.story import tell_story
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 300
+SEEDS = 200
 """How many schedules run with every test; `make simulate` runs as many as one likes."""
 TELL = "from tests.simulation.run import prepare, run_schedule; prepare(); run_schedule({seed}, tell=print)"
 
