@@ -66,8 +66,13 @@ class ResourceCache:
             self._by_key.setdefault(_key(resource), {})[resource.uid] = resource.namespaced_name
 
     def set_status(self, resource: Resource, status: StatusDigest) -> None:
-        """Record the status that was written to a resource, so that it is known when the watch reports it."""
-        if known := self.find(resource.namespaced_name, resource.uid):
+        """Record the status that was written to a resource, so that it is known when the watch reports it.
+
+        `resource` is what was known when the write began. Where the watch has reported another status meanwhile, that one
+        stays: it may be somebody else's, written after this one.
+        """
+        known = self.find(resource.namespaced_name, resource.uid)
+        if known and known.status == resource.status:
             self._by_name[resource.namespaced_name][resource.uid] = msgspec.structs.replace(known, status=status)
 
     def remove(self, resource: Resource) -> None:

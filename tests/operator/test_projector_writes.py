@@ -154,3 +154,24 @@ async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache
     await projector.flush()
     assert cluster.calls.count(("status", "last")) == 1
     assert cluster.statuses["last"]["sagaVersion"] == 6
+
+
+async def test_somebody_else_writes_meanwhile(new, view, cluster, cache, make, monkeypatch):
+    """A status that somebody writes while the reply to our own is on its way is noticed and repaired, not taken for ours."""
+    foreign, replace_status = {"phase": "Completed", "sagaVersion": view.version}, cluster.replace_status
+
+    async def overtaken(name, status, *uid):
+        done = await replace_status(name, status, *uid)
+        if len(cluster.calls) == 1:
+            cluster.statuses[name.name] = foreign
+            cache.put(make(name.name, status=foreign))  # the watch tells it before the reply comes
+        return done
+
+    monkeypatch.setattr(cluster, "replace_status", overtaken)
+    projector = new()
+    projector.enqueue(view)
+    await projector.flush()
+    assert cluster.statuses["first"] == foreign
+    await projector.repair(cache.get(at("first")), view)
+    await projector.flush()
+    assert cluster.statuses["first"]["phase"] == "Paying"

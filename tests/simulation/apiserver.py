@@ -23,12 +23,9 @@ class ApiServer:
         self.events: set[str] = set()
         self._watchers: list[tuple[Process, Any]] = []
         self._silent: set[Process] = set()
-        self.unanswered = 0
-        """How many status writes of the operator's present life have no reply yet."""
 
     def watch(self, process: Process, handle: Any) -> None:
         """Tell a process of what exists, and of every change from now on."""
-        self.unanswered = 0
         self._watchers = [(one, told) for one, told in self._watchers if one.alive] + [(process, handle)]
         for body in self.objects.values():
             self._tell(process, handle, "ADDED", body)
@@ -125,19 +122,9 @@ class SimCluster:
     def __init__(self, world: Any, outage: Outage, server: ApiServer) -> None:
         gate = Gate(world, outage, server, unavailable)
         self._listed = gate.listed
-        self._server = server
-        self._replace_status = gate.replace_status
+        self.replace_status = gate.replace_status
         self.create = gate.create
         self.create_event = gate.create_event
-
-    async def replace_status(self, name: NamespacedName, status: Mapping[str, Any], *uid: str) -> bool:
-        """Replace a status."""
-        self._server.unanswered += 1
-        try:
-            replaced: bool = await self._replace_status(name, status, *uid)
-            return replaced
-        finally:
-            self._server.unanswered -= 1
 
     async def list_all(self, namespace: str | None, selector: LabelSelector) -> AsyncIterator[Mapping[str, Any]]:
         """Yield every Checkout: there is one namespace here, and everything is selected."""

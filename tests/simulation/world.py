@@ -31,7 +31,6 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
 REPLICATED = frozenset({"checkout", "recovery", "relay", "payment", "cart", "cart-consumer", "orders-consumer"})
 LOOK_EVERY = 0.7
-SPOIL_AGAIN = 0.3
 
 
 class MemoryProducts:
@@ -327,11 +326,6 @@ class World:
         self.apiserver.fall_silent()
 
     def _spoil(self) -> None:
-        # The operator takes the reply to its own write for the latest news, also where the watch has told it meanwhile of
-        # somebody else's write: that one then stays. Until it is mended, nobody writes while such a reply is on its way.
-        if self.apiserver.unanswered:
-            self.loop.at(self.loop.world, SPOIL_AGAIN, self._spoil)
-            return
         self.tell("## somebody overwrites every status")
         self.reached("operator: status overwritten")
         self.apiserver.spoil()
