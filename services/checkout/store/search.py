@@ -39,14 +39,13 @@ _NAMED = (
     "origin_ref IS NOT NULL AND origin_ref ->> 'name' = ANY ($1::text[])",
     "order_id = ANY ($2::uuid[])",
 )
-_ENDED_ONES = " ".join(
-    f"UNION SELECT * FROM checkout_sessions WHERE status <> 'PROCESSING' AND {one}" for one in _NAMED
-)
+_ENDED_WHERE = "SELECT * FROM checkout_sessions WHERE status <> 'PROCESSING' AND "
+_BY_NAME = " ".join(f"UNION {_ENDED_WHERE}{one}" for one in _NAMED)
 
 _FIND = f"""
 SELECT {COLUMNS} FROM (
     SELECT * FROM checkout_sessions WHERE id = ANY ($2::uuid[])
-    {_ENDED_ONES}
+    {_BY_NAME}
     UNION SELECT * FROM checkout_sessions WHERE status = 'PROCESSING' AND ({" OR ".join(f"({one})" for one in _NAMED)})
 ) AS found {_NEWEST} LIMIT $3"""  # noqa: S608 - constants
 
