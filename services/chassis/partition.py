@@ -112,6 +112,8 @@ class PartitionWorker:
 
     def _measure(self, records: Sequence[ConsumerRecord]) -> None:
         """Set the lag: what has been read and is to be applied now, and what stands behind it."""
+        if self.partition not in self._consumer.assignment():
+            return  # it has another owner by now, and the client library asserts that it has not
         end = self._consumer.highwater(self.partition)  # None before the first answer of the broker
         lag = end - records[0].offset if records and end is not None else 0
         self._lag.labels(str(self.partition.partition)).set(lag)

@@ -8,7 +8,7 @@ from devstack.home import ROOT
 
 EMPTY = {"apiGroups": ["cartwright.dev"], "resources": [], "verbs": []}
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
-ALL = "cartwright-all-namespaces"
+ALL = "cartwright-operator.shop"
 
 
 def checkouts(*verbs):
@@ -34,7 +34,7 @@ def golden(rendering):
     names = [one for one in rendering.named("Deployment") if one.endswith("-operator")]
     if not names:
         return {}
-    (operator,) = names
+    operator = f"{names[0]}.shop"
     of, values = claims("roles", operator), rendering.case.values
     watch, mirrors = values.get("watch", {}), values.get("operator", {}).get("mirror", {}).get("namespace", "shop")
     watched = watch.get("namespaces") or ["shop"]
@@ -47,8 +47,8 @@ def golden(rendering):
         wanted[mirrors, operator] = [*WORKS, *of] if mirrors in watched else [*WORKS[:2], *of]
     where = watched[0] if "shop" not in watched else "shop"
     if values.get("operator", {}).get("replicas", 1) > 1:
-        wanted["shop", f"{operator}-leases"] = MEMBERS
-    return wanted | {(where, f"{operator.removesuffix('operator')}test"): tried(rendering)}
+        wanted["shop", f"{names[0]}-leases"] = MEMBERS
+    return wanted | {(where, f"{operator.removesuffix('operator.shop')}test"): tried(rendering)}
 
 
 def tried(rendering):
@@ -77,7 +77,7 @@ def test_rights_are_these_and_no_more(rendering):
     for one in bound:
         namespace, name = place(one)
         kind = "Role" if namespace else "ClusterRole"
-        account = name.removesuffix("-leases") if namespace else "cartwright-operator"
+        account = name.removesuffix(".shop").removesuffix("-leases")
         assert one["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
         assert one["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "shop"}]
 

@@ -84,18 +84,13 @@ def with_tokens_fixture(platform):
 
 
 @pytest.fixture(scope="module")
-def pages(platform, with_tokens):
+def pages(platform, with_tokens, eventually):
     """Give the page of metrics of every process, after a purchase, a refusal and a malformed request."""
     shopper = platform.shopper()
     shopper.add(1, 1)
     assert shopper.buy("seen").json()["status"] == "COMPLETED"
     assert requests.get(f"{shopper.url}/health", headers={"X": "x" * 20_000}, timeout=5).status_code == 431
-    for _ in range(200):
-        try:
-            if requests.get(f"{with_tokens}/api/v1/cart", timeout=5).status_code == 401:
-                break
-        except requests.ConnectionError:
-            pass
+    eventually(lambda: requests.get(f"{with_tokens}/api/v1/cart", timeout=5).status_code == 401, 60)
     rows = [row for row in platform.stack.rows() if not PARTS[row["name"]].is_store]
     urls = {row["name"]: f"http://127.0.0.1:{row['ports'][-1]}" for row in rows} | {"gateway with tokens": with_tokens}
     return {name: requests.get(f"{url}/metrics", timeout=5).text for name, url in urls.items()}

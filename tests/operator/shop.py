@@ -63,7 +63,10 @@ class Shop(checkout_pb2_grpc.CheckoutServiceServicer):
         for one in list(self.checkouts.values()):
             done = pb.Checkout()
             done.CopyFrom(one)
-            done.saga_step, done.version, done.finished_at_ms = "COMPLETED", one.version + 1, int(time.time() * 1000)
+            now = int(time.time() * 1000)
+            done.saga_step, done.version, done.finished_at_ms = "COMPLETED", one.version + 1, now
+            del done.steps[:]
+            done.steps.extend(_step(name, now) for name in ("claim", "reserve", "pay", "confirm"))
             self._put(done)
 
     def _put(self, checkout):
@@ -108,7 +111,6 @@ class Shop(checkout_pb2_grpc.CheckoutServiceServicer):
 
 def _checkout(user_id, origin, key, resource=None):
     now = int(time.time() * 1000)
-    steps = [pb.StepRecord(name=name, state="done", attempts=1, started_at_ms=now) for name in ("claim", "reserve")]
     return pb.Checkout(
         id=str(uuid.uuid4()),
         user_id=user_id,
@@ -121,8 +123,16 @@ def _checkout(user_id, origin, key, resource=None):
         order_id=str(uuid.uuid4()),
         version=3,
         created_at_ms=now,
-        steps=[*steps, pb.StepRecord(name="pay", state="running", attempts=1, started_at_ms=now)],
+        steps=[
+            _step("claim", now),
+            _step("reserve", now),
+            pb.StepRecord(name="pay", state="running", attempts=1, started_at_ms=now),
+        ],
     )
+
+
+def _step(name, now):
+    return pb.StepRecord(name=name, state="done", attempts=1, started_at_ms=now, finished_at_ms=now)
 
 
 class Release:

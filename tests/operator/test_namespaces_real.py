@@ -335,7 +335,8 @@ def test_all_beside_another(space, release, operator, eventually):
     operator(late)
     there = buy(late)
     eventually(lambda: late.phase(there[1]) == "Paying")
-    assert (late.namespace, there[1]) not in everything.shop.bought()
+    assert there not in everything.shop.bought()
+    assert release(space("more"), watch={"allNamespaces": True}).start().ends()[0] == 1
     everything.stop()
     eventually(everything.start().is_ready, 60)  # it has begun before: it is not refused
     again = buy(own)

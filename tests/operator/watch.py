@@ -40,7 +40,8 @@ class Watching:
         self.permissions = Permissions(Metrics(), self.log)
         clock = ServerClock(Metrics())
         self.cluster, scope = Cluster(credentials, self.permissions, clock), Config().scope()
-        claims = Claims(self.cluster, scope, None, self.log)
+        # Without the cluster: the registry of kopf would keep its connections after the test.
+        claims = Claims(None, scope, None, self.log)
         self.dog = Watchdog(self.cache, self.cluster, scope, claims, self.log)
         login = handlers.Login(credentials, self.permissions, clock, watch_filter.middleware(self.cache))
         self.registry = handlers.register(self.cache, WorkQueue(), login, scope=scope, claims=claims, log=self.log)

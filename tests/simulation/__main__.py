@@ -15,6 +15,7 @@ from tests.simulation.story import tell_story
 ENOUGH = 5000
 """From how many schedules on everything in `coverage.SOMETIMES` must have been reached."""
 CHUNK = 20
+CHUNKS_PER_PROCESS = 5
 MOST_FAILURES = 20
 
 
@@ -30,7 +31,7 @@ def run_chunk(seeds: range) -> tuple[int, Counter[str], list[Result], float]:
     failed: list[Result] = []
     seconds = 0.0
     for seed in seeds:
-        result = run_schedule(seed)
+        result = run_schedule(seed, free=False)
         coverage.update(result.coverage)
         seconds += result.seconds
         if result.violation is not None:
@@ -39,13 +40,10 @@ def run_chunk(seeds: range) -> tuple[int, Counter[str], list[Result], float]:
 
 
 def outcomes(seeds: range, jobs: int) -> Iterator[tuple[int, Counter[str], list[Result], float]]:
-    """Run all schedules in so many processes."""
+    """Run all schedules in so many processes, each of which ends before the worlds that it leaves behind take much memory."""
+    prepare()
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    if jobs == 1:
-        prepare()
-        yield from map(run_chunk, chunks)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=prepare) as pool:
+    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=CHUNKS_PER_PROCESS) as pool:
         yield from pool.imap_unordered(run_chunk, chunks)
 
 
@@ -78,7 +76,6 @@ def run_many(seeds: range, jobs: int) -> int:
     for name in missing:
         say(f"NEVER REACHED: {name}")
     if failed:
-        prepare()
         say("")
         tell_story(shrink(min(result.seed for result in failed)), say)
     return 1 if failed or missing else 0

@@ -1,7 +1,6 @@
 """An API server in memory: Checkouts with uid, generation and status, a rule against going back, and a watch that may fall silent."""
 
 from collections.abc import AsyncIterator, Mapping
-from copy import deepcopy
 from typing import Any
 
 from checkout_operator.cluster import ClusterUnavailable, Refused
@@ -10,6 +9,8 @@ from checkout_operator.spec import NamespacedName
 from tests.simulation.loop import Process
 from tests.simulation.stores import Gate, Outage
 
+INACTIVITY_SECONDS = 25.0
+"""After how long without an event a watch is opened again. kopf's setting is 70 s; less costs less virtual time."""
 CREATED = "2026-01-01T00:00:00Z"
 
 
@@ -22,16 +23,27 @@ class ApiServer:
         self.events: set[str] = set()
         self._watchers: list[tuple[Process, Any]] = []
         self._silent: set[Process] = set()
+        self.unanswered = 0
+        """How many status writes of the operator's present life have no reply yet."""
 
     def watch(self, process: Process, handle: Any) -> None:
         """Tell a process of what exists, and of every change from now on."""
+        self.unanswered = 0
         self._watchers = [(one, told) for one, told in self._watchers if one.alive] + [(process, handle)]
         for body in self.objects.values():
             self._tell(process, handle, "ADDED", body)
 
     def fall_silent(self) -> None:
-        """Let the watches that are open report nothing any more, though they look alive."""
-        self._silent |= {process for process, _ in self._watchers}
+        """Let the watches that are open report nothing any more, though they look alive, until they are opened again."""
+        for process, handle in self._watchers:
+            self._silent.add(process)
+            self._world.loop.at(self._world.loop.world, INACTIVITY_SECONDS, self._reopen, process, handle)
+
+    def _reopen(self, process: Process, handle: Any) -> None:
+        self._silent.discard(process)
+        if process.alive:
+            for body in self.objects.values():
+                self._tell(process, handle, "ADDED", body)
 
     def apply(self, name: str, spec: Mapping[str, Any]) -> None:
         """Create a Checkout as a user does."""
@@ -63,7 +75,7 @@ class ApiServer:
                 self._tell(process, handle, what, body)
 
     def _tell(self, process: Process, handle: Any, what: str, body: dict[str, Any]) -> None:
-        self._world.loop.at(process, self._world.latency("watch"), handle, what, deepcopy(body))
+        self._world.loop.at(process, self._world.latency("watch"), handle, what, _copy(body))
 
     # What the operator's client asks for, each at one moment.
 
@@ -85,16 +97,21 @@ class ApiServer:
         """Create an object; None where there is one of this name."""
         if body["metadata"]["name"] in self.objects:
             return None
-        return deepcopy(self._insert(deepcopy(dict(body))))
+        return _copy(self._insert(_copy(body)))
 
     async def listed(self) -> list[dict[str, Any]]:
         """Return every object."""
-        return [deepcopy(body) for body in self.objects.values()]
+        return [_copy(body) for body in self.objects.values()]
 
     async def create_event(self, event: Mapping[str, Any]) -> bool:
         """Create an event; one of the same name stays."""
         self.events.add(event["metadata"]["name"])
         return True
+
+
+def _copy(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what may change of a body; a status is replaced as a whole."""
+    return dict(body) | {"metadata": dict(body["metadata"]), "spec": dict(body["spec"])}
 
 
 def unavailable(_: str, __: tuple[Any, ...], fault: Exception) -> Any:
@@ -108,9 +125,19 @@ class SimCluster:
     def __init__(self, world: Any, outage: Outage, server: ApiServer) -> None:
         gate = Gate(world, outage, server, unavailable)
         self._listed = gate.listed
-        self.replace_status = gate.replace_status
+        self._server = server
+        self._replace_status = gate.replace_status
         self.create = gate.create
         self.create_event = gate.create_event
+
+    async def replace_status(self, name: NamespacedName, status: Mapping[str, Any], *uid: str) -> bool:
+        """Replace a status."""
+        self._server.unanswered += 1
+        try:
+            replaced: bool = await self._replace_status(name, status, *uid)
+            return replaced
+        finally:
+            self._server.unanswered -= 1
 
     async def list_all(self, namespace: str | None, selector: LabelSelector) -> AsyncIterator[Mapping[str, Any]]:
         """Yield every Checkout: there is one namespace here, and everything is selected."""

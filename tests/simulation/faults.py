@@ -99,7 +99,7 @@ class Fault:
         return self.after if self.kind is Kind.SLOW and back == (self.coin < 0.5) else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class FaultPlan:
     """The faults of one schedule. `removed` are points whose fault is left out."""
 

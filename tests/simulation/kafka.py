@@ -368,6 +368,15 @@ class SimConsumer(_Client):
         """Return the offset of the next message."""
         return self._positions[partition]
 
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Return the partitions that are this consumer's now."""
+        return frozenset(self._positions)
+
+    def highwater(self, partition: TopicPartition) -> int:
+        """Return the offset of the message that comes after all there are. Asserts what the real client asserts."""
+        assert partition in self._positions, "Partition is not assigned"
+        return len(self.broker.logs[partition])
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on from an offset."""
         self._positions[partition] = offset

@@ -74,7 +74,7 @@ class SimTask(asyncio.Task):  # type: ignore[type-arg]
         self._work_context = contextvars.copy_context() if context is None else context
         super().__init__(coro, loop=loop, name=name or "t", context=self._work_context)
         self._log_destroy_pending = False  # a task of a process that was killed ends like this
-        loop.tasks.append(self)
+        loop.keep(self)
 
     def bury(self) -> None:
         """Close the coroutine of a task that will never end. What its `finally` blocks attempt does not matter any more."""
@@ -97,7 +97,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.world = Process("world")
         self.current = self.world
         self.tasks: list[SimTask] = []
-        """Every task of the run: they are kept until its end, so that no garbage is collected in between."""
+        """The tasks that have not ended, and some that have: they are kept, as nobody else may hold a pending one."""
         self.unexpected: list[dict[str, Any]] = []
         """What asyncio's exception handler was told."""
         self.handles_run = 0
@@ -105,6 +105,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._runnable: list[Process] = []
         self._timers: list[tuple[float, int, Handle]] = []
         self._serial = 0
+        self._most_tasks = 128
         self._stopping = False
 
     # What the simulation asks for.
@@ -164,6 +165,13 @@ class SimLoop(asyncio.AbstractEventLoop):
             yield
         finally:
             self.current = before
+
+    def keep(self, task: SimTask) -> None:
+        """Hold a task until it has ended."""
+        self.tasks.append(task)
+        if len(self.tasks) > self._most_tasks:
+            self.tasks = [one for one in self.tasks if not one.done()]
+            self._most_tasks = 2 * len(self.tasks) + 64
 
     def next_serial(self) -> int:
         """Return the next number of this run."""

@@ -33,8 +33,8 @@ from tests.services.orders.memory import MemoryOrders
 from tests.services.payment.memory import MemoryPayments
 from tests.simulation.redis import Keys
 
-Plant = Callable[[], Any]
-MISTAKES: dict[str, Plant] = {}
+MISTAKES: dict[str, Callable[[], Any]] = {}
+"""Name → what plants the mistake for as long as its context lasts."""
 
 
 def mistake(plant: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
@@ -80,7 +80,6 @@ def steps_without_a_fence() -> Iterator[None]:
     """A driver writes its step whatever the row says by now."""
     with (
         patch.object(MemorySessions, "_fenced", lambda self, session, _: self.rows[session.id]),
-        patch.object(Session, "step", Session.step),
         patch.object(MemorySessions, "move", _unfenced_move(MemorySessions.move)),
     ):
         yield

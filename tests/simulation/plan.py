@@ -8,22 +8,14 @@ from dataclasses import dataclass
 from tests.simulation.faults import CALLS, Draws, Kind
 
 RATES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.15)
+METHODS = ("inventory.Reserve", "inventory.Confirm", "payment.Charge", "payment.Cancel", "database.move")
 HOT = (
-    "",
-    "",
-    "",
-    "inventory.",
-    "payment.",
-    "bank.",
-    "bank-database.",
-    "cart.",
-    "database.",
-    "checkout.",
-    "mongo.",
-    "redis.",
-    "kafka.",
-)
+    "", "", "", "inventory.", "payment.", "bank.", "bank-database.", "cart.", "database.", "checkout.", "mongo.", "redis.",
+    "kafka.", "apiserver.", *METHODS,
+)  # fmt: skip
 """Parts that alone may be in trouble: several faults at one place reach what faults spread over all places do not."""
+UNCERTAIN = (Kind.REQUEST_LOST, Kind.REPLY_LOST, Kind.LATE, Kind.LATE)
+"""The faults after which nobody knows what was done."""
 PRODUCTS = (1, 2, 3)
 SETTLE_SECONDS = 90.0
 """How long after the last fault everything may take to come to rest: the promise is 60 s, and a late call may come 12 s late."""
@@ -72,6 +64,12 @@ def plan_of(draws: Draws) -> Plan:
     kinds = tuple(kind for number, kind in enumerate(CALLS) if draws.fraction("kind", number) < 0.3)
     if draws.fraction("one kind") < 0.3:
         kinds = (CALLS[draws.whole(len(CALLS), "the kind")],)
+    hot = HOT[draws.whole(len(HOT), "hot")]
+    hot_rate = (0.3, 0.8)[draws.whole(2, "hot rate")]
+    timeouts = (300.0, 2.0, 5.0, 12.0)
+    if hot in METHODS:  # every call of one method fails in one way, and there is time for little else
+        kinds = (UNCERTAIN[draws.whole(len(UNCERTAIN), "how uncertain")],)
+        hot_rate, timeouts = 1.0, (2.0, 5.0, 2.0, 5.0)
     restarts = tuple(
         (
             ("database", "mongo", "redis", "kafka", "bank", "apiserver")[draws.whole(6, "outage of", number)],
@@ -82,14 +80,14 @@ def plan_of(draws: Draws) -> Plan:
     )
     return Plan(
         rate=RATES[draws.whole(len(RATES), "rate")],
-        hot=HOT[draws.whole(len(HOT), "hot")],
-        hot_rate=(0.3, 0.8)[draws.whole(2, "hot rate")],
+        hot=hot,
+        hot_rate=hot_rate,
         kinds=kinds,
         heals_at=heals_at,
         shoppers=1 + draws.whole(3, "shoppers"),
         replicas=1 + (draws.fraction("replicas") < 0.4),
         stock=(2, 6, 50)[draws.whole(3, "stock")],
-        checkout_timeout=(300.0, 2.0, 5.0, 12.0)[draws.whole(4, "timeout")],
+        checkout_timeout=timeouts[draws.whole(4, "timeout")],
         reservation_ttl=(300.0, 2.0)[draws.whole(2, "ttl")],
         success_rate=(1.0, 0.7)[draws.whole(2, "bank")],
         earlier=draws.fraction("earlier") < 0.25,

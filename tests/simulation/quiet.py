@@ -49,7 +49,8 @@ class QuietMetrics:
 
     def __init__(self, count: Callable[[str], None]) -> None:
         self._count = count
-        self.served = self.called = self.batch_items = self.batch_waits = self.breaker_open = SILENT
+        self.served = self.called = self.breaker_open = SILENT
+        self.batch_items = self.batch_waits = self.batch_seconds = SILENT
         self.internal_errors = Instrument("internal_errors", count)
         self.retries = Instrument("retries", count)
         self.retries_denied = Instrument("retries_denied", count)
@@ -62,6 +63,10 @@ class QuietMetrics:
 
     def gauge(self, name: str, _: str = "", labels: object = ()) -> Silent:
         """Return a gauge."""
+        return SILENT
+
+    def histogram(self, name: str, _: str = "", labels: object = (), buckets: object = ()) -> Silent:
+        """Return a histogram."""
         return SILENT
 
 

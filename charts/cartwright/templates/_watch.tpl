@@ -14,12 +14,14 @@ mirrors: {{ .Values.operator.mirror.namespace | default .Release.Namespace | quo
 {{- append $watch.namespaces $watch.mirrors | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* The operator's name to other releases, and that of the roles that its rights come from. */}}
+{{/* The operator's name to other releases. */}}
 {{- define "cartwright.watch.release" -}}
 {{ .Release.Namespace }}/{{ include "cartwright.name" . }}
 {{- end }}
+
+{{/* The name of the roles that its rights come from. The namespace is in it: no release takes another's rights by a role of the same name. */}}
 {{- define "cartwright.watch.role" -}}
-{{- ternary "cartwright-all-namespaces" (printf "%s-operator" (include "cartwright.name" .)) .Values.watch.allNamespaces }}
+{{ include "cartwright.name" . }}-operator.{{ .Release.Namespace }}
 {{- end }}
 
 {{/* What an admission policy is bound to: what is watched, and no more. */}}

@@ -11,6 +11,7 @@ from services.cart.store import MongoCarts
 from services.chassis.telemetry import Metrics
 from tests.services.cart.carts import OneCache, OneCart
 from tests.services.cart.memory import MemoryCache, MemoryCarts
+from tests.simulation.redis import LocalPipeline
 
 _USERS = itertools.count(secrets.randbelow(10**9) + 2 * 10**9)
 
@@ -48,10 +49,23 @@ async def make_cache(stores):
         await cache.close()
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.real)])
+@pytest.fixture
+def simulated_cache(monkeypatch):
+    """Give the cache on the Redis of the simulation, whose script is in Python."""
+    monkeypatch.setattr("services.cart.cache.Pipeline", lambda *_, **__: LocalPipeline())
+    return OneCache(RedisCache("redis://simulated", Metrics()))
+
+
+@pytest.fixture(params=["memory", "simulated", pytest.param("redis", marks=pytest.mark.real)])
 def cache(request):
     """Give the cache, for one user at a time; `many` is the cache itself."""
-    return OneCache(MemoryCache()) if request.param == "memory" else request.getfixturevalue("make_cache")()
+    if request.param == "memory":
+        return OneCache(MemoryCache())
+    return (
+        request.getfixturevalue("make_cache")()
+        if request.param == "redis"
+        else request.getfixturevalue("simulated_cache")
+    )
 
 
 @pytest.fixture

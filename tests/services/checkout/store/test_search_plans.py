@@ -31,7 +31,7 @@ def filled(stores):
     url = urlunsplit(urlsplit(stores["POSTGRES_URL"])._replace(path="/checkout_many"))
 
     async def make():
-        await migrate(url, schema="checkout", folder=MIGRATIONS)
+        await migrate(url, schema="checkout", folder=ROOT / "services" / "checkout" / "migrations")
         connection = await asyncpg.connect(url)
         await connection.execute("TRUNCATE checkout.checkout_sessions, checkout.outbox_events")
         await fill(connection, ROWS)
