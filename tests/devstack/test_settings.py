@@ -1,13 +1,12 @@
 """Settings are checked before anything starts, and compared with those of a running stack."""
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from devstack import settings
-from devstack.home import ROOT, Home
+from devstack.home import ROOT, Home, user_environment
 from devstack.settings import WrongSettings, changed
 from devstack.table import PARTS
 
@@ -51,7 +50,7 @@ def test_what_is_no_setting():
 
 def test_the_settings_are_known_outside_of_the_tests():
     """`make up` knows the settings of every part, the operator's too, without the paths that the tests have."""
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = {name: value for name, value in user_environment().items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", "from devstack import settings; print(*settings._names())"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
