@@ -1,8 +1,8 @@
 """Checks the settings of every part before anything starts, and compares them with those that a stack runs with."""
 
 import importlib
-import importlib.util
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +13,6 @@ from devstack.home import ROOT, Home
 from devstack.table import PARTS, Part
 from services.chassis.env import BadSettings, Settings
 
-OPERATOR = ROOT / "operator" / "checkout_operator" / "config.py"
 OURS = ("CLUSTER", "DEVSTACK_PORTS")
 
 
@@ -55,12 +54,11 @@ def _configs(one: Part) -> list[Any]:
     assert one.module  # noqa: S101 - stores are not checked
     if one.folder == ".":
         module = importlib.import_module(f"{one.module.rpartition('.')[0]}.config")
-    else:  # the operator's package is not on this process's path
-        spec = importlib.util.spec_from_file_location("checkout_operator_config", OPERATOR)
-        assert spec  # noqa: S101 - it is the path of a Python file
-        assert spec.loader  # noqa: S101 - as above
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+    else:
+        folder = str(ROOT / one.folder)  # the operator's package is not on this process's path
+        if folder not in sys.path:
+            sys.path.append(folder)
+        module = importlib.import_module(f"{one.module.rpartition('.')[0]}.config")
     classes = inspect.getmembers(module, inspect.isclass)
     return [one for _, one in classes if one.__module__ == module.__name__ and hasattr(one, "model_fields")]
 

@@ -1,9 +1,12 @@
 """Settings are checked before anything starts, and compared with those of a running stack."""
 
+import subprocess
+import sys
+
 import pytest
 
 from devstack import settings
-from devstack.home import Home
+from devstack.home import ROOT, Home, user_environment
 from devstack.settings import WrongSettings, changed
 from devstack.table import PARTS
 
@@ -43,3 +46,12 @@ def test_a_setting_that_changed(variable):
 def test_what_is_no_setting():
     """A shell's own variables are no settings, and neither is what the stack itself decides."""
     assert changed({}, {"PWD": "/", "HTTP_PORT": "1", "KUBECONFIG": "/x", "BANK_ADDR": "x", "BANK_ADMIN": ""}) == []
+
+
+def test_the_settings_are_known_outside_of_the_tests():
+    """`make up` knows the settings of every part, the operator's too, without the paths that the tests have."""
+    env = {name: value for name, value in user_environment().items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", "from devstack import settings; print(*settings._names())"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"MIRROR_MODE", "AUTH_ADMIN_ROLE", "GATEWAY_PORT"} <= set(done.stdout.split())

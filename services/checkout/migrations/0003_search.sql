@@ -5,9 +5,12 @@ CREATE INDEX checkout_ended ON checkout_sessions (created_at, id) WHERE status <
 CREATE INDEX checkout_failed ON checkout_sessions (created_at, id) WHERE status = 'FAILED';
 CREATE INDEX checkout_failed_by_reason ON checkout_sessions (reason, created_at, id) WHERE status = 'FAILED';
 
--- By any of the names that a person may have of a checkout: its key, request id, trace id, order id, or resource's name.
-CREATE INDEX checkout_found_by ON checkout_sessions USING gin (
-    (ARRAY[idempotency_key::text, request_id, substr(traceparent, 4, 32), order_id::text, origin_ref ->> 'name'])
-) WHERE status <> 'PROCESSING';
+-- By each of the names that a person may have of a checkout, beside its id.
+CREATE INDEX checkout_by_key ON checkout_sessions (idempotency_key) WHERE status <> 'PROCESSING';
+CREATE INDEX checkout_by_request ON checkout_sessions (request_id) WHERE status <> 'PROCESSING';
+CREATE INDEX checkout_by_trace ON checkout_sessions (substr(traceparent, 4, 32)) WHERE status <> 'PROCESSING';
+CREATE INDEX checkout_by_order ON checkout_sessions (order_id) WHERE status <> 'PROCESSING';
+CREATE INDEX checkout_by_resource ON checkout_sessions ((origin_ref ->> 'name'))
+    WHERE status <> 'PROCESSING' AND origin_ref IS NOT NULL;
 
 CREATE INDEX outbox_of_checkout ON outbox_events (aggregate_id);

@@ -29,17 +29,24 @@ from services.checkout.store.rows import COLUMNS, Queries, json_of, session_of
 MAX_LOOKED_AT = 20_000
 TIMED = 1000  # of the last checkouts the steps are timed
 
-# The expression of the index checkout_found_by.
-_FOUND_BY = (
-    "ARRAY[idempotency_key::text, request_id, substr(traceparent, 4, 32), order_id::text, origin_ref ->> 'name']"
-)
 _NEWEST = "ORDER BY created_at DESC, id DESC"
+
+# The names that a checkout has beside its id, each with an index of its own for those that have ended.
+_NAMED = (
+    "idempotency_key = ANY ($1::text[])",
+    "request_id = ANY ($1::text[])",
+    "substr(traceparent, 4, 32) = ANY ($1::text[])",
+    "origin_ref IS NOT NULL AND origin_ref ->> 'name' = ANY ($1::text[])",
+    "order_id = ANY ($2::uuid[])",
+)
+_ENDED_WHERE = "SELECT * FROM checkout_sessions WHERE status <> 'PROCESSING' AND "
+_BY_NAME = " ".join(f"UNION {_ENDED_WHERE}{one}" for one in _NAMED)
 
 _FIND = f"""
 SELECT {COLUMNS} FROM (
     SELECT * FROM checkout_sessions WHERE id = ANY ($2::uuid[])
-    UNION SELECT * FROM checkout_sessions WHERE status <> 'PROCESSING' AND {_FOUND_BY} && $1::text[]
-    UNION SELECT * FROM checkout_sessions WHERE status = 'PROCESSING' AND {_FOUND_BY} && $1::text[]
+    {_BY_NAME}
+    UNION SELECT * FROM checkout_sessions WHERE status = 'PROCESSING' AND ({" OR ".join(f"({one})" for one in _NAMED)})
 ) AS found {_NEWEST} LIMIT $3"""  # noqa: S608 - constants
 
 _INSPECT = f"""
