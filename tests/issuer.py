@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 AUDIENCE = "cartwright"
+_MAKING = threading.Lock()
 _MAKE = {
     "RS256": lambda: rsa.generate_private_key(65537, 2048),
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -29,7 +30,8 @@ _JWK = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
 
 def private_key(algorithm: str, number: int = 0) -> Any:
     """Give a key pair; the same for the same arguments, since making one takes a while."""
-    return _made(algorithm, number)
+    with _MAKING:  # its server asks for it too, on a thread of its own
+        return _made(algorithm, number)
 
 
 @functools.cache
