@@ -9,7 +9,7 @@ import yaml
 
 from checkout_operator.selectors import LabelSelector
 from devstack import helm
-from devstack.home import user_environment
+from devstack.home import ROOT, user_environment
 from tests.charts.cases import BASE, CHART, NAMESPACE, SELECTOR, Case, merged
 from tests.kube import Kube
 
@@ -35,6 +35,13 @@ KEPT = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 def elsewhere(server):
     """Make a namespace that nobody watches."""
     server.keep({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def definition(server, eventually):
+    """Bring the definition of Checkouts, which other tests of this server delete."""
+    server.keep(yaml.safe_load((ROOT / "crds" / "checkouts.yaml").read_text()))
+    eventually(lambda: server.kube.session.get(server.kube.checkouts, timeout=10).ok)
 
 
 @pytest.fixture

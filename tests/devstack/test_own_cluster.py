@@ -121,9 +121,11 @@ def test_the_operator_has_its_own_identity(tmp_path):
 
 def test_what_is_said_of_it():
     """The end of `make up` names the watched namespace and the cluster; the end of `make down` says what stays there."""
-    assert 'The operator watches the namespace "default".' in what_to_try("http://localhost:8080", None)
+    assert 'The operator watches the namespace "default".' in what_to_try(
+        "http://localhost:8080", "http://localhost:8090", None
+    )
     own = Context("kind-dev", "https://127.0.0.1:6443", "team")
-    said = what_to_try("http://localhost:8080", own)
+    said = what_to_try("http://localhost:8080", "http://localhost:8090", own)
     assert 'The operator watches the namespace "team".' in said
     assert 'your cluster, the context "kind-dev" (https://127.0.0.1:6443)' in said
     assert "kubectl --context kind-dev delete -f crds/checkouts.yaml" in what_stays(own)

@@ -71,9 +71,9 @@ async def test_what_the_rules_forbid(admin, cluster, first):
 
 async def test_another_resource_of_the_name(admin, cluster, first):
     """A status is for the resource with its uid: one that was created since under the same name never shows it."""
-    assert await cluster.replace_status(first.name, {"phase": "Pending"}, first.uid)
+    assert await cluster.replace_status(at(first.name), {"phase": "Pending"}, first.uid)
     with pytest.raises(Refused):
-        await cluster.replace_status(first.name, {"phase": "Paying"}, "another")
+        await cluster.replace_status(at(first.name), {"phase": "Paying"}, "another")
     assert admin.status(first.name) == {"phase": "Pending"}
 
 

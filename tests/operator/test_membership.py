@@ -99,7 +99,7 @@ async def member(admin, leases, monkeypatch):
     made, permissions = [], Permissions(Metrics(), structlog.get_logger())
 
     async def make(name, group="shop-operator"):
-        cluster = Cluster(await Credentials.load(), permissions, ServerClock(Metrics()), "default")
+        cluster = Cluster(await Credentials.load(), permissions, ServerClock(Metrics()))
         made.append(Member(cluster, name, group))
         return made[-1]
 
