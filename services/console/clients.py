@@ -145,7 +145,7 @@ async def seen(part: str, asked: Awaitable[V]) -> Seen[V]:
         return Seen(part, Answered.AWAY)
 
 
-async def told(services: Services, checkout_id: str) -> Story:
+async def load_story(services: Services, checkout_id: str) -> Story:
     """Ask every service for what it holds of a checkout, and return its story. NotFound: there is none of this id."""
     inspected = await services.inspect(checkout_id)
     checkout = inspected.checkout

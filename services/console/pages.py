@@ -8,7 +8,7 @@ from aiohttp import web
 
 from services.console import criteria, live, security
 from services.console.board import Board
-from services.console.clients import Services, seen, told
+from services.console.clients import Services, load_story, seen
 from services.console.listing import Row, rows
 from services.console.live import Changes, Fragment
 from services.console.rendering import Renderer, Statics, now_ms
@@ -95,8 +95,8 @@ class Pages:
 
     async def checkout(self, request: web.Request) -> web.StreamResponse:
         """Show the story of one checkout."""
-        told = await self._told(request.match_info["id"])
-        return self._renderer.page(request, "checkout.html", story=told)
+        story = await self._story(request.match_info["id"])
+        return self._renderer.page(request, "checkout.html", story=story)
 
     async def checkout_events(self, request: web.Request) -> web.StreamResponse:
         """Send the story of one checkout again until it has come to its end."""
@@ -104,8 +104,8 @@ class Pages:
         token = security.form_token(request)
 
         async def make() -> Fragment:
-            told = await self._told(checkout_id)
-            return Fragment(self._renderer.fragment("_story.html", story=told, csrf=token), last=told.settled)
+            story = await self._story(checkout_id)
+            return Fragment(self._renderer.fragment("_story.html", story=story, csrf=token), last=story.settled)
 
         return await live.follow(request, make, self._changes, self._stopping, checkout_id=checkout_id)
 
@@ -132,9 +132,9 @@ class Pages:
             "newest": f"/checkouts?{asked.query}",
         }
 
-    async def _told(self, checkout_id: str) -> Story:
+    async def _story(self, checkout_id: str) -> Story:
         """Return the story of a checkout. NotFound: there is none of this id."""
-        return await told(self._services, checkout_id)
+        return await load_story(self._services, checkout_id)
 
 
 def _rows(checkouts: Any) -> list[Row]:

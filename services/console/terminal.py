@@ -18,7 +18,7 @@ from services.chassis import call
 from services.chassis.client import Endpoint
 from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
-from services.console.clients import Services, told
+from services.console.clients import Services, load_story
 from services.console.config import Config
 from services.console.story import Story
 from services.console.words import counted, money
@@ -35,7 +35,7 @@ _QUIET = frozenset({"timestamp", "level", "event", "service", "role", "request_i
 async def stories(services: Services, name: str) -> list[Story]:
     """Return the stories of the checkouts that have this name."""
     found = await services.find(name, MOST_FOUND)
-    return [await told(services, checkout.id) for checkout in found]
+    return [await load_story(services, checkout.id) for checkout in found]
 
 
 def text(story: Story) -> Iterator[str]:

@@ -53,10 +53,10 @@ class ApiServer:
         body["metadata"]["generation"] += 1
         self._changed("MODIFIED", body)
 
-    def spoil(self) -> None:
+    def overwrite_statuses(self) -> None:
         """Overwrite every status, as somebody with the right to may."""
         for body in self.objects.values():
-            body["status"] = {"phase": "Spoilt"}
+            body["status"] = {"phase": "Overwritten"}
             self._changed("MODIFIED", body)
 
     def _insert(self, body: dict[str, Any]) -> dict[str, Any]:

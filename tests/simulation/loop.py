@@ -76,7 +76,7 @@ class SimTask(asyncio.Task):  # type: ignore[type-arg]
         self._log_destroy_pending = False  # a task of a process that was killed ends like this
         loop.keep(self)
 
-    def bury(self) -> None:
+    def discard(self) -> None:
         """Close the coroutine of a task that will never end. What its `finally` blocks attempt does not matter any more."""
         if not self.done():
             with suppress(BaseException):

@@ -48,7 +48,7 @@ class Plan:
     """Whether resources are applied at an API server, and an operator brings them to the checkout service."""
     silences: tuple[float, ...]
     """When the watches of the API server fall silent."""
-    spoils: tuple[float, ...]
+    overwrites: tuple[float, ...]
     """When somebody overwrites the status of every resource."""
     strangers: bool
     """Whether somebody publishes messages that are no events."""
@@ -100,6 +100,6 @@ def plan_of(draws: Draws) -> Plan:
         ),
         operator=draws.fraction("operator") < 0.35,
         silences=tuple(draws.between(0.5, heals_at, "silence", number) for number in few("silences", 1)),
-        spoils=tuple(draws.between(0.5, heals_at, "spoil", number) for number in few("spoils", 2)),
+        overwrites=tuple(draws.between(0.5, heals_at, "spoil", number) for number in few("spoils", 2)),
         strangers=draws.fraction("strangers") < 0.1,
     )

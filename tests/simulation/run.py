@@ -50,7 +50,7 @@ def run_schedule(
     violation = world.run()
     result = Result(seed, violation, world.coverage, tuple(world.faults.struck), world.loop.now, world.loop.handles_run)
     if free:
-        _bury(world, seed)
+        _discard(world, seed)
     else:
         _LEFT.append(world)
     return result
@@ -64,7 +64,7 @@ def prepare() -> None:
     gc.disable()
 
 
-def _bury(world: World, seed: int) -> None:
+def _discard(world: World, seed: int) -> None:
     """Free a world. Processes that were killed in it have work that nobody will end, which Python complains about."""
     world.silence()
     hook = sys.unraisablehook
@@ -73,7 +73,7 @@ def _bury(world: World, seed: int) -> None:
         with patch.object(services.chassis.batched_request, "structlog", SILENT), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for task in world.loop.tasks:
-                task.bury()
+                task.discard()
             world.loop.tasks.clear()
             world.__dict__.clear()
             del world

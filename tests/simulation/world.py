@@ -279,7 +279,10 @@ class World:
         ]
         if plan.operator:
             events += [(f"silent watch {n}", when, self._silence, ()) for n, when in enumerate(plan.silences)]
-            events += [(f"spoilt status {n}", when, self._spoil, ()) for n, when in enumerate(plan.spoils)]
+            events += [
+                (f"overwritten status {n}", when, self._overwrite_statuses, ())
+                for n, when in enumerate(plan.overwrites)
+            ]
         if plan.strangers:
             events.append(("a stranger's message", 0.4, self.kafka.append, (TOPIC, self.STRANGE, b"1", ())))
         for name, when, act, args in events:
@@ -325,10 +328,10 @@ class World:
         self.reached("operator: watch fell silent")
         self.apiserver.fall_silent()
 
-    def _spoil(self) -> None:
+    def _overwrite_statuses(self) -> None:
         self.tell("## somebody overwrites every status")
         self.reached("operator: status overwritten")
-        self.apiserver.spoil()
+        self.apiserver.overwrite_statuses()
 
     def _rebalance(self) -> None:
         self.tell("## the consumer groups rebalance")
