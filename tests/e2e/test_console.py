@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import browser, shoot, violations
+from tests.e2e.outages import away
 from tests.platforms import Shopper
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(300)]
@@ -178,19 +179,19 @@ def test_every_page_can_be_used_by_everybody(open_page, waiting, bought, scheme,
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
 
 
-def test_a_part_that_is_away_is_named_and_comes_back(open_page, platform, bought):
+def test_a_part_that_is_away_is_named_and_comes_back(open_page, platform, bought, eventually):
     """While the payment service is stopped a story says so and shows the rest; once it is back nothing is missing."""
-    platform.stack.request("stop", part="payment")
-    try:
+    with away(platform, "payment"):
         page = open_page(f"/checkouts/{bought.id}")
         expect(page.get_by_text("Not known: payment does not answer.")).to_be_visible()
         expect(page.get_by_text("Sold", exact=True)).to_be_visible()
         shoot(page, "part-away")
-    finally:
-        platform.stack.request("start", part="payment")
-        platform.stack.wait_ready("payment", timeout=60)
-    page.reload()
-    expect(page.get_by_text("Captured", exact=True)).to_be_visible()
+
+    def is_whole_again():  # the console's breaker and connection take a moment too
+        page.reload()
+        return page.get_by_text("Captured", exact=True).is_visible()
+
+    eventually(is_whole_again, 30, every=0.5)
 
 
 def test_a_purchase_is_followed_while_it_runs(open_page, platform, waiting):
