@@ -40,7 +40,7 @@ class Replicas:
 
     def taken(self, member):
         """Give the names of the resources that a member has taken over, and when it did."""
-        return {one["name"]: at(one) for one in self.said(member) if one["event"] == TAKEN}
+        return {one["name"].partition("/")[2]: at(one) for one in self.said(member) if one["event"] == TAKEN}
 
     def leases(self):
         """Give the names of the Leases that there are."""

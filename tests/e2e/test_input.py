@@ -180,12 +180,9 @@ def test_a_user_sees_only_their_own(platform, eventually) -> None:
 
 
 def test_the_contract_is_served(shopper) -> None:
-    """The contract is served to machines and to people, and names every route."""
-    served = shopper.ask("GET", "/openapi.json").json()
-    assert served == openapi()
-    page = shopper.ask("GET", "/docs").text
-    for path in served["paths"]:
-        assert path in page
+    """The contract is served to machines, and to people by a page that reads it."""
+    assert shopper.ask("GET", "/openapi.json").json() == openapi()
+    assert "/openapi.json" in shopper.ask("GET", "/docs").text
 
 
 def test_products_have_an_etag(shopper) -> None:
