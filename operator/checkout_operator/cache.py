@@ -47,8 +47,8 @@ class ResourceCache:
         self._actions: dict[str, Action] = {}
         """The last action that this process took for a resource, by uid."""
         self._deleted = RecentSet()
-        self._deleted_unseen = RecentSet()
-        """The uids of resources whose end was reported before anything else of them."""
+        self._deleted_uids = RecentSet()
+        """The uids of resources whose end was reported: an older list may still have them."""
         self._endings: dict[str, Ending] = {}
 
     def owns(self, key: str) -> bool:
@@ -59,6 +59,7 @@ class ResourceCache:
         """Add a resource, or replace it with what it is now. One that is another member's is left out."""
         if not self._owns(resource):
             return
+        self._deleted_uids.discard(resource.uid)
         self._by_name.setdefault(resource.namespaced_name, {})[resource.uid] = resource
         if resource.is_mirror:
             (self._mirrors.discard if resource.deleting else self._mirrors.add)(resource.uid)
@@ -77,8 +78,8 @@ class ResourceCache:
 
     def remove(self, resource: Resource) -> None:
         """Remove a resource. Another of the same name stays."""
+        self._deleted_uids.add(resource.uid)
         if not self._has(resource):
-            self._deleted_unseen.add(resource.uid)
             return
         self._forget(resource)
         if resource.namespaced_name not in self._by_name:
@@ -86,7 +87,7 @@ class ResourceCache:
 
     def adopt(self, resource: Resource) -> bool:
         """Add a resource from a list. Returns False for one that the watch has reported, or reported as deleted."""
-        if self._has(resource) or resource.uid in self._deleted_unseen:
+        if self._has(resource) or resource.uid in self._deleted_uids:
             return False
         self.put(resource)
         return True

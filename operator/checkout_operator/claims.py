@@ -83,19 +83,23 @@ class Claims:
             if self._release.name not in holders.values():
                 _refuse(holders)
         await self.run_once()
+        _refuse({one: holder for one, holder in self._foreign.items() if one in self._scope.known_namespaces})
 
     async def run_once(self) -> None:
-        """Ask again whose each namespace is. Raises NamespaceTaken where another release has one that was this one's."""
+        """Ask again whose each namespace is.
+
+        One that has become another release's is left to it, and the others are worked on as before: who may write a Lease in
+        one namespace must not stop the operator of all.
+        """
         if self._release is None:
             return
         ours = self._held | set(self._scope.known_namespaces)
         for namespace in sorted(ours | set(self._foreign)):
             with suppress(Forbidden):  # what was known of it stays so
                 self._record(namespace, await self._ask(self._release, namespace))
-        _refuse({namespace: holder for namespace, holder in self._foreign.items() if namespace in ours})
 
     async def run(self) -> None:
-        """Ask again for ever. Raises NamespaceTaken."""
+        """Ask again for ever."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self.run_once()

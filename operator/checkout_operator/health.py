@@ -5,7 +5,7 @@ The time of the last comparison is a metric. A checkout service that is away is 
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -34,8 +34,8 @@ class Health:
         self.ready = asyncio.Event()
         self._ticked_at = time.monotonic()
 
-    async def watch_loop(self) -> None:
-        """Measure how late the event loop is."""
+    async def _measure_lag(self) -> None:
+        """Measure how late the event loop is, for ever."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
@@ -43,8 +43,12 @@ class Health:
             self._ticked_at = now
 
     async def serve(self, host: str, port: int) -> web.AppRunner:
-        """Serve the pages until the runner is cleaned up. Raises CannotListen when the port is taken."""
+        """Serve the pages, and measure how late the event loop is, until the runner is cleaned up.
+
+        Raises CannotListen when the port is taken.
+        """
         app = web.Application()
+        app.cleanup_ctx.append(self._while_measured)
         app.add_routes(
             [web.get("/health", self._health), web.get("/ready", self._ready), web.get("/metrics", self._page)]
         )
@@ -58,6 +62,11 @@ class Health:
                 f"cannot listen on port {port} of {host}: set HTTP_PORT to a free port, or stop the process that uses it ({error})"
             ) from error
         return runner
+
+    async def _while_measured(self, _: web.Application) -> AsyncIterator[None]:
+        measuring = asyncio.create_task(self._measure_lag())
+        yield
+        measuring.cancel()
 
     async def _health(self, _: web.Request) -> web.Response:
         late = time.monotonic() - self._ticked_at > LAG_SECONDS + TICK_SECONDS

@@ -95,7 +95,6 @@ async def operate(config: Config) -> None:
                 sweeper.run(),
                 watchdog.run(config.relist_every),
                 claims.run(),
-                health.watch_loop(),
                 *((membership.run(), rebalancer.run()) if shares else ()),
             )
         ]

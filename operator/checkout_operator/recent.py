@@ -15,6 +15,10 @@ class RecentSet:
     def __contains__(self, item: object) -> bool:
         return item in self._items
 
+    def discard(self, item: Hashable) -> None:
+        """Forget an item, if it is there."""
+        self._items.pop(item, None)
+
     def add(self, item: Hashable) -> bool:
         """Add an item. Returns whether it is new."""
         new = item not in self._items

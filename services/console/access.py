@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -83,14 +84,14 @@ class Guard:
                 and request.method == "GET"
                 and not request.path.endswith("/events")
             ):
-                raise web.HTTPSeeOther(f"/login?to={request.rel_url.raw_path_qs}") from error
+                raise web.HTTPSeeOther(f"/login?to={quote(request.rel_url.raw_path_qs, safe='')}") from error
             return self._refuse(request, 401, f"{error}.", {"WWW-Authenticate": error.challenge})
         except NoRole as error:
             return self._refuse(request, 403, f"You may not use the console: {error}.", {})
         return None
 
     def _refuse(self, request: web.Request, status: int, why: str, headers: Mapping[str, str]) -> web.StreamResponse:
-        to = request.path if self._has_login and request.method == "GET" else ""
+        to = request.rel_url.raw_path_qs if self._has_login and request.method == "GET" else ""
         why = f"{why[:1].upper()}{why[1:]}"
         response = self._renderer.page(request, "login.html", status=status, why=why, to=to)
         response.headers.update(headers)

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from services.chassis.logs import Logger
-from services.chassis.oidc.issuer import Discovery, Issuer, IssuerUnavailable
+from services.chassis.oidc.issuer import MAX_BYTES, Discovery, Issuer, IssuerUnavailable
 from services.chassis.oidc.tokens import Unauthenticated
 from services.console.config import Config
 from services.console.rendering import Renderer
@@ -157,11 +157,21 @@ class Login:
                 if response.status != _OK:
                     self._log.warning("a code was refused by the issuer", status=response.status)
                     return ""
-                return msgspec.json.decode(await response.content.read(256 * 1024), type=_Tokens).id_token
+                return msgspec.json.decode(await _body(response), type=_Tokens).id_token
         except (TimeoutError, aiohttp.ClientError) as error:
             raise Unavailable("the issuer does not answer") from error
         except msgspec.DecodeError:
             return ""
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return a whole body, which may come in pieces; as much as MAX_BYTES of one that is longer."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > MAX_BYTES:
+            break
+    return bytes(body[:MAX_BYTES])
 
 
 def own_path(text: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.recent import CAPACITY
+from checkout_operator.sharding import WHOLE, Shard
 from tests.operator.views import at
 
 
@@ -115,3 +116,16 @@ def test_nothing_is_kept_of_what_is_gone(cache, make):
         assert not cache.is_confirmed(one)
     assert (cache.all(), cache._by_key, cache._confirmed) == ([], {}, set())
     assert [cache.was_deleted(at(f"r{number}")) for number in (0, 4, 5)] == [False, False, True]
+
+
+def test_an_older_list_brings_nothing_back(cache, make):
+    """What the watch has reported as deleted is not taken from a list; once the watch reports it again, it may be."""
+    first = make("first")
+    cache.put(first)
+    cache.remove(first)
+    assert not cache.adopt(first)
+    cache.put(first)  # as where its label comes back
+    cache.shard = Shard("a", frozenset())
+    assert cache.release_others() == 1
+    cache.shard = WHOLE
+    assert cache.adopt(first)

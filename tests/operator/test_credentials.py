@@ -206,6 +206,9 @@ def pod(tmp_path, monkeypatch):
     token, authority = tmp_path / "token", tmp_path / "ca.crt"
     token.write_text("one\n")
     authority.write_text("x")
+    monkeypatch.setattr(
+        kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
+    )  # whoever runs the test may have one
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
     monkeypatch.setattr(

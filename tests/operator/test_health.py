@@ -1,0 +1,25 @@
+"""The health page says whether the event loop runs, from the first moment on."""
+
+import time
+
+import aiohttp
+import structlog
+
+from checkout_operator import health as module
+from checkout_operator.health import Health
+from checkout_operator.permissions import Permissions
+
+
+async def test_it_is_healthy_while_it_still_begins(metrics, monkeypatch):
+    """An operator that waits for the API server before it watches anything is healthy, however long that takes."""
+    monkeypatch.setattr(module, "LAG_SECONDS", 0.5)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.05)
+    health = Health(metrics, Permissions(metrics, structlog.get_logger()))
+    runner = await health.serve("127.0.0.1", 0)
+    began, seen = time.monotonic(), set()
+    async with aiohttp.ClientSession() as client:
+        while time.monotonic() < began + 1:
+            async with client.get(f"http://127.0.0.1:{runner.addresses[0][1]}/health") as answer:
+                seen.add(answer.status)
+    await runner.cleanup()
+    assert seen == {200}
