@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.chassis.oidc import tokens
 from services.chassis.oidc.keys import Keys
 from services.chassis.oidc.policy import Policy
-from services.chassis.oidc.tokens import Unauthenticated, Verified
+from services.chassis.oidc.tokens import Verified
+from services.chassis.oidc.verification import verify
 
 
 class NoRole(Exception):
@@ -28,14 +28,7 @@ class Staff:
 
         Raises Unauthenticated that says why it does not count, NoRole, or Unavailable if tokens cannot be checked now.
         """
-        header = tokens.unverified_header(token, self._policy)
-        keys = await self._keys.current()
-        key = tokens.select_key(keys, header)
-        if key is None:  # the issuer may have a new one
-            key = tokens.select_key(await self._keys.fetch_newer(keys), header)
-        if key is None:
-            raise Unauthenticated("the token is signed with a key that its issuer does not have")
-        valid = tokens.verify(token, key, header, self._policy)
+        valid = await verify(token, self._policy, self._keys)
         if self._role not in roles(valid.claims, self._claim):
             raise NoRole(f"the role {self._role} is needed, in the claim {self._claim}")
         return valid

@@ -10,10 +10,11 @@ from typing import Any
 from multidict import MultiMapping
 
 from services.chassis.oidc import tokens
-from services.chassis.oidc.jwks import Key, KeySet
+from services.chassis.oidc.jwks import Key
 from services.chassis.oidc.keys import Keys
 from services.chassis.oidc.policy import Policy
 from services.chassis.oidc.tokens import Unauthenticated
+from services.chassis.oidc.verification import verify
 from services.chassis.resilience import Clock
 from services.chassis.telemetry import Metrics
 from services.error_codes import ErrorCode
@@ -88,14 +89,7 @@ class TokenUsers:
         return self._clock() < known.until and known.key in await self._keys.current()
 
     async def _verify(self, token: str) -> _Known:
-        header = tokens.unverified_header(token, self._policy)
-        keys: KeySet = await self._keys.current()
-        key = tokens.select_key(keys, header)
-        if key is None:  # the issuer may have a new one
-            key = tokens.select_key(await self._keys.fetch_newer(keys), header)
-        if key is None:
-            raise Unauthenticated("the token is signed with a key that its issuer does not have")
-        valid = tokens.verify(token, key, header, self._policy)
+        valid = await verify(token, self._policy, self._keys)
         return _Known(user_of(valid.claims, self._claim), valid.until, valid.key)
 
     def _remember(self, digest: bytes, found: _Known) -> None:

@@ -9,7 +9,6 @@ from tests.bench.measure import Failed
 from tests.bench.operator_load.applying import session
 from tests.kube import Kube
 
-GONE = 410
 LINE_BYTES = 1 << 20
 
 
