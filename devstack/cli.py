@@ -11,9 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from devstack import apiserver, cluster, fetch, helm, home, live, logs, messages, ports, stores
+from devstack import apiserver, cluster, fetch, health, helm, home, live, logs, messages, ports, stores
+from devstack import status as showing
 from devstack import watch as watching
 from devstack.client import FAILURES, Stack, StackError
 from devstack.table import PARTS, STORES, UnknownPart, part
@@ -116,19 +116,15 @@ def down() -> None:
 
 @app.command()
 def status() -> None:
-    """Show every part; exits with 0 only if all are ready."""
+    """Show every part with its health and address, and how far the events are behind; exits with 0 only if all are ready."""
+    stack = _stack()
     try:
-        rows = _stack().rows()
+        said, urls = stack.request("status"), stack.env()
     except StackError as error:
         _fail(error)
-    table = Table("PART", "STATE", "PID", "RESTARTS", "PORTS", "UP")
-    for row in rows:
-        listed = ", ".join(str(port) for port in row["ports"])
-        table.add_row(
-            row["name"], row["state"], str(row["pid"] or ""), str(row["restarts"]), listed, f"{row['seconds']} s"
-        )
-    console.print(table, soft_wrap=False)
-    raise typer.Exit(0 if all(row["state"] == "ready" for row in rows) else 1)
+    parts, measured = health.ask(said["parts"], said["env"])
+    showing.show(console, parts, measured, urls)
+    raise typer.Exit(0 if all(one.is_ready for one in parts) else 1)
 
 
 @app.command()
