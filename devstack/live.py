@@ -167,7 +167,7 @@ class LiveTable:
     @staticmethod
     def _said(step: Step) -> Text:
         if step.seconds is not None:
-            return Text(f"{step.doing} failed" if step.failed else _PAST[step.doing], "red" if step.failed else "dim")
+            return Text("not finished" if step.failed else _PAST[step.doing], "red" if step.failed else "dim")
         return Text(f"{step.doing} {step.at}".rstrip())
 
     def _below(self) -> list[Text]:
