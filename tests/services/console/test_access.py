@@ -25,21 +25,13 @@ from services.console.pages import Pages
 from services.console.rendering import Renderer, Statics
 from services.console.security import COOKIE, TOKEN_COOKIE, has_tls
 from services.console.staff import roles
-from tests.issuer import AUDIENCE, LocalIssuer
+from tests.issuer import AUDIENCE
 from tests.services.console import made
 from tests.services.console.conftest import FakeServices, NoPages
 
 ROLE = "cartwright-console"
 JWT = {"AUTH_MODE": "jwt", "APP_ENV": "dev", "AUTH_AUDIENCE": AUDIENCE}
 PAGES = ("/", "/checkouts", "/find?q=x", f"/checkouts/{made.ID}", f"/checkouts/{made.ID}/events", "/events", "/nowhere")
-
-
-@pytest.fixture
-def issuer():
-    """An issuer that answers."""
-    local = LocalIssuer()
-    yield local
-    local.stop()
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from services.gateway.edge import Edge
 from services.gateway.main import application
 from services.gateway.routes import Routes
 from services.pb import cart_pb2_grpc, checkout_pb2_grpc, orders_pb2_grpc, product_pb2_grpc
-from tests.issuer import AUDIENCE, LocalIssuer
+from tests.issuer import AUDIENCE
 from tests.services.gateway.backend import Backend
 
 
@@ -116,29 +116,6 @@ async def gateway(backend):
     """Give the gateway of a laptop."""
     async with serving(backend, {"AUTH_MODE": "mock", "APP_ENV": "dev"}) as it:
         yield it
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def issuer():
-    """Give an issuer that answers."""
-    local = LocalIssuer()
-    yield local
-    local.stop()
 
 
 @pytest.fixture
