@@ -65,7 +65,8 @@ def _get(row: Mapping[str, Any], page: str) -> str | None:
 
 
 def _health(row: Mapping[str, Any], page: str | None) -> Health:
-    part, state, lacks = PARTS[row["name"]], row["state"], {}
+    part, state = PARTS[row["name"]], row["state"]
+    lacks: dict[str, str] = {}
     if state == "ready" and not part.is_store:
         state, lacks = _judged(page)
     address = f"{HOST}:{', '.join(str(port) for port in row['ports'])}"

@@ -24,6 +24,7 @@ from services.gateway.main import application
 from services.gateway.routes import Routes
 from services.pb import cart_pb2_grpc, checkout_pb2_grpc, orders_pb2_grpc, product_pb2_grpc
 from tests.issuer import AUDIENCE
+from tests.services.gateway.alike import MOCK, ORIGIN
 from tests.services.gateway.backend import Backend
 
 
@@ -115,6 +116,13 @@ async def serving(backend, env, clock=time.monotonic):
 async def gateway(backend):
     """Give the gateway of a laptop."""
     async with serving(backend, {"AUTH_MODE": "mock", "APP_ENV": "dev"}) as it:
+        yield it
+
+
+@pytest.fixture
+async def open_gateway(backend):
+    """Give a gateway whose answers other origins may read, and in which every read is logged."""
+    async with serving(backend, MOCK | {"CORS_ORIGINS": ORIGIN}) as it:
         yield it
 
 
