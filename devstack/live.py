@@ -17,9 +17,10 @@ from rich.text import Text
 
 from devstack.progress import Lines, Step, spoken
 
-BAR_WIDTH = 14
-NAME_WIDTH = 16
-SAID_WIDTH = 32  # like "building 812 of 1,213 packages"
+BAR_WIDTH = 20
+LEAST_WIDTH_WITH_BARS = 66  # of a terminal; on a narrower one the count says enough
+NAME_WIDTH = 17
+SAID_WIDTH = 24  # like "812 of 1,213 packages"
 CLOCK_WIDTH = 11
 CELL_WIDTH = 25  # of a part: its mark, and its name with a word where the mark does not say all
 INDENT = 2
@@ -107,8 +108,10 @@ class LiveTable:
         """Show the state of each part from now on; the rows are those of `Stack.rows`."""
         if not self._rows:
             self._parts_began = time.monotonic()
+        changed = [row["state"] for row in rows] != [row["state"] for row in self._rows]
         self._rows = rows
-        self._live.refresh()
+        if changed:
+            self._live.refresh()
 
     def table(self) -> RenderableType:
         """Return the table as it is now."""
@@ -129,21 +132,24 @@ class LiveTable:
         return [Text.assemble(" " * INDENT, self._tick(), f" programs fetched and built: {len(self._steps)}, ", took)]
 
     def _waiting(self, text: str) -> RenderableType:
-        line = Table.grid(padding=(0, 1), pad_edge=True)
+        line = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
         line.add_row(self._spinner, Text(text, "dim"))
-        return line
+        return Padding(line, (0, 0, 0, INDENT))
 
-    def _of_steps(self) -> Table:
-        table = Table.grid(padding=(0, 1), expand=False, pad_edge=True)
+    def _of_steps(self) -> RenderableType:
+        table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column(width=1)
         table.add_column(width=NAME_WIDTH, no_wrap=True)
-        table.add_column(width=BAR_WIDTH)
-        said_width = max(12, self._console.width - NAME_WIDTH - BAR_WIDTH - CLOCK_WIDTH - 7)
+        bar_width = BAR_WIDTH if self._console.width >= LEAST_WIDTH_WITH_BARS else 0
+        if bar_width:
+            table.add_column(width=bar_width)
+        said_width = max(12, self._console.width - NAME_WIDTH - bar_width - CLOCK_WIDTH - INDENT - 6)
         table.add_column(width=min(SAID_WIDTH, said_width), no_wrap=True, overflow="ellipsis")
         table.add_column(justify="right", no_wrap=True, width=CLOCK_WIDTH)
         for step in self._steps:
-            table.add_row(self._mark(step), step.name, self._bar(step), self._said(step), _clock(step))
-        return table
+            bar = [self._bar(step)] if bar_width else []
+            table.add_row(self._mark(step), step.name, *bar, self._said(step), _clock(step))
+        return Padding(table, (0, 0, 0, INDENT))
 
     def _mark(self, step: Step) -> RenderableType:
         if step.seconds is None:
@@ -168,7 +174,7 @@ class LiveTable:
     def _said(step: Step) -> Text:
         if step.seconds is not None:
             return Text("not finished" if step.failed else _PAST[step.doing], "red" if step.failed else "dim")
-        return Text(f"{step.doing} {step.at}".rstrip())
+        return Text(str(step.at) if step.at.total else step.doing)
 
     def _below(self) -> list[Text]:
         """Return the line that says what is worked on, and how long that usually takes."""

@@ -66,11 +66,20 @@ def test_a_terminal_shows_one_table():
     assert "kube-apiserver" in shown
     assert "━" in shown
     assert "812 of 1,213 packages" in shown
+    assert re.search(r"✓ kube-apiserver +━+ built", shown)
     assert "usually 4 to 10 minutes, k8s.io/api/core/v1" in shown
     assert re.search(r"✓ programs fetched and built: 1, \d+ s", shown)
     assert "1 of 2 parts are ready" in shown
     assert f"{ESCAPE}1A" in written  # the cursor goes up, to draw over
     assert all(len(line) <= 80 for line in shown.replace("\r", "\n").split("\n"))
+
+
+def test_a_narrow_terminal_keeps_the_counts():
+    """On a terminal of 60 columns nothing is wrapped, and the bars give way to the counts."""
+    shown = text(on_a_terminal(STEPS, COLUMNS="60"))
+    assert "812 of 1,213 packages" in shown
+    assert "━" not in shown
+    assert all(len(line) <= 60 for line in shown.replace("\r", "\n").split("\n"))
 
 
 def test_no_colour_where_none_is_wanted():
