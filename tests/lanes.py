@@ -1,7 +1,8 @@
-"""Runs the tests in two lanes at the same time, since one of them mostly waits and the other mostly computes.
+"""Runs the tests in three lanes at the same time, since all of them wait for most of their time, each for something else.
 
-The end-to-end tests wait for outages, timeouts and comparisons to pass. Each lane starts a platform of its own. What each
-writes goes to a file. The terminal shows how far they are, each failure at once, and the whole of the failures at the end.
+The end-to-end tests wait for outages, timeouts and comparisons to pass, and the tests on clusters for an API server or for
+helm. Each lane starts platforms of its own. What each writes goes to a file. The terminal shows how far they are, each failure
+at once, and the whole of the failures at the end.
 """
 
 import re
@@ -23,8 +24,14 @@ E2E = ["tests/e2e"]
 # The cost budget counts what a whole platform does, so nothing else may run beside it: `make budget`.
 # What needs promtool and Prometheus, whose first build takes minutes, is run by `make rules`.
 BUILT = ["--ignore=tests/rules/test_promtool.py", "--ignore=tests/rules/test_running.py"]
-PARTS = ["tests", "--ignore=tests/e2e", "--ignore=tests/bench/test_budget.py", *BUILT]
-LANES = {"end-to-end tests": ("e2e", E2E), "tests of the parts": ("parts", PARTS)}
+CLUSTERS = ["tests/charts", "tests/crds", "tests/devstack", "tests/operator"]
+ELSEWHERE = [f"--ignore={folder}" for folder in (*E2E, *CLUSTERS, "tests/bench/test_budget.py")]
+PARTS = ["tests", *ELSEWHERE, *BUILT]
+LANES = {
+    "end-to-end tests": ("e2e", E2E),
+    "tests on clusters": ("clusters", CLUSTERS),
+    "tests of the parts": ("parts", PARTS),
+}
 FOLDER = ROOT / ".cartwright"
 DURATIONS = "test-durations.json"
 INTERRUPTED = 130
@@ -126,8 +133,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as by an interrupt
     FOLDER.mkdir(exist_ok=True)
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    logs = " and ".join(str(log(FOLDER, lane).relative_to(ROOT)) for lane, _ in LANES.values())
-    console.print(f"the end-to-end tests run beside the tests of the parts; their output: {logs}")
+    logs = ", ".join(str(log(FOLDER, lane).relative_to(ROOT)) for lane, _ in LANES.values())
+    console.print(f"{', '.join(LANES)}: all run at once; their output: {logs}")
     commands = {lane: pytest_command(lane, arguments, FOLDER) for lane, arguments in LANES.values()}
     return run(commands, FOLDER, console)
 
