@@ -34,6 +34,7 @@ def test_several_operators_share_the_work(rendered):
     wanted = {
         "SHARDING": "Leases",
         "MEMBER_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "MEMBER_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
         "MEMBER_GROUP": "cartwright-operator",
         "LEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
     }

@@ -66,7 +66,7 @@ def told(container):
             seen[one["name"]] = STAND_INS[re.search(r"_[A-Z]+$", one["name"])[0]]
         else:
             path = one["valueFrom"]["fieldRef"]["fieldPath"]
-            seen[one["name"]] = {"metadata.namespace": "shop", "metadata.name": "a-pod"}[path]
+            seen[one["name"]] = {"metadata.namespace": "shop", "metadata.name": "a-pod", "metadata.uid": "a-uid"}[path]
     return seen
 
 
