@@ -1,5 +1,9 @@
 """The settings of the auditor. Every store is optional: a book whose store is not named is not compared, and is said to be."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from services.chassis.brokers import KafkaSettings
 from services.chassis.env import Port, Seconds
 
@@ -24,10 +28,10 @@ class Config(KafkaSettings):
     """How old a difference must be before it counts: what is under way agrees by then."""
     audit_full_every: Seconds = 30.0
     """How long it rests, at least, between the end of one pass over whole books and the beginning of the next."""
-    audit_share: float = 0.02
+    audit_share: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of the time that it spends at most on passes over whole books, on the sums of the stock and on the list of
     resources: the longer one takes, the longer is the rest after it."""
-    audit_page: int = 500
+    audit_page: Annotated[int, Field(ge=1, le=10_000)] = 500
     """How many rows it reads at once."""
     audit_command: str = ""
     """The command that shows the story of a checkout, with `{checkout_id}` in it, for the log. Empty: the log names none."""

@@ -20,6 +20,7 @@ from services.auditor.reading import CannotRead
 from services.auditor.reporting import Report
 from services.auditor.shop import Shop
 from services.auditor.topic import Topic
+from services.chassis import failures
 from services.chassis.env import BadSettings
 from services.chassis.migrate import role_of
 from services.chassis.postgres import Postgres
@@ -112,7 +113,11 @@ async def once(runtime: Runtime) -> None:
         books, _ = await _books(stack, runtime, config)
         report = Report(runtime.log, runtime.metrics, command=config.audit_command)
         auditor = _auditor(books, report, config)
-        await auditor.run_whole()
+        try:
+            await auditor.run_whole()
+        except Exception as error:  # noqa: BLE001 - told with its traceback; an exit with 1 would say that the books differ
+            failures.report(runtime.log, runtime.metrics, "audit", error)
+            sys.exit(UNREAD)
         now = auditor.now
         verdicts = auditor.differences.verdicts(now)
         for kind in Kind:
