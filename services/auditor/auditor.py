@@ -222,7 +222,7 @@ class Auditor:
             self._report.read(book, time.time())
 
     async def _again(self) -> None:
-        """Look again at checkouts that differed, those first whose turn was longest ago."""
+        """Look again at checkouts that differed, first at those that were looked at longest ago."""
         ids = self.differences.subjects(*OF_CHECKOUTS)[:MOST_AGAIN]
         for at in range(0, len(ids), self._settings.page):
             await self._examine(ids[at : at + self._settings.page])
@@ -254,12 +254,14 @@ class Auditor:
     async def _step(self) -> bool:
         """Compare the next page of the pass over whole books; return whether it was the last one."""
         book = self._walk[self._place]
-        after, most = self._last or FIRST.get(book, ""), self._settings.page
+        after, most, ids = self._last or FIRST.get(book, ""), self._settings.page, list[str]()
         if book is Book.BANK and self._books.bank is not None:
-            ids = await self._books.bank.page(after, most)
+            with self._reading():  # where it is away the pass goes on without it
+                ids = await self._books.bank.page(after, most)
+                self._was_read(book)
         else:
             ids = await self._books.shop.page(book, after, most)
-        self._was_read(book)
+            self._was_read(book)
         # A checkout is held against all books; of another book the rows are left that no checkout leads to.
         those = ids if book is Book.CHECKOUTS else await self._books.shop.without_checkout(ids)
         if those:

@@ -79,8 +79,9 @@ class Differences:
         seen: set[tuple[str, str, str]] = set()
         for one in found:
             seen.add(one.key)
-            known = self._known.get(one.key)
+            known = self._known.pop(one.key, None)
             if known is not None:
+                self._known[one.key] = known  # at the end: what was looked at longest ago comes first
                 known.looks += 1
                 # When it was first seen stays, where the stores themselves do not say since when.
                 known.found = one if one.since <= known.found.since else _since(one, known.found.since)
@@ -113,7 +114,7 @@ class Differences:
         }
 
     def subjects(self, *kinds: Kind) -> Sequence[str]:
-        """Return what the differences of these kinds are about, each once."""
+        """Return what the differences of these kinds are about, each once, first what was looked at longest ago."""
         return list(dict.fromkeys(known.found.subject for known in self._known.values() if known.found.kind in kinds))
 
     @property

@@ -69,6 +69,14 @@ def test_a_difference_that_no_store_dates_is_as_old_as_its_first_look():
     assert [one.since for one in known.counting(at(12))] == [at(0)]
 
 
+def test_what_was_looked_at_longest_ago_comes_first():
+    """Where more differ than one round looks at, each has its turn."""
+    known = Differences(0, {})
+    known.look([difference("a"), difference("b"), difference("c")], everything)
+    known.look([difference("a")], lambda one: one.subject == "a")
+    assert known.subjects(Kind.MONEY) == ["b", "c", "a"]
+
+
 def test_memory_is_bounded():
     """However many books differ, no more than MOST are remembered."""
     known = Differences(0, {})
