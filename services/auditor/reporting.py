@@ -20,16 +20,15 @@ class Report:
         """Take the command that shows a checkout's story, with `{checkout_id}` in it; empty where there is none."""
         self._log = log
         self._command = command
-        labels = ("kind",)
-        self._count = metrics.gauge("cartwright_audit_differences", "Differences between books that count.", labels)
+        self._count = metrics.gauge("cartwright_audit_differences", "Differences between books that count.", ("kind",))
         self._oldest = metrics.gauge(
-            "cartwright_audit_oldest_difference_seconds", "Age of the oldest difference that counts.", labels
+            "cartwright_audit_oldest_difference_seconds", "Age of the oldest difference that counts.", ("kind",)
         )
-        self._found = metrics.counter("cartwright_audit_found_total", "Differences that have come to count.", labels)
+        self._found = metrics.counter("cartwright_audit_found_total", "Differences that have come to count.", ("kind",))
         self._compared = metrics.counter(
             "cartwright_audit_compared_total",
             "Checkouts, products, carts and resources whose books were compared.",
-            labels,
+            ("kind",),
         )
         self._books = metrics.gauge(
             "cartwright_audit_book_compared",
