@@ -224,6 +224,7 @@ def audit() -> None:
     stack = _stack()
     try:
         env = stack.environment("auditor")
+        env |= {name: value for name, value in home.user_environment().items() if name.startswith("AUDIT_")}
     except StackError as error:
         _fail(error)
     command = [sys.executable, "-m", "services.auditor.main", "once"]

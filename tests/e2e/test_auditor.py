@@ -1,6 +1,8 @@
 """The auditor on a running platform: quiet while everything runs, and soon aware of any book that somebody changes by hand."""
 
 import json
+import subprocess
+import sys
 import threading
 import uuid
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ import pytest
 import redis
 from pymongo import MongoClient
 
+from devstack.home import ROOT, user_environment
 from tests.kube import MOUSE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(300)]  # it sets the auditor's own process
@@ -174,6 +177,32 @@ def test_a_lost_order_is_noticed(platform, noticed, bought):
         row["kept"],
     ]
     noticed("orders", delete, insert, checkout_id=bought)
+
+
+def test_one_audit_by_hand_names_what_differs(platform, bought):
+    """`make audit` shows what was compared and what differs, with the command of its story, and exits with 1. What is mended is not named."""
+
+    def audit():
+        env = user_environment() | {
+            "DEVSTACK_HOME": str(platform.stack.home.path),
+            "AUDIT_AFTER": "1s",
+            "COLUMNS": "140",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "devstack", "audit"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, f"make story CHECKOUT={bought}" in done.stdout
+
+    sql = "UPDATE orders.orders SET total_minor = total_minor + $2::int WHERE checkout_id = $1"
+    platform.sql(sql, bought, 1)
+    try:
+        code, shown, is_named = audit()
+    finally:
+        platform.sql(sql, bought, -1)
+    assert (code, is_named) == (1, True), shown
+    assert "stock, with the reservations and deliveries" in shown
+    code, shown, is_named = audit()
+    assert not is_named, shown
 
 
 def test_a_made_up_order_is_noticed(noticed, bought):
