@@ -36,8 +36,8 @@ class Sample:
     at_ms: int
     outbox_oldest_seconds: float | None = None
     outbox_waiting: float | None = None
-    lag: Mapping[str, float] = field(default_factory=dict)
-    """Messages that a consumer has not applied yet, by part."""
+    lag: Mapping[str, float | None] = field(default_factory=dict)
+    """Messages that a consumer has not applied yet, by part; None: it does not know, since its broker is away."""
     breakers: tuple[Breaker, ...] = ()
     dead_messages: float = 0
     away: tuple[str, ...] = ()
@@ -46,6 +46,12 @@ class Sample:
     """Checkouts that ran."""
     audit: Audit | None = None
     """None: no auditor answered."""
+
+    @property
+    def behind(self) -> float | None:
+        """The messages that all consumers together have not applied yet; None while that is not known of each."""
+        known = [value for value in self.lag.values() if value is not None]
+        return sum(known) if known and len(known) == len(self.lag) else None
 
 
 class History:
