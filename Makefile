@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs console story env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs console story audit env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ console: $(VENV)/.stamp ## Open the console, or print its address
 
 story: $(VENV)/.stamp ## Print one purchase's story: make story CHECKOUT=<its id, order id, key, request id or trace id>
 	@$(PY) -m devstack story "$(CHECKOUT)"
+
+audit: $(VENV)/.stamp ## Hold the books of all stores against each other once; 0: they agree, 1: they differ, 2: one could not be read
+	@$(PY) -m devstack audit
 
 env: $(VENV)/.stamp ## Print export lines for psql and others: eval "$$(make -s env)"
 	@$(PY) -m devstack env
