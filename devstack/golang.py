@@ -59,7 +59,7 @@ def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
     if not target.exists():
 
         def build(folder: Path) -> None:
-            go, settings = _go(env, say)
+            go, settings = toolchain(env, say)
             say(f"building {name} from source ({source.takes}, this once)")
             started = time.monotonic()
             _build(name, go, folder / name, {**env, **settings}, say)
@@ -74,16 +74,11 @@ def _build(name: str, go: Path, output: Path, env: Mapping[str, str], say: fetch
     stamps = " ".join(f"-X {variable}={value}" for variable, value in _STAMPS.items())
     command = [str(go), "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {stamps}", "-o", str(output)]
     command += ["-tags", source.tags] if source.tags else []
-    # What a user has set for Go programs of their own would build another program, or none. The modules stay writable,
-    # so that the cache can be deleted as any folder.
-    theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}
-    plain = {variable: value for variable, value in env.items() if variable not in theirs}
-    plain |= {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     started = time.monotonic()
     with (
         output.with_suffix(".log").open("w+") as log,
         subprocess.Popen(
-            [*command, source.package], cwd=fetch.TOOLS / source.modules, env=plain, stdout=log, stderr=log
+            [*command, source.package], cwd=fetch.TOOLS / source.modules, env=environment(env), stdout=log, stderr=log
         ) as build,
     ):
         try:
@@ -103,7 +98,17 @@ def _build(name: str, go: Path, output: Path, env: Mapping[str, str], say: fetch
     output.with_suffix(".log").unlink()
 
 
-def _go(env: Mapping[str, str], say: fetch.Say) -> tuple[Path, dict[str, str]]:
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a build. What a user has set for Go programs of their own would build another one, or none.
+
+    The modules stay writable, so that the cache can be deleted as any folder.
+    """
+    theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}
+    plain = {variable: value for variable, value in env.items() if variable not in theirs}
+    return plain | {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+
+
+def toolchain(env: Mapping[str, str], say: fetch.Say) -> tuple[Path, dict[str, str]]:
     """Return a Go toolchain that is new enough, and its settings: ours leaves nothing outside our cache."""
     found = fetch.on_path("go", env)
     if found:

@@ -13,8 +13,13 @@ from devstack.home import ROOT
 
 E2E = ["tests/e2e"]
 # The cost budget counts what a whole platform does, so nothing else may run beside it: `make budget`.
-# What needs promtool and Prometheus, whose first build takes minutes, is run by `make rules`.
-BUILT = ["--ignore=tests/rules/test_promtool.py", "--ignore=tests/rules/test_running.py"]
+# What needs promtool and Prometheus, whose first build takes minutes, is run by `make rules`; what needs the checker of
+# histories, by `make linearizability`.
+BUILT = [
+    "--ignore=tests/rules/test_promtool.py",
+    "--ignore=tests/rules/test_running.py",
+    "--ignore=tests/linearizability",
+]
 PARTS = ["tests", "--ignore=tests/e2e", "--ignore=tests/bench/test_budget.py", *BUILT]
 LOG = ROOT / ".cartwright" / "tests-parts.log"
 INTERRUPTED = 130
