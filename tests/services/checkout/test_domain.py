@@ -1,0 +1,64 @@
+"""What a checkout may be asked for, and the words in which it is refused: shoppers and their programs read them."""
+
+import pytest
+
+from services.checkout.domain import (
+    AnotherRunning,
+    BadItems,
+    EmptyCart,
+    KeyClaimed,
+    KeyReused,
+    LostLease,
+    MissingProduct,
+    ResourceRequest,
+    UnknownCheckout,
+    UnknownProducts,
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (EmptyCart(), "cart is empty"),
+        (KeyReused(), "the idempotency key was used for other items"),
+        (UnknownCheckout(), "checkout not found"),
+        (KeyClaimed(), "the key has a checkout already"),
+        (AnotherRunning("c1"), "another checkout of this cart is running"),
+        (LostLease("c1"), "checkout c1 is driven by another process"),
+        (
+            UnknownProducts([MissingProduct(7), MissingProduct(8, "Typewriter")]),
+            "not in the catalogue: product 7, Typewriter (product 8)",
+        ),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_is_refused_says_why(fault, words):
+    """Each refusal has its words."""
+    assert str(fault) == words
+
+
+def test_the_most_that_can_be_asked_for():
+    """A hundred products, and 99 of one, are within the bounds."""
+    assert len(ResourceRequest(1, "k", tuple((n, 99) for n in range(1, 101))).items) == 100
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (tuple((n, 1) for n in range(1, 102)), "items must be at most 100 different products"),
+        (((1, 1), (1, 2)), "items must be at most 100 different products"),
+        (((0, 1),), "items must be at most 100 different products"),
+        (((1, 0),), "quantity must be between 1 and 99"),
+        (((1, 100),), "quantity must be between 1 and 99"),
+    ],
+)
+def test_items_out_of_bounds(items, words):
+    """One product more, the same product twice, a product that is none, none of it or one too many: each is refused, and says why."""
+    with pytest.raises(BadItems, match=words):
+        ResourceRequest(1, "k", items)
+
+
+def test_the_same_items_are_one_intention():
+    """The order in which items are written does not matter; what they are does, and the cart is none of them."""
+    asked = [ResourceRequest(1, "k", items).intention for items in (((1, 2), (3, 4)), ((3, 4), (1, 2)), ((1, 2),), ())]
+    assert asked == ["[(1, 2), (3, 4)]", "[(1, 2), (3, 4)]", "[(1, 2)]", "cart"]
