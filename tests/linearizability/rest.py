@@ -36,6 +36,8 @@ KILLED = (
 )
 STOPPED = {"cart": 1.5, "checkout": 1.5, "mongodb": 1.0}
 """Seconds for which a process is stopped, and then goes on."""
+CALM_SECONDS = 4.0
+"""The most time between the end of a fault and the next one."""
 STALE_NS = 11 * 10**9
 """How long after an outage of Redis a read may be from before a write (docs/proof.md): 10 s, and what a read takes."""
 
@@ -120,7 +122,6 @@ class Shop:
                 act(basket[0], client, draw)
             except AssertionError as error:
                 self.unexpected.append(str(error))
-                return
             time.sleep(draw.random() * 0.1)
 
     def _read(self, basket: Basket, client: int, _: random.Random) -> None:
@@ -257,22 +258,26 @@ class Nemesis(threading.Thread):
         """From when to when, in nanoseconds of the history, reads may be stale."""
         self._stack = stack
         self._draw = random.Random(seed)
-        self._stop = threading.Event()
+        self._ending = threading.Event()
 
     def run(self) -> None:
         faults = [*((name, None) for name in KILLED), *STOPPED.items()]
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             self._draw.shuffle(faults)
             for name, stopped in faults:
-                if self._stop.wait(0.5 + self._draw.random() * 2):
+                if self._ending.wait(CALM_SECONDS * self._draw.random()):
                     return
                 self._strike(name, stopped)
+                self._stack.wait_ready()  # what is always down shows nothing
 
     def _strike(self, name: str, stopped: float | None) -> None:
         began = time.monotonic_ns()
         if stopped is None:
+            restarts = self._stack.row(name)["restarts"]
             self._stack.kill(name)
             self.done[f"killed {name}"] += 1
+            while self._stack.row(name)["restarts"] == restarts:  # nobody has noticed yet that it is gone
+                time.sleep(0.05)
         elif pid := self._stack.kill(name, signal.SIGSTOP):
             time.sleep(stopped)
             self._continue(name, pid)
@@ -287,7 +292,7 @@ class Nemesis(threading.Thread):
 
     def end(self) -> None:
         """Stop striking, and wait until everything runs again."""
-        self._stop.set()
+        self._ending.set()
         self.join()
         self._stack.wait_ready()
 
