@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from checkout_operator.status import MAX_NOTE_LENGTH, SagaView, StepView, digest, project, refused, time_text
+from checkout_operator.status import MAX_NOTE_LENGTH, SagaView, StepView, digest, project, refused, seconds, time_text
 
 AT = 1_790_000_000_000
 GENERATION = 7
@@ -206,6 +206,11 @@ def test_the_digest_knows_the_version():
 def test_a_time_that_has_not_come():
     """0 is no time, and a part of a second is none either."""
     assert [time_text(ms) for ms in (0, AT, AT + 999, AT + 1000)] == ["", second(0), second(0), second(1)]
+
+
+def test_a_time_of_the_api_server():
+    """What the API server writes is read back as the same second."""
+    assert seconds(second(1)) == AT / 1000 + 1
 
 
 def test_steps_are_found_by_name():

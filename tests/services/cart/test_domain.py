@@ -149,3 +149,10 @@ def test_ids_are_those_of_a_document() -> None:
 def test_what_is_refused_says_why(fault: Exception, words: str) -> None:
     """Each refusal has its words, which the contract quotes."""
     assert str(fault) == words
+
+
+def test_the_name_of_a_gone_product_is_kept() -> None:
+    """A change of another line takes nothing from the name of a product that is not in the catalogue any more."""
+    cart = with_names(add(1, 1), {1: "Laptop"})(Cart(1))
+    changed = with_names(add(2, 1), {2: "Mouse"})(cart)
+    assert [line.name for line in changed.lines] == ["Laptop", "Mouse"]

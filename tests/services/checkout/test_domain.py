@@ -8,11 +8,14 @@ from services.checkout.domain import (
     EmptyCart,
     KeyClaimed,
     KeyReused,
+    Line,
     LostLease,
     MissingProduct,
+    Purchase,
     ResourceRequest,
     UnknownCheckout,
     UnknownProducts,
+    cart_purchase,
 )
 
 
@@ -62,3 +65,9 @@ def test_the_same_items_are_one_intention():
     """The order in which items are written does not matter; what they are does, and the cart is none of them."""
     asked = [ResourceRequest(1, "k", items).intention for items in (((1, 2), (3, 4)), ((3, 4), (1, 2)), ((1, 2),), ())]
     assert asked == ["[(1, 2), (3, 4)]", "[(1, 2), (3, 4)]", "[(1, 2)]", "cart"]
+
+
+def test_what_was_bought_of_the_cart():
+    """Only lines of the cart are to leave it, each with as many as were bought; an item of a resource was in no cart."""
+    lines = (Line("l1", 1, "Laptop", 100, 2), Line(None, 2, "Mouse", 10, 3), Line("l3", 3, "Desk", 50, 1))
+    assert cart_purchase("c1", lines) == Purchase("c1", (("l1", 2), ("l3", 1)))

@@ -24,6 +24,7 @@ from services.checkout.saga import (
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STOCK = (Action.RESERVE, Action.PIN, Action.CONFIRM, Action.RELEASE)
 
 
 def session(step: Step = Step.CLAIMED) -> Session:
@@ -156,6 +157,26 @@ def test_each_answer_of_payment_has_its_reason() -> None:
         Payment.CAPTURED: Move(Step.PAID),
         Payment.DECLINED: Move(Step.RELEASING, Reason.PAYMENT_DECLINED),
         Payment.CANCELLED: Move(Step.RELEASING, Reason.CANCELLED),
+    }
+
+
+def test_each_answer_of_stock_has_its_move() -> None:
+    """What is held is pinned, what is pinned is paid, what expired or fell short is released, and each says why."""
+    expired = Move(Step.RELEASING, Reason.RESERVATION_EXPIRED)
+    moves = {(action, answer): after_stock(action, answer) for action in STOCK for answer in Reservation}
+    assert {asked: move for asked, move in moves.items() if move} == {
+        (Action.RESERVE, Reservation.HELD): Move(Step.RESERVED),
+        (Action.RESERVE, Reservation.PINNED): Move(Step.PAYING),
+        (Action.RESERVE, Reservation.INSUFFICIENT): Move(Step.RELEASING, Reason.OUT_OF_STOCK),
+        (Action.RESERVE, Reservation.EXPIRED): expired,
+        (Action.RESERVE, Reservation.RELEASED): expired,
+        (Action.PIN, Reservation.PINNED): Move(Step.PAYING),
+        (Action.PIN, Reservation.EXPIRED): expired,
+        (Action.PIN, Reservation.RELEASED): expired,
+        (Action.PIN, Reservation.REFUSED): expired,
+        (Action.CONFIRM, Reservation.CONFIRMED): Move(Step.COMPLETED),
+        (Action.RELEASE, Reservation.RELEASED): Move(Step.FAILED),
+        (Action.RELEASE, Reservation.EXPIRED): Move(Step.FAILED),
     }
 
 
