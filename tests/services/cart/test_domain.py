@@ -140,15 +140,15 @@ def test_ids_are_those_of_a_document() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (TooManyLines(), "a cart holds at most 100 different products"),
-        (NotInCart(), "item not found in cart"),
-        (UnknownProduct(), "product not found"),
-        (BadPurchase(), "a purchased quantity must be positive"),
+        (TooManyLines, "a cart holds at most 100 different products"),
+        (NotInCart, "item not found in cart"),
+        (UnknownProduct, "product not found"),
+        (BadPurchase, "a purchased quantity must be positive"),
     ],
 )
-def test_what_is_refused_says_why(fault: Exception, words: str) -> None:
+def test_what_is_refused_says_why(fault: type[Exception], words: str) -> None:
     """Each refusal has its words, which the contract quotes."""
-    assert str(fault) == words
+    assert str(fault()) == words
 
 
 def test_the_name_of_a_gone_product_is_kept() -> None:

@@ -20,29 +20,36 @@ from services.checkout.domain import (
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "facts", "words"),
     [
-        (EmptyCart(), "cart is empty"),
-        (KeyReused(), "the idempotency key was used for other items"),
-        (UnknownCheckout(), "checkout not found"),
-        (KeyClaimed(), "the key has a checkout already"),
-        (AnotherRunning("c1"), "another checkout of this cart is running"),
-        (LostLease("c1"), "checkout c1 is driven by another process"),
-        (
-            UnknownProducts([MissingProduct(7), MissingProduct(8, "Typewriter")]),
-            "not in the catalogue: product 7, Typewriter (product 8)",
-        ),
+        (EmptyCart, (), "cart is empty"),
+        (KeyReused, (), "the idempotency key was used for other items"),
+        (UnknownCheckout, (), "checkout not found"),
+        (KeyClaimed, (), "the key has a checkout already"),
+        (AnotherRunning, ("c1",), "another checkout of this cart is running"),
+        (LostLease, ("c1",), "checkout c1 is driven by another process"),
     ],
-    ids=lambda one: type(one).__name__,
 )
-def test_what_is_refused_says_why(fault, words):
+def test_what_is_refused_says_why(fault, facts, words):
     """Each refusal has its words."""
-    assert str(fault) == words
+    assert str(fault(*facts)) == words
+
+
+def test_a_conflict_says_what_a_program_needs():
+    """The running checkout has its id, and the products that are gone are named, in words and for a program."""
+    assert AnotherRunning("c1").checkout_id == "c1"
+    gone = (MissingProduct(7), MissingProduct(8, "Typewriter"))
+    fault = UnknownProducts(list(gone))
+    assert str(fault) == "not in the catalogue: product 7, Typewriter (product 8)"
+    assert (fault.products, fault.ids) == (gone, "product 7, product 8")
+    many = UnknownProducts([MissingProduct(n) for n in range(1, 18)])
+    assert many.ids == ", ".join(f"product {n}" for n in range(1, 16)) + " and 2 more"
 
 
 def test_the_most_that_can_be_asked_for():
-    """A hundred products, and 99 of one, are within the bounds."""
+    """A hundred products, and 1 to 99 of each, are within the bounds."""
     assert len(ResourceRequest(1, "k", tuple((n, 99) for n in range(1, 101))).items) == 100
+    assert ResourceRequest(1, "k", ((1, 1),)).items == ((1, 1),)
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,18 @@ def test_each_answer_of_stock_has_its_move() -> None:
     }
 
 
+def test_a_move_keeps_what_is_known() -> None:
+    """On its way a checkout is processing; it keeps what its last attempt met until a move says more; a decline is its reason."""
+    met = replace(session(Step.PAYING), last_error="bank is away", reason=Reason.TIMED_OUT)
+    moved = apply(met, Move(Step.RELEASING, Reason.PAYMENT_DECLINED), NOW)
+    assert (moved.status, moved.reason, moved.last_error) == (
+        Status.PROCESSING,
+        Reason.PAYMENT_DECLINED,
+        "bank is away",
+    )
+    assert apply(met, Move(Step.RELEASING, None, "details"), NOW).last_error == "details"
+
+
 def test_the_records_say_when() -> None:
     """Each step has the time at which it began, the first attempt is the first, and what is done has the time of its end."""
     later = datetime(2026, 1, 1, 0, 0, 9, tzinfo=UTC)
