@@ -15,7 +15,7 @@ from tests.seeds.seed import load
 pytestmark = pytest.mark.real
 BROKEN = ("a_reader_fills_across_a_write", "invalidated_before_the_write_alone")
 """Seeds in the script of the cache."""
-ROUNDS = 12
+ROUNDS = 30
 
 
 async def test_a_cart_is_linearizable(stores):
