@@ -18,6 +18,7 @@ from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
 from devstack.stores import data_folder
 from tests.kube import Kube
+from tests.torture.orders import DESK
 
 _USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
 
@@ -138,17 +139,18 @@ def total(page: str, name: str) -> float:
 
 @contextmanager
 def new_stack(
-    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None
+    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None, torture: bool = False
 ) -> Iterator[Stack]:
     """Start a stack, or `only` some parts of it, on free ports and without anything an earlier one of this name left; end it afterwards.
 
-    Stacks that run at the same time need different names.
+    Stacks that run at the same time need different names. With `torture` its processes take orders from the folder `desk`.
     """
     home = Home(ROOT / ".cartwright" / name)
     Stack(home).down()
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only=only, env=env)
+    wrapper = "tests.torture.runner" if torture else ""
+    stack = Stack.up(home.path, only=only, env={**(env or {}), DESK: str(home.path / "desk")}, wrapper=wrapper)
     try:
         yield stack
     finally:
@@ -160,5 +162,5 @@ def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"}
     settings["MIRROR_MIN_WRITES_PER_SECOND"] = "100"  # tests count mirrors: here they give way to nothing
     settings["COMPARE_EVERY"] = "5"  # seconds, of 15: tests wait for what only a comparison puts right
-    with new_stack(f"tests-{lane}", env=settings) as stack:
+    with new_stack(f"tests-{lane}", env=settings, torture=True) as stack:
         yield OnThisMachine(stack)

@@ -1,0 +1,106 @@
+"""The platform as the torture's customers and its checks use it: REST, the API server, the bank's behaviour, and each store's own data."""
+
+import asyncio
+import base64
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import asyncpg
+import grpc
+import pymongo
+import redis
+import yaml
+
+from services.pb import bank_pb2 as pb
+from services.pb import bank_pb2_grpc
+
+TRANSIENT = (aiohttp.ClientError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, grpc.RpcError)
+"""What a part that is away just now makes a client library raise."""
+PAUSE_SECONDS = 0.1
+
+
+class Shop:
+    """Connections to a running platform. `async with` it."""
+
+    def __init__(self, urls: Mapping[str, str], kubeconfig: Path) -> None:
+        self._urls = urls
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self._api = f"{cluster['server']}/apis/cartwright.dev/v1alpha1/namespaces/default/checkouts"
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self._tls = ssl.create_default_context(cadata=authority)
+        self._token = user.get("token", "")
+        self.mongo: Any = pymongo.MongoClient(urls["MONGODB_URL"], serverSelectionTimeoutMS=30_000)
+        self.redis = redis.Redis.from_url(urls["REDIS_URL"])
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10))
+        self._channel = grpc.aio.insecure_channel(self._urls["BANK_ADDR"])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+        await self._channel.close()
+        self.mongo.close()
+        self.redis.close()
+
+    async def rest(self, user_id: int, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        """Send a request as a user; return its status and body, 0 where no answer came."""
+        headers = {"X-User-Id": str(user_id)}
+        try:
+            async with self._session.request(
+                method, self._urls["CARTWRIGHT_URL"] + path, json=body, headers=headers
+            ) as answer:
+                return answer.status, await answer.read()
+        except TRANSIENT as error:
+            return 0, repr(error).encode()
+
+    async def kube(self, method: str, name: str = "", body: Any = None) -> tuple[int, dict[str, Any]]:
+        """Send a request about a Checkout to the API server; return its status and object, 0 where no answer came."""
+        headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        url = f"{self._api}/{name}" if name else self._api
+        data = None if body is None else json.dumps(body)
+        try:
+            async with self._session.request(method, url, data=data, headers=headers, ssl=self._tls) as answer:
+                return answer.status, await answer.json()
+        except (*TRANSIENT, ValueError):
+            return 0, {}
+
+    async def bank(self, user_id: int, behaviour: int) -> None:
+        """Tell the bank how to answer the charges of a user, as often as it takes."""
+        request = pb.SetBehaviourRequest(behaviour=behaviour, user_id=user_id)
+        ends_at = time.monotonic() + 30
+        while True:
+            try:
+                await bank_pb2_grpc.BankAdminStub(self._channel).SetBehaviour(request, timeout=2)
+            except grpc.RpcError:
+                if time.monotonic() > ends_at:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                return
+
+    async def ask(self, sql: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
+        """Return the rows of a query, asked until the database answers: it may be starting again."""
+        ends_at = time.monotonic() + 60
+        while True:
+            try:
+                connection = await asyncpg.connect(
+                    self._urls["BANK_POSTGRES_URL" if bank else "POSTGRES_URL"], timeout=5
+                )
+                try:
+                    return [dict(row) for row in await connection.fetch(sql, *args)]
+                finally:
+                    await connection.close(timeout=2)
+            except TRANSIENT:
+                if time.monotonic() > ends_at:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
