@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from devstack.client import Stack
+from devstack.client import Stack, StackError
 from devstack.home import ROOT
 from tests.platforms import new_stack
 from tests.torture import books
@@ -206,10 +206,12 @@ def main() -> int:
         console.print("the code has changed since the last run, so it begins anew")
     elif torturer.journal.entries:
         console.print(f"goes on: {len(torturer.journal.entries)} schedules were run before")
-    with new_stack("torture", env={"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning"}, torture=True) as stack:
+    with new_stack(
+        "torture", env={"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning", "COMPARE_EVERY": "5"}, torture=True
+    ) as stack:
         try:
             broken = asyncio.run(torturer.run(stack))
-        except Violated as error:
+        except (Violated, StackError) as error:
             broken = [str(error)]
     report(torturer.journal)
     for what in broken:

@@ -9,7 +9,6 @@ import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any
 
 import requests
 
@@ -17,7 +16,7 @@ from devstack.client import Stack
 from devstack.table import PARTS, STORES
 from tests.torture.customers import CASTS, Customer, Violated
 from tests.torture.journal import Entry, Verdict
-from tests.torture.orders import Desk
+from tests.torture.orders import Desk, Order
 from tests.torture.plan import FOUND, NOBODY, Schedule, struck_parts
 from tests.torture.points import STORE_OF, Fault, Kind, Point
 from tests.torture.shop import Shop
@@ -25,8 +24,10 @@ from tests.torture.verify import check
 
 AT_ONCE = 10
 """How many schedules may wait for their end at the same time."""
-STRIKE_SECONDS = 4.0
+STRIKE_SECONDS = 2.0
 """How long a fault may still strike after the customers have ended: offsets and resources follow a purchase."""
+ROUND_SECONDS = {"inventory-sweeper": 6.0, "operator": 6.0}
+"""The same for parts that do by themselves what passes a point: the sweeper and the comparison come every 5 s."""
 QUIET_SECONDS = 1.0
 SERVES_SECONDS = 90.0
 PAUSES = {
@@ -37,6 +38,10 @@ PAUSES = {
     "cart-consumer": 7.0,  # a session of the group is 6 s
     "orders-consumer": 7.0,
 }
+ANSWERING = frozenset({"gateway", "cart", "product", "inventory", "payment", "bank", "checkout", "operator"})
+"""The parts that customers wait for: while one of them is struck, the next schedule waits. Workers are struck beside it."""
+BEHIND = {"cart-consumer": "checkout-relay", "orders-consumer": "checkout-relay"}
+"""Which parts pass their points only while another works."""
 LATE_ADDS = frozenset({Fault.LATE, Fault.DUPLICATED})
 
 
@@ -52,6 +57,8 @@ class Campaign:
         self._users = itertools.count(secrets.randbelow(10**9) + 2 * 10**9)
         self._settling: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._struck: dict[str, asyncio.Task[None]] = {}
+        """The parts that do not serve yet, and who waits for each."""
         self._ports = {row["name"]: row["ports"] for row in stack.rows()}
         self.answers: dict[str, str] = {}
         """What customers were told: checkout → status."""
@@ -81,6 +88,7 @@ class Campaign:
         """Run a schedule until its faults have struck and what they hit serves again; its end is awaited beside the next."""
         await self._room.acquire()
         started = time.monotonic()
+        await self._needed(schedule)
         rows = await asyncio.to_thread(self._stack.rows) if _kills_store(schedule) else []
         stores = {row["name"]: row["pid"] for row in rows if row["name"] in STORES and row["pid"]}
         number = self._desk.give(schedule.orders, recording=FOUND, stores=stores, pauses=PAUSES)
@@ -89,11 +97,11 @@ class Campaign:
         for one in customers:
             one.late = late
         shopping = [asyncio.create_task(one.run(self._shop)) for one in customers]
-        await self._struck(schedule, number, shopping)
+        await self._until_struck(schedule, number, shopping)
         struck = self._desk.struck(number, schedule.orders)
         done = [one for one, is_struck in zip(schedule.orders, struck, strict=True) if is_struck]
         self._desk.take_back()
-        await self._serving(schedule, done)
+        self._await_serving(schedule, done)
         took = time.monotonic() - started
         settling = self._settle(schedule, customers, shopping, tuple(one.fault for one in done), took)
         task = asyncio.create_task(settling)
@@ -104,6 +112,9 @@ class Campaign:
         """Wait until every schedule has ended."""
         while self._settling:
             await asyncio.wait(self._settling)
+        for ready in self._struck.values():
+            await ready
+        self._struck.clear()
         self._desk.clear()
 
     def abandon(self) -> None:
@@ -138,25 +149,36 @@ class Campaign:
         self.answers |= {one.checkout_id: one.status for one in customers if one.status and one.checkout_id}
         self._done(Entry(schedule.name, verdict, struck, round(took, 3), why, schedule.again))
 
-    async def _struck(self, schedule: Schedule, number: str, shopping: Sequence[asyncio.Task[None]]) -> None:
+    async def _until_struck(self, schedule: Schedule, number: str, shopping: Sequence[asyncio.Task[None]]) -> None:
         """Wait until every fault has struck, or none can any more."""
         ended_at = None
+        parts = [one.point.split(" ", 1)[0] for one in schedule.orders]
+        patience = max(ROUND_SECONDS.get(part, STRIKE_SECONDS) for part in parts)
         while not all(self._desk.struck(number, schedule.orders)):
             if ended_at is None and all(task.done() for task in shopping):
                 ended_at = time.monotonic()
-            if ended_at is not None and time.monotonic() - ended_at > STRIKE_SECONDS:
+            if ended_at is not None and time.monotonic() - ended_at > patience:
                 return
             await asyncio.sleep(0.02)
 
-    async def _serving(self, schedule: Schedule, done: Sequence[Any]) -> None:
-        """Wait until what was struck serves again."""
-        parts = struck_parts(done)
-        stores = {STORE_OF[Point.parse(one.point).kind] for one in done if one.fault is Fault.STORE_KILLED}
-        if stores:
-            await asyncio.to_thread(self._stack.wait_ready, *stores, timeout=SERVES_SECONDS)
-        for part in parts:
+    async def _needed(self, schedule: Schedule) -> None:
+        """Wait until the parts that a schedule needs serve; Violated where one does not in time."""
+        parts = {one.point.split(" ", 1)[0] for one in schedule.orders}
+        parts |= {BEHIND[part] for part in parts if part in BEHIND} | ANSWERING | set(STORES)
+        for part in parts & set(self._struck):
+            await self._struck.pop(part)
+
+    def _await_serving(self, schedule: Schedule, done: Sequence[Order]) -> None:
+        """Begin to wait until what was struck serves again."""
+        for store in {STORE_OF[Point.parse(one.point).kind] for one in done if one.fault is Fault.STORE_KILLED}:
+            ready = asyncio.to_thread(self._stack.wait_ready, store, timeout=SERVES_SECONDS)
+            self._struck[store] = asyncio.create_task(ready)
+        for part in struck_parts(done):
             url = f"http://127.0.0.1:{self._ports[part][-1]}/ready"
-            await until(lambda url=url: asyncio.to_thread(_is_ready, url), f"{part} serves again after {schedule.name}")
+            ready = until(
+                lambda url=url: asyncio.to_thread(_is_ready, url), f"{part} serves again after {schedule.name}"
+            )
+            self._struck[part] = asyncio.create_task(ready)
 
     def _customer(self, cast: str) -> Customer:
         assert cast in CASTS

@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.torture.orders import Order
+from tests.torture.orders import MOST_PASSES, Order
 from tests.torture.points import APPLICABLE, Fault, Kind, Point
 
 COMPANY = ("buys", "applies")
@@ -43,12 +43,13 @@ class Schedule:
         )
 
 
-def cast_of(recording: Recording) -> dict[Point, str]:
-    """Return a cast that passes each point: the first that was recorded with it."""
+def cast_of(recording: Recording, number: int = 1) -> dict[Point, str]:
+    """Return a cast that passes each point so many times: the first that was recorded with it."""
     casts: dict[Point, str] = {}
     for cast, points in recording.items():
-        for point in points:
-            casts.setdefault(point, {FOUND: "cancels", NOBODY: "buys"}.get(cast, cast))
+        for point, count in points.items():
+            if count >= number:
+                casts.setdefault(point, {FOUND: "cancels", NOBODY: "buys"}.get(cast, cast))
     return casts
 
 
@@ -65,9 +66,9 @@ def passes(recording: Recording) -> dict[Point, int]:
 
 def single(recording: Recording) -> list[Schedule]:
     """Return a schedule for each pass of each point in a purchase, and each fault that applies there."""
-    casts = cast_of(recording)
+    casts = [cast_of(recording, number + 1) for number in range(MOST_PASSES)]
     return [
-        one_fault(point, fault, casts[point], skip)
+        one_fault(point, fault, casts[skip][point], skip)
         for point, count in sorted(passes(recording).items())
         for skip in range(count)
         for fault in APPLICABLE[point.kind]

@@ -98,7 +98,7 @@ _DRIVERS_OWN = ("BEGIN", "ROLLBACK", "WITH RECURSIVE typeinfo_tree")
 def statement(sql: str) -> str | None:
     """Return the verb of a statement and its first table or function, such as `UPDATE checkout_sessions`; None for the driver's own."""
     text = " ".join(sql.split())
-    if text.startswith(_DRIVERS_OWN) or "pg_catalog" in text:
+    if text.startswith(_DRIVERS_OWN) or "set_config(" in text:
         return None
     words = _WORD.findall(text)
     verb = words[0].upper() if words else "nothing"

@@ -5,7 +5,7 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,11 +15,21 @@ import grpc
 import pymongo
 import redis
 import yaml
+from pymongo.errors import PyMongoError
 
 from services.pb import bank_pb2 as pb
 from services.pb import bank_pb2_grpc
 
-TRANSIENT = (aiohttp.ClientError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, grpc.RpcError)
+TRANSIENT = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    grpc.RpcError,
+    PyMongoError,
+)
 """What a part that is away just now makes a client library raise."""
 PAUSE_SECONDS = 0.1
 
@@ -87,6 +97,19 @@ class Shop:
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
                 return
+
+    async def carts(self, users: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the documents of the carts of some users, asked until MongoDB answers."""
+        ends_at = time.monotonic() + 60
+        while True:
+            try:
+                return await asyncio.to_thread(
+                    lambda: list(self.mongo.cartdb.carts.find({"user_id": {"$in": list(users)}}))
+                )
+            except PyMongoError:
+                if time.monotonic() > ends_at:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def ask(self, sql: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
         """Return the rows of a query, asked until the database answers: it may be starting again."""

@@ -15,7 +15,7 @@ from tests.torture.points import APPLICABLE, Fault, Kind, Point, api_request, mo
         ("SELECT ord,\n  id FROM claim_carts($1, $2)", "SELECT claim_carts"),
         ("COMMIT;", "COMMIT"),
         ("BEGIN ISOLATION LEVEL READ COMMITTED;", None),
-        ("SELECT pg_catalog.set_config('jit', 'off', false)", None),
+        ("SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new", None),
         ("WITH RECURSIVE typeinfo_tree( oid ) AS (SELECT 1)", None),
     ],
 )

@@ -50,7 +50,7 @@ async def read(shop: Shop, customers: Sequence[Customer]) -> Books:
     for row in await shop.ask("SELECT * FROM checkout.outbox_events WHERE aggregate_id::text = ANY($1)", ids):
         events.setdefault(str(row["aggregate_id"]), []).append(row)
     held = await shop.ask("SELECT checkout_id, state FROM inventory.reservation WHERE checkout_id = ANY($1)", ids)
-    found = await asyncio.to_thread(lambda: list(shop.mongo.cartdb.carts.find({"user_id": {"$in": users}})))
+    found = await shop.carts(users)
     return Books(
         sessions,
         {row["key"]: row["amount_minor"] for row in captured},
