@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -77,7 +78,7 @@ class Torturer:
     def __init__(self, given: argparse.Namespace) -> None:
         self._given = given
         self.journal = Journal(JOURNAL, fresh=given.fresh)
-        self.stopping = False
+        self.stopping = asyncio.Event()
         self._run = 0
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
@@ -86,7 +87,7 @@ class Torturer:
     async def run(self, stack: Stack) -> list[str]:
         """Record where nothing is recorded, run what is left, and return what is broken for all."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop)
+            asyncio.get_running_loop().add_signal_handler(number, self.stopping.set)
         async with Shop(stack.env(), stack.home.kubeconfig) as shop:
             for sql in ADD_SOLD_OUT:
                 await shop.ask(sql)
@@ -94,9 +95,6 @@ class Torturer:
             if not self.journal.recording:
                 await self._record(one)
             return await self._strike(one, shop, stack)
-
-    def _stop(self) -> None:
-        self.stopping = True
 
     async def _record(self, one: Campaign) -> None:
         for cast in (NOBODY, *CASTS):
@@ -112,16 +110,17 @@ class Torturer:
             started = time.monotonic()
             ends_at = started + self._given.minutes * 60 if self._given.minutes else float("inf")
             for number, schedule in enumerate(left):
-                if self.stopping or time.monotonic() > ends_at:
+                if time.monotonic() > ends_at or not await self._unless_stopped(one.run(schedule)):
                     break
-                await one.run(schedule)
                 if (number + 1) % EVERY == 0:
                     broken += await stock(shop)
                     self.journal.record(FOUND, one.found(cast_of(self.journal.recording)))
                     if not console.is_terminal:
                         pace = (time.monotonic() - started) / (number + 1)
                         console.print(f"  {number + 1} of {len(left)} schedules, {pace * 1000:.0f} ms each")
-            await one.drain()
+            if not await self._unless_stopped(one.drain()):
+                one.abandon()
+                return broken
         self.journal.record(FOUND, one.found(cast_of(self.journal.recording)))
         broken += await stock(shop)
         try:
@@ -136,6 +135,17 @@ class Torturer:
             console.print(f"  {(time.monotonic() - started) * 1000 / self._run:.0f} ms a schedule, with the end of all")
         console.print(f"  {max(0, len(left) - self._run)} schedules left")
         return broken
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do some work, unless told to stop before it is done. Return whether it is done."""
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self.stopping.wait())
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not working.done():
+            working.cancel()
+            return False
+        working.result()
+        return True
 
     def _ended(self, entry: Entry) -> None:
         self._run += 1
@@ -206,26 +216,28 @@ def main() -> int:
         console.print("the code has changed since the last run, so it begins anew")
     elif torturer.journal.entries:
         console.print(f"goes on: {len(torturer.journal.entries)} schedules were run before")
-    with new_stack(
-        "torture", env={"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning", "COMPARE_EVERY": "5"}, torture=True
-    ) as stack:
-        try:
+    broken: list[str] = []
+    env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning", "COMPARE_EVERY": "5"}
+    try:
+        with new_stack("torture", env=env, torture=True) as stack:
             broken = asyncio.run(torturer.run(stack))
-        except (Violated, StackError) as error:
-            broken = [str(error)]
+    except (Violated, StackError) as error:
+        broken = [str(error)]
+    except KeyboardInterrupt:  # while the platform starts or ends
+        torturer.stopping.set()
     report(torturer.journal)
     for what in broken:
         console.print(f"[red]VIOLATED[/] {what}")
-    if torturer.stopping:
-        console.print(f"stopped; go on with: make torture{_same(sys.argv[1:])}")
+    if torturer.stopping.is_set():
+        console.print(f"stopped; go on with: make torture{_same(given)}")
         return INTERRUPTED
     failed = [entry for entry in torturer.journal.entries.values() if entry.verdict is Verdict.VIOLATED]
     return 1 if failed or broken else 0
 
 
-def _same(words: Sequence[str]) -> str:
-    pairs = zip(words[::2], words[1::2], strict=False)
-    return "".join(f" {name.removeprefix('--').upper()}={value}" for name, value in pairs)
+def _same(given: argparse.Namespace) -> str:
+    wanted = {name: getattr(given, name) for name in ("schedules", "minutes", "seed")}
+    return "".join(f" {name.upper()}={value:g}" for name, value in wanted.items() if value is not None)
 
 
 if __name__ == "__main__":
