@@ -10,8 +10,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
-import requests
-
 from devstack.client import Stack
 from devstack.table import PARTS, STORES
 from tests.torture.customers import CASTS, Customer, Violated
@@ -174,10 +172,8 @@ class Campaign:
             ready = asyncio.to_thread(self._stack.wait_ready, store, timeout=SERVES_SECONDS)
             self._struck[store] = asyncio.create_task(ready)
         for part in struck_parts(done):
-            url = f"http://127.0.0.1:{self._ports[part][-1]}/ready"
-            ready = until(
-                lambda url=url: asyncio.to_thread(_is_ready, url), f"{part} serves again after {schedule.name}"
-            )
+            port = self._ports[part][-1]
+            ready = until(lambda port=port: self._shop.ready(port), f"{part} serves again after {schedule.name}")
             self._struck[part] = asyncio.create_task(ready)
 
     def _customer(self, cast: str) -> Customer:
@@ -191,14 +187,7 @@ async def until(good: Callable[[], Awaitable[bool]], what: str, seconds: float =
     while not await good():
         if time.monotonic() > ends_at:
             raise Violated(f"I10: not within {seconds:.0f} s: {what}")
-        await asyncio.sleep(0.05)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=15).status_code == 200
-    except requests.RequestException:
-        return False
+        await asyncio.sleep(0.1)
 
 
 def _kills_store(schedule: Schedule) -> bool:

@@ -32,6 +32,8 @@ TRANSIENT = (
 )
 """What a part that is away just now makes a client library raise."""
 PAUSE_SECONDS = 0.1
+_READY = aiohttp.ClientTimeout(total=15)
+"""It may be paused."""
 
 
 class Shop:
@@ -51,12 +53,16 @@ class Shop:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10))
+        urls = (self._urls["POSTGRES_URL"], self._urls["BANK_POSTGRES_URL"])
+        self._pools = [await asyncpg.create_pool(url, min_size=0, max_size=4) for url in urls]
         self._channel = grpc.aio.insecure_channel(self._urls["BANK_ADDR"])
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
         await self._channel.close()
+        for pool in self._pools:
+            pool.terminate()
         self.mongo.close()
         self.redis.close()
 
@@ -70,6 +76,14 @@ class Shop:
                 return answer.status, await answer.read()
         except TRANSIENT as error:
             return 0, repr(error).encode()
+
+    async def ready(self, port: int) -> bool:
+        """Return whether the process whose pages are at a port says that it is ready."""
+        try:
+            async with self._session.get(f"http://127.0.0.1:{port}/ready", timeout=_READY) as answer:
+                return answer.status == 200
+        except TRANSIENT:
+            return False
 
     async def kube(self, method: str, name: str = "", body: Any = None) -> tuple[int, dict[str, Any]]:
         """Send a request about a Checkout to the API server; return its status and object, 0 where no answer came."""
@@ -114,15 +128,10 @@ class Shop:
     async def ask(self, sql: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
         """Return the rows of a query, asked until the database answers: it may be starting again."""
         ends_at = time.monotonic() + 60
+        pool = self._pools[bank]
         while True:
             try:
-                connection = await asyncpg.connect(
-                    self._urls["BANK_POSTGRES_URL" if bank else "POSTGRES_URL"], timeout=5
-                )
-                try:
-                    return [dict(row) for row in await connection.fetch(sql, *args)]
-                finally:
-                    await connection.close(timeout=2)
+                return [dict(row) for row in await pool.fetch(sql, *args, timeout=10)]
             except TRANSIENT:
                 if time.monotonic() > ends_at:
                     raise

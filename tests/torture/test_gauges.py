@@ -1,6 +1,6 @@
 """The figures of a long run."""
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -21,8 +21,6 @@ def test_what_grows_is_seen() -> None:
 
 def test_the_picture_has_every_series_and_mark() -> None:
     """The plot is one SVG document with a line for each series, and a mark for each trouble in each chart."""
-    drawn = ElementTree.fromstring(
-        lines({"a": {"x": [(0, 1), (9, 2)], "y": [(0, 3)]}, "b": {"z": [(5, 0)]}}, [(4, "killed")])
-    )
+    drawn = ET.fromstring(lines({"a": {"x": [(0, 1), (9, 2)], "y": [(0, 3)]}, "b": {"z": [(5, 0)]}}, [(4, "killed")]))
     tags = [one.tag.rpartition("}")[2] for one in drawn.iter()]
     assert (tags.count("polyline"), tags.count("line")) == (3, 2)

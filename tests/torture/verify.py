@@ -4,6 +4,7 @@ Everything is read from the stores themselves, never through the services.
 """
 
 import asyncio
+import itertools
 import json
 import time
 from collections import Counter
@@ -187,6 +188,7 @@ async def shown(shop: Shop, customers: Sequence[Customer], books: Books) -> list
 async def check(shop: Shop, customers: Sequence[Customer]) -> None:
     """Wait until these customers' books are at rest, and check them; Violated says what is broken."""
     ends_at = time.monotonic() + REST_SECONDS
+    pauses = itertools.chain((0.2, 0.3, 0.5), itertools.repeat(1.0))
     while True:
         books = await read(shop, customers)
         waiting = unrest(books) or "; ".join(await shown(shop, customers, books))
@@ -194,7 +196,7 @@ async def check(shop: Shop, customers: Sequence[Customer]) -> None:
             break
         if time.monotonic() > ends_at:
             raise Violated(f"I10: not at rest after {REST_SECONDS:.0f} s: {waiting}")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(next(pauses))
     if wrong := broken(books, customers):
         raise Violated("; ".join(wrong))
     for one in customers:
