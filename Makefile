@@ -114,8 +114,8 @@ torture: $(VENV)/.stamp ## Strike every fault at every recorded point of a purch
 soak: $(VENV)/.stamp ## Buy at half of the capacity with a fault a minute, and draw what must stay flat: make soak [MINUTES=60]
 	@$(PY) -m tests.torture.soak --minutes "$(or $(MINUTES),60)"
 
-rough: $(VENV)/.stamp ## The same with one trouble all the time: make rough TROUBLE=postgres|kafka|disk|connections [MINUTES=10]
-	@$(PY) -m tests.torture.soak --trouble "$(or $(TROUBLE),postgres)" --minutes "$(or $(MINUTES),10)"
+rough: $(VENV)/.stamp ## The same with one trouble all the time: make rough TROUBLE=postgres|kafka|disk|connections|versions [MINUTES=10] [OLD=commit]
+	@$(PY) -m tests.torture.soak --trouble "$(or $(TROUBLE),postgres)" --minutes "$(or $(MINUTES),10)" $(if $(OLD),--old "$(OLD)")
 
 simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
 	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")

@@ -20,6 +20,8 @@ from devstack.stores import data_folder
 from tests.kube import Kube
 from tests.torture.orders import DESK
 
+TORTURE = "tests.torture.runner"
+"""What runs the processes of a platform at which faults are to strike."""
 _USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
 
 
@@ -139,17 +141,17 @@ def total(page: str, name: str) -> float:
 
 @contextmanager
 def new_stack(
-    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None, torture: bool = False
+    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None, wrapper: str = ""
 ) -> Iterator[Stack]:
     """Start a stack, or `only` some parts of it, on free ports and without anything an earlier one of this name left; end it afterwards.
 
-    Stacks that run at the same time need different names. With `torture` its processes take orders from the folder `desk`.
+    Stacks that run at the same time need different names. Its processes of ours run in `wrapper`, a module.
+    That of the torture takes orders from the folder `desk`.
     """
     home = Home(ROOT / ".cartwright" / name)
     Stack(home).down()
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)
-    wrapper = "tests.torture.runner" if torture else ""
     stack = Stack.up(home.path, only=only, env={**(env or {}), DESK: str(home.path / "desk")}, wrapper=wrapper)
     try:
         yield stack
@@ -162,5 +164,5 @@ def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"}
     settings["MIRROR_MIN_WRITES_PER_SECOND"] = "100"  # tests count mirrors: here they give way to nothing
     settings["COMPARE_EVERY"] = "5"  # seconds, of 15: tests wait for what only a comparison puts right
-    with new_stack(f"tests-{lane}", env=settings, torture=True) as stack:
+    with new_stack(f"tests-{lane}", env=settings, wrapper=TORTURE) as stack:
         yield OnThisMachine(stack)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from devstack.client import Stack, StackError
 from devstack.home import ROOT
-from tests.platforms import new_stack
+from tests.platforms import TORTURE, new_stack
 from tests.torture import books
 from tests.torture.campaign import Campaign
 from tests.torture.customers import CASTS, SOLD_OUT, Violated
@@ -153,7 +153,9 @@ class Torturer:
         if console.is_terminal:
             self._progress.advance(self._task)
         if entry.verdict is Verdict.VIOLATED:
-            console.print(f"[red]VIOLATED[/] {entry.name}: {entry.why}\n  again: {entry.again}", markup=True)
+            console.print(
+                f"[red]VIOLATED[/] {entry.name}: {entry.why}\n  again: {entry.again}", markup=True, soft_wrap=True
+            )
 
 
 class _nothing:  # noqa: N801 - as contextlib.nullcontext
@@ -200,9 +202,9 @@ def report(journal: Journal) -> None:
     console.print(", ".join(f"{verdicts[verdict]} {verdict}" for verdict in Verdict))
     for entry in journal.entries.values():
         if entry.verdict is Verdict.VIOLATED:
-            console.print(f"VIOLATED {entry.name}: {entry.why}\n  again: {entry.again}", markup=False)
+            console.print(f"VIOLATED {entry.name}: {entry.why}\n  again: {entry.again}", markup=False, soft_wrap=True)
         elif entry.verdict is Verdict.NOT_REACHED:
-            console.print(f"not reached: {entry.name}", markup=False)
+            console.print(f"not reached: {entry.name}", markup=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -219,7 +221,7 @@ def main() -> int:
     broken: list[str] = []
     env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning", "COMPARE_EVERY": "5"}
     try:
-        with new_stack("torture", env=env, torture=True) as stack:
+        with new_stack("torture", env=env, wrapper=TORTURE) as stack:
             broken = asyncio.run(torturer.run(stack))
     except (Violated, StackError) as error:
         broken = [str(error)]

@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ FULL_SECONDS = 30.0
 DISK_MEGABYTES = 400
 LEFT_OVER = {"console"}
 
-Trouble = Callable[[Stack, Gauges, Any, float], Awaitable[None]]
+Trouble = Callable[..., Coroutine[Any, Any, None]]
 """Makes trouble until the time, on the monotonic clock, that it is given."""
 
 
@@ -57,7 +57,7 @@ async def postgres_killed(stack: Stack, gauges: Gauges, draw: random.Random, end
         gauges.mark("postgres killed")
 
 
-async def kafka_away(stack: Stack, gauges: Gauges, _: Any, ends_at: float) -> None:
+async def kafka_away(stack: Stack, gauges: Gauges, draw: random.Random, ends_at: float) -> None:
     """Stop Kafka, and start it at the end."""
     stack.stop("kafka")
     gauges.mark("kafka stopped")
@@ -67,7 +67,7 @@ async def kafka_away(stack: Stack, gauges: Gauges, _: Any, ends_at: float) -> No
     gauges.mark("kafka started")
 
 
-async def disk_full(stack: Stack, gauges: Gauges, _: Any, ends_at: float) -> None:
+async def disk_full(stack: Stack, gauges: Gauges, draw: random.Random, ends_at: float) -> None:
     """Fill the file system of PostgreSQL for half a minute, again and again."""
     balloon = data_folder("postgres", stack.home) / "balloon"
     while time.monotonic() + FULL_SECONDS < ends_at:
@@ -80,7 +80,7 @@ async def disk_full(stack: Stack, gauges: Gauges, _: Any, ends_at: float) -> Non
         await asyncio.sleep(FULL_SECONDS)
 
 
-async def connections_reached(stack: Stack, gauges: Gauges, _: Any, ends_at: float) -> None:
+async def connections_reached(stack: Stack, gauges: Gauges, draw: random.Random, ends_at: float) -> None:
     """Take every connection that PostgreSQL has for half a minute, again and again, and have ours end first."""
     url = stack.env()["POSTGRES_URL"]
     while time.monotonic() + FULL_SECONDS < ends_at:

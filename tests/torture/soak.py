@@ -12,7 +12,10 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,12 +30,14 @@ from tests.torture.gauges import Gauges
 from tests.torture.rough import TROUBLES, small_disk
 from tests.torture.shop import Shop
 from tests.torture.verify import check
+from tests.torture.versions import TREES, Rollout, old_tree, two_versions
 
 CAPACITY_SECONDS, CAPACITY_BUYERS = 20.0, 16
 SAMPLE_SECONDS = 5.0
 QUIET_SECONDS = 60.0
 CHECKED_AT_ONCE = 100
 CASTS = ("buys",) * 8 + ("is declined", "applies")
+VERSIONS = "versions"
 console = Console(highlight=False)
 
 
@@ -82,21 +87,19 @@ class Load:
             await asyncio.wait(self._under_way)
 
 
-async def soak(stack: Stack, trouble: str, minutes: float, seed: int) -> list[str]:
+async def soak(stack: Stack, name: str, trouble: Callable[..., Coroutine[Any, Any, None]], minutes: float) -> list[str]:
     """Run it, print the figures, and return what is broken."""
     async with Shop(stack.env(), stack.home.kubeconfig) as shop:
         load, gauges, stopping = Load(shop), Gauges(stack, shop), asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         rate = await load.capacity() / 2
-        console.print(
-            f"{trouble}: {rate:.1f} purchases a second, half of what the platform can do, for {minutes:g} min"
-        )
+        console.print(f"{name}: {rate:.1f} purchases a second, half of what the platform can do, for {minutes:g} min")
         load.seconds.clear()
         buying = asyncio.create_task(load.at(rate, stopping))
         sampling = asyncio.create_task(_sample(gauges))
         ends_at = time.monotonic() + minutes * 60
-        troubling = asyncio.create_task(TROUBLES[trouble](stack, gauges, random.Random(seed), ends_at))
+        troubling = asyncio.create_task(trouble(gauges=gauges, ends_at=ends_at))
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait({troubling, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if troubling.done():
@@ -111,7 +114,7 @@ async def soak(stack: Stack, trouble: str, minutes: float, seed: int) -> list[st
         console.print(f"at rest, and checked, {time.monotonic() - healed:.0f} s after the end of the load")
         await asyncio.sleep(max(0.0, min(QUIET_SECONDS, minutes * 6)))
         sampling.cancel()
-        _tell(load, gauges, trouble)
+        _tell(load, gauges, name)
         return broken
 
 
@@ -158,15 +161,22 @@ def _tell(load: Load, gauges: Gauges, trouble: str) -> None:
 
 def _run(given: argparse.Namespace) -> list[str]:
     env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning"}
-    disk = small_disk(Home(ROOT / ".cartwright" / "soak")) if given.trouble == "disk" else nullcontext()
+    home = Home(ROOT / ".cartwright" / "soak")
+    if given.trouble == VERSIONS:
+        rollout = Rollout(home, old_tree(given.old))
+        with new_stack("soak", env=env | {TREES: str(rollout.path)}, wrapper="tests.torture.versions") as stack:
+            return asyncio.run(soak(stack, VERSIONS, partial(two_versions, stack, rollout=rollout), given.minutes))
+    disk = small_disk(home) if given.trouble == "disk" else nullcontext()
     with disk, new_stack("soak", env=env) as stack:
-        return asyncio.run(soak(stack, given.trouble, given.minutes, given.seed))
+        trouble = partial(TROUBLES[given.trouble], stack, draw=random.Random(given.seed))
+        return asyncio.run(soak(stack, given.trouble, trouble, given.minutes))
 
 
 def main() -> int:
     """Run it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--trouble", choices=list(TROUBLES), default="soak")
+    parser.add_argument("--trouble", choices=[*TROUBLES, VERSIONS], default="soak")
+    parser.add_argument("--old", default="", help="the commit of the other version; by default the last tag")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     broken = _run(parser.parse_args())
