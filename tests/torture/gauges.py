@@ -55,10 +55,10 @@ class Gauges:
         found: dict[str, float] = {}
         rows = self.stack.rows()
         for row in rows:
-            with suppress(psutil.Error):
+            with suppress(psutil.Error):  # a share of what is shared: PostgreSQL's processes share their buffers
                 process = psutil.Process(row["pid"])
                 family = [process, *process.children(recursive=True)] if row["pid"] else []
-                found[f"memory of {row['name']}, MB"] = sum(one.memory_info().rss for one in family) / MEGABYTE
+                found[f"memory of {row['name']}, MB"] = sum(one.memory_full_info().pss for one in family) / MEGABYTE
                 found[f"files of {row['name']}"] = sum(one.num_fds() for one in family)
         ports = {row["name"]: row["ports"][-1] for row in rows}
         with suppress(requests.RequestException):

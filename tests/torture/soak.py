@@ -33,7 +33,7 @@ from tests.torture.verify import check
 from tests.torture.versions import TREES, Rollout, old_tree, two_versions
 
 CAPACITY_SECONDS, CAPACITY_BUYERS = 20.0, 16
-SAMPLE_SECONDS = 5.0
+SAMPLE_SECONDS = 10.0
 QUIET_SECONDS = 60.0
 CHECKED_AT_ONCE = 100
 CASTS = ("buys",) * 8 + ("is declined", "applies")
