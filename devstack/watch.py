@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from devstack.client import Stack
 from devstack.home import Home
 from devstack.ports import HOST
 from devstack.process import last_lines
+from devstack.progress import Say
 from devstack.table import PARTS
 
-Say = Callable[[str], None]
 NAMESPACE = "local"
 """What stands where a cluster has the namespace, in rules and dashboards."""
 INTERVAL = "5s"  # of scrapes and of rules: one who looks waits for the next
@@ -35,14 +35,15 @@ class CannotWatch(Exception):
     """Prometheus or Grafana does not start; `str()` says why."""
 
 
-def watch(stack: Stack, env: Mapping[str, str], say: Say, building: Say) -> None:
-    """Watch until KeyboardInterrupt. `building` is told how the build of Prometheus goes.
+def watch(stack: Stack, env: Mapping[str, str], say: Say, building: Callable[[], AbstractContextManager[Say]]) -> None:
+    """Watch until KeyboardInterrupt. What `building` gives is told how the build of Prometheus goes.
 
     Raises CannotWatch, StackError, CannotFetch or PortTaken where that is impossible.
     """
     rows, home = stack.rows(), stack.home
     chosen = {variable: _port(variable, env) for variable in DEFAULT_PORTS}
-    program = prometheus.find("prometheus", env, building)
+    with building() as shown:
+        program = prometheus.find("prometheus", env, shown)
     url = f"http://{HOST}:{chosen['PROMETHEUS_PORT']}"
     folder = home.path / "watch"
     folder.mkdir(exist_ok=True)

@@ -3,7 +3,6 @@
 The tests beat by hand and move the clock by hand, so that none of them waits for a Lease to run out.
 """
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -20,9 +19,9 @@ from checkout_operator.membership import EXPIRY_SECONDS, HEARTBEAT_SECONDS, Memb
 from checkout_operator.permissions import Permissions
 from checkout_operator.sharding import WHOLE
 from checkout_operator.telemetry import Metrics
-from devstack.client import Stack
 from devstack.home import ROOT, Home
 from tests.kube import Kube
+from tests.platforms import new_stack
 
 pytestmark = pytest.mark.real
 
@@ -32,18 +31,14 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 @pytest.fixture(scope="module")
 def admin(request):
     """The admin of an API server, on which the operator may keep Leases as the manifest says."""
-    home = Home(ROOT / ".cartwright" / f"test_membership-{request.config.getoption('--lane')}")
-    Stack(home).down()
-    shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only={"etcd", "apiserver"})
-    admin = Kube(home.kubeconfig)
-    for part in yaml.safe_load_all((ROOT / "manifests" / "operator-leases-rbac.yaml").read_text()):
-        path = f"/apis/{part['apiVersion']}/namespaces/default/{part['kind'].lower()}s"
-        answer = admin.session.post(admin.url + path, json=part, timeout=10)
-        assert answer.ok, answer.text
-    yield admin
-    admin.session.close()
-    stack.down()
+    with new_stack(f"test_membership-{request.config.getoption('--lane')}", only={"etcd", "apiserver"}) as stack:
+        admin = Kube(stack.home.kubeconfig)
+        for part in yaml.safe_load_all((ROOT / "manifests" / "operator-leases-rbac.yaml").read_text()):
+            path = f"/apis/{part['apiVersion']}/namespaces/default/{part['kind'].lower()}s"
+            answer = admin.session.post(admin.url + path, json=part, timeout=10)
+            assert answer.ok, answer.text
+        yield admin
+        admin.session.close()
 
 
 @pytest.fixture
@@ -80,9 +75,9 @@ def clock(monkeypatch):
 class Member:
     """A member, and the shards that it was given."""
 
-    def __init__(self, cluster, name, group):
+    def __init__(self, cluster, name, group, pod_uid):
         self.shards, self.cluster = [], cluster
-        config = Config(sharding="Leases", member_name=name, member_group=group)
+        config = Config(sharding="Leases", member_name=name, member_group=group, member_pod_uid=pod_uid)
         self.membership = Membership(cluster, config, on_change=self.shards.append, log=structlog.get_logger())
 
     @property
@@ -98,9 +93,9 @@ async def member(admin, leases, monkeypatch):
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     made, permissions = [], Permissions(Metrics(), structlog.get_logger())
 
-    async def make(name, group="shop-operator"):
+    async def make(name, group="shop-operator", pod_uid=None):
         cluster = Cluster(await Credentials.load(), permissions, ServerClock(Metrics()))
-        made.append(Member(cluster, name, group))
+        made.append(Member(cluster, name, group, pod_uid))
         return made[-1]
 
     yield make
@@ -230,3 +225,12 @@ async def test_alone():
     """An operator that shares with nobody works on everything, and asks the API server for no Lease."""
     membership = Membership(SimpleNamespace(), Config(), on_change=None, log=structlog.get_logger())
     assert membership.shard == WHOLE
+
+
+@pytest.mark.parametrize("pod_uid", [None, "3f0c8a52-0000-4000-8000-000000000001"])
+async def test_a_lease_belongs_to_its_pod(member, admin, pod_uid):
+    """The Lease of an operator that runs in a pod is deleted with the pod, though no other operator is left."""
+    await (await member("owned", pod_uid=pod_uid)).membership.beat()
+    metadata = admin.session.get(f"{admin.url}{LEASES}/owned", timeout=10).json()["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "owned", "uid": pod_uid}
+    assert metadata.get("ownerReferences", []) == ([owner] if pod_uid else [])
