@@ -77,7 +77,7 @@ class Torturer:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self._given = given
-        self.journal = Journal(JOURNAL, fresh=given.fresh)
+        self.journal = Journal(JOURNAL, fresh=given.fresh, only_read=given.report)
         self.stopping = asyncio.Event()
         self._run = 0
         self._progress = Progress(

@@ -53,8 +53,8 @@ def code_digest() -> str:
 class Journal:
     """The file of a campaign."""
 
-    def __init__(self, path: Path, *, fresh: bool = False) -> None:
-        """Read it. With `fresh`, or where the code has changed since, it begins anew."""
+    def __init__(self, path: Path, *, fresh: bool = False, only_read: bool = False) -> None:
+        """Read it. With `fresh`, or where the code has changed since, it begins anew, unless it is `only_read`."""
         self.path = path
         self.entries: dict[str, Entry] = {}
         self.recording: dict[str, dict[Point, int]] = {}
@@ -62,7 +62,7 @@ class Journal:
         code = code_digest()
         lines = path.read_text().splitlines() if path.exists() and not fresh else []
         head = json.loads(lines[0]) if lines else {}
-        if head.get("code") != code:
+        if head.get("code") != code and not only_read:
             self.began_anew = bool(lines)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"code": code}) + "\n")

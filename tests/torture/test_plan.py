@@ -54,6 +54,7 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path, monkeypatch) -> None:
     again = Journal(path)
     assert (again.entries, again.recording) == ({"a schedule": entry}, {"buys": {RESERVE: 2}})
     monkeypatch.setattr("tests.torture.journal.code_digest", lambda: "other")
+    assert Journal(path, only_read=True).entries == {"a schedule": entry}
     assert Journal(path).began_anew
     assert not Journal(path).entries
 
