@@ -26,6 +26,9 @@ PAUSED_SECONDS = 12.0
 FULL_SECONDS = 30.0
 DISK_MEGABYTES = 400
 LEFT_OVER = {"console"}
+TAKER, TAKEN_AT_ONCE, TAKEN_ROUNDS = "torture", 20, 3
+_END_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND application_name <> $1"""
 
 Trouble = Callable[..., Coroutine[Any, Any, None]]
 """Makes trouble until the time, on the monotonic clock, that it is given."""
@@ -81,24 +84,35 @@ async def disk_full(stack: Stack, gauges: Gauges, draw: random.Random, ends_at: 
 
 
 async def connections_reached(stack: Stack, gauges: Gauges, draw: random.Random, ends_at: float) -> None:
-    """Take every connection that PostgreSQL has for half a minute, again and again, and have ours end first."""
+    """Take every connection that PostgreSQL has for half a minute, again and again, those of the services too."""
     url = stack.env()["POSTGRES_URL"]
     while time.monotonic() + FULL_SECONDS < ends_at:
         held: list[Any] = []
-        with suppress(asyncpg.PostgresError, OSError):
-            while True:
-                held.append(await asyncpg.connect(url, timeout=5))
-                if len(held) == 1:  # so that services need new ones, and find none
-                    await held[0].fetch(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                    )
+        await _take_all(url, held)
+        for _ in range(TAKEN_ROUNDS):
+            with suppress(asyncpg.PostgresError, OSError):
+                await held[0].fetch(_END_OTHERS, TAKER)
+            await _take_all(url, held)
         gauges.mark(f"{len(held)} connections taken")
         await asyncio.sleep(FULL_SECONDS)
         for one in held:
-            with suppress(asyncpg.PostgresError, OSError, TimeoutError):
-                await one.close(timeout=2)
+            one.terminate()
         gauges.mark("connections given back")
         await asyncio.sleep(FULL_SECONDS)
+
+
+async def _take_all(url: str, held: list[Any]) -> None:
+    """Connect until PostgreSQL refuses."""
+
+    async def take() -> bool:
+        try:
+            held.append(await asyncpg.connect(url, timeout=5, server_settings={"application_name": TAKER}))
+        except (asyncpg.PostgresError, OSError, TimeoutError):
+            return False
+        return True
+
+    while any(await asyncio.gather(*(take() for _ in range(TAKEN_AT_ONCE)))):
+        pass
 
 
 TROUBLES: dict[str, Trouble] = {
