@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs console story audit env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture-quick simulate seeds mutants linearizability bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs console story audit env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate seeds mutants linearizability bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -110,8 +110,15 @@ kind-test: $(VENV)/.stamp ## Test the platform on that cluster: REST, kubectl, u
 kind-down: $(VENV)/.stamp ## Delete that cluster
 	@$(PY) -m devstack.kind down
 
-torture-quick: $(VENV)/.stamp ## Kill every process in turn under load, then check money, orders and stock
-	@PYTHONPATH=. $(PY) tests/torture/quick.py
+# PASS, POINT and FAULT are as a failure has printed them.
+torture: $(VENV)/.stamp ## Strike every fault at every recorded point of a purchase, and go on where it stopped: make torture [SCHEDULES=5000] [MINUTES=60] [SEED=1] [FRESH=1] [REPORT=1], or one alone: POINT="…" PASS=1 FAULT=lost, or COMBINATION=7
+	@$(PY) -m tests.torture $(if $(SCHEDULES),--schedules "$(SCHEDULES)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SEED),--seed "$(SEED)") $(if $(POINT),--point "$(POINT)") $(if $(PASS),--pass "$(PASS)") $(if $(FAULT),--fault "$(FAULT)") $(if $(COMBINATION),--combination "$(COMBINATION)") $(if $(FRESH),--fresh) $(if $(REPORT),--report)
+
+soak: $(VENV)/.stamp ## Buy at half of the capacity with a fault a minute, and draw what must stay flat: make soak [MINUTES=60]
+	@$(PY) -m tests.torture.soak --minutes "$(or $(MINUTES),60)"
+
+rough: $(VENV)/.stamp ## The same with one trouble all the time: make rough TROUBLE=postgres|kafka|disk|connections|versions [MINUTES=10] [OLD=commit]
+	@$(PY) -m tests.torture.soak --trouble "$(or $(TROUBLE),postgres)" --minutes "$(or $(MINUTES),10)" $(if $(OLD),--old "$(OLD)")
 
 simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
 	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")

@@ -57,12 +57,16 @@ class Stack:
         env: Mapping[str, str] | None = None,
         free_ports: bool = True,
         wait: bool = True,
+        wrapper: str = "",
     ) -> Self:
-        """Start a stack for as long as this process lives, with stores and a cluster of its own; wait until it is ready."""
+        """Start a stack for as long as this process lives, with stores and a cluster of its own; wait until it is ready.
+
+        `wrapper` is a module that runs each process of ours: it gets the process's module and role as its arguments.
+        """
         stack = cls(Home(home.resolve()))
         theirs = {*environment.STORE_URLS, "CLUSTER"}
         user = {name: value for name, value in user_environment().items() if name not in theirs}
-        stack.launch({**user, **(env or {})}, only=only, free=free_ports, while_pid=os.getpid())
+        stack.launch({**user, **(env or {})}, only=only, free=free_ports, while_pid=os.getpid(), wrapper=wrapper)
         if wait:
             stack.wait_ready()
         return stack
@@ -75,6 +79,7 @@ class Stack:
         free: bool = False,
         while_pid: int = 0,
         say: Callable[[str], None] = print,
+        wrapper: str = "",
     ) -> None:
         """Fetch what is missing and start the supervisor; an error of FAILURES says what is wrong before anything runs."""
         self.home.make()
@@ -100,6 +105,7 @@ class Stack:
             "env": env,
             "parts": [part.name for part in parts],
             "while_pid": while_pid,
+            "wrapper": [wrapper] if wrapper else [],
             "own_cluster": own[0].as_dict() if own else None,
         }
         with self.home.writing():

@@ -32,6 +32,7 @@ class Supervisor:
         self.home = Home(Path(plan["home"]))
         self.ports: dict[str, int] = plan["ports"]
         self.env: dict[str, str] = plan["env"]
+        self.wrapper: list[str] = plan.get("wrapper", [])
         self.overrides: dict[str, dict[str, str]] = {}
         self.parts = [PARTS[name] for name in plan["parts"]]
         self.programs = stores.find({part.name for part in self.parts if part.is_store}, self.env, print)
@@ -98,7 +99,7 @@ class Supervisor:
 
     def _our_process(self, one: Part, role: str | None = None) -> stores.Start:
         env = environment.for_part(one, self.home, self.ports, self.env) | self.overrides.get(one.name, {})
-        words = [word for word in (one.module, role or one.role) if word]
+        words = [word for word in (*self.wrapper, one.module, role or one.role) if word]
         return stores.Start([sys.executable, "-m", *words], env=env)
 
     async def _start_all(self) -> None:

@@ -18,7 +18,10 @@ from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
 from devstack.stores import data_folder
 from tests.kube import Kube
+from tests.torture.orders import DESK
 
+TORTURE = "tests.torture.runner"
+"""What runs the processes of a platform at which faults are to strike."""
 _USERS = itertools.count(secrets.randbelow(10**9) + 10**9)
 
 
@@ -138,17 +141,18 @@ def total(page: str, name: str) -> float:
 
 @contextmanager
 def new_stack(
-    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None
+    name: str, *, only: Collection[str] | None = None, env: Mapping[str, str] | None = None, wrapper: str = ""
 ) -> Iterator[Stack]:
     """Start a stack, or `only` some parts of it, on free ports and without anything an earlier one of this name left; end it afterwards.
 
-    Stacks that run at the same time need different names.
+    Stacks that run at the same time need different names. Its processes of ours run in `wrapper`, a module.
+    That of the torture takes orders from the folder `desk`.
     """
     home = Home(ROOT / ".cartwright" / name)
     Stack(home).down()
     shutil.rmtree(data_folder("postgres", home), ignore_errors=True)
     shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only=only, env=env)
+    stack = Stack.up(home.path, only=only, env={**(env or {}), DESK: str(home.path / "desk")}, wrapper=wrapper)
     try:
         yield stack
     finally:
@@ -160,5 +164,5 @@ def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"}
     settings["MIRROR_MIN_WRITES_PER_SECOND"] = "100"  # tests count mirrors: here they give way to nothing
     settings["COMPARE_EVERY"] = "5"  # seconds, of 15: tests wait for what only a comparison puts right
-    with new_stack(f"tests-{lane}", env=settings) as stack:
+    with new_stack(f"tests-{lane}", env=settings, wrapper=TORTURE) as stack:
         yield OnThisMachine(stack)

@@ -1,9 +1,10 @@
-"""The bench's picture: requests a second against hello, and processor time a request by part, as one SVG file.
+"""Pictures of measurements as SVG files: the bench's bars by load and by part, and lines over time.
 
 Own small code: bars and text are all it needs, and a plotting library would be the heaviest dependency of the project.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from tests.bench.report import number
@@ -78,6 +79,42 @@ def _parts(rows: Sequence[Row], top: int) -> tuple[list[str], int]:
         drawn += [bar(at, top, 10, colour, part), text(at + 14, top + 13, part)]
         at += 26 + 7 * len(part)
     return drawn, top + BAR
+
+
+CHART_HEIGHT = 150
+Series = Sequence[tuple[float, float]]
+"""Seconds, and what was measured then."""
+
+
+def lines(charts: Mapping[str, Mapping[str, Series]], marks: Sequence[tuple[float, str]] = ()) -> str:
+    """Draw charts below each other, each of some series over the same time; `marks` are moments in which something happened."""
+    last = max((at for lines in charts.values() for series in lines.values() for at, _ in series), default=1.0) or 1.0
+    drawn: list[str] = []
+    top = TOP
+    for title, chart in charts.items():
+        most = max((value for series in chart.values() for _, value in series), default=1.0) or 1.0
+        drawn += [text(GAP, top - 14, f"{title}: at most {number(most)}; {last:.0f} s")]
+        drawn.append(
+            f'<rect x="{LEFT}" y="{top}" width="{ROOM}" height="{CHART_HEIGHT}" fill="none" stroke="#dddddd"/>'
+        )
+        for at, what in marks:
+            x = LEFT + at / last * ROOM
+            drawn.append(
+                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{top + CHART_HEIGHT}" stroke="#eeaaaa">'
+                f"<title>{escape(str(what))}</title></line>"
+            )
+        for (name, series), colour in zip(chart.items(), itertools.cycle(COLOURS)):
+            points = " ".join(
+                f"{LEFT + at / last * ROOM:.1f},{top + CHART_HEIGHT * (1 - value / most):.1f}" for at, value in series
+            )
+            drawn.append(
+                f'<polyline points="{points}" fill="none" stroke="{colour}"><title>{escape(name)}</title></polyline>'
+            )
+            if len(chart) > 1 and series:
+                drawn.append(text(LEFT + ROOM + GAP, top + CHART_HEIGHT * (1 - series[-1][1] / most), name))
+        top += CHART_HEIGHT + TOP
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" font-family="sans-serif" font-size="12">'
+    return "\n".join([head, f'<rect width="{WIDTH}" height="{top}" fill="white"/>', *drawn, "</svg>"])
 
 
 def bar(x: float, y: float, width: float, colour: str, title: str) -> str:

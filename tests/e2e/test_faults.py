@@ -147,29 +147,6 @@ def test_redis_stopped(platform, shopper) -> None:
         assert shopper.buy("no redis").json()["status"] == "COMPLETED"
 
 
-def test_a_saga_whose_driver_is_killed(platform, shopper, eventually) -> None:
-    """A checkout whose driver is killed while it pays is taken over and completes, charged once."""
-    shopper.add(4, 1)
-    platform.bank(
-        "hang", shopper.user_id, times=3
-    )  # it still pays when the kill arrives, which takes seconds on a busy cluster
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - this test alone
-
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(shopper.buy, "killed")
-        paying = "SELECT id FROM checkout.checkout_sessions WHERE user_id = $1 AND step = 'PAYING'"
-        row = eventually(lambda: platform.sql(paying, shopper.user_id))[0]
-        platform.stack.kill("checkout")
-        assert asked.result().status_code in {202, 503}
-    platform.stack.wait_ready("checkout", timeout=30)
-    eventually(lambda: shopper.checkout(str(row["id"]))["status"] == "COMPLETED", 60)
-    epochs = platform.sql("SELECT lease_epoch FROM checkout.checkout_sessions WHERE id = $1", row["id"])
-    assert epochs[0]["lease_epoch"] > 1
-    assert shopper.buy("killed").json()["status"] == "COMPLETED"
-    rows = platform.sql("SELECT state FROM transactions WHERE user_id = $1", shopper.user_id, bank=True)
-    assert [row["state"] for row in rows] == ["CAPTURED"]
-
-
 def test_inventory_stopped_before_the_claim_is_a_delay(platform, shopper, eventually) -> None:
     """Without inventory a checkout stays PROCESSING, never FAILED for it, and completes when it is back."""
     shopper.add(2, 1)

@@ -30,17 +30,6 @@ def test_a_hundred_at_once(kube, platform, eventually) -> None:
     assert kube.writes() - before <= 5 * len(names)
 
 
-def test_the_operator_is_killed(kube, platform, shopper, restart, eventually, bought) -> None:
-    """Killed while a checkout runs, and while another is applied, it shows both when it is back."""
-    platform.bank("hang", shopper.user_id, times=2)
-    first = kube.apply(userId=shopper.user_id, items=MOUSE)
-    second = kube.apply(userId=shopper.user_id, items=MOUSE)
-    restart()
-    for name in (first, second):
-        assert eventually(lambda name=name: kube.finished(name), 60)["phase"] == "Completed"
-    assert bought(shopper) == 2
-
-
 @pytest.mark.local
 def test_two_operators(kube, platform, shopper, eventually, bought) -> None:
     """Two operators at once start and show each checkout once."""

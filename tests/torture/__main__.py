@@ -1,0 +1,246 @@
+"""`make torture`: records the points of a purchase, strikes every fault at every point, and says what held.
+
+It goes on where it was stopped: what was run is in `.cartwright/torture.journal`, until the code changes or FRESH=1.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from devstack.client import Stack, StackError
+from devstack.home import ROOT
+from tests.platforms import TORTURE, new_stack
+from tests.torture import books
+from tests.torture.campaign import Campaign
+from tests.torture.customers import CASTS, SOLD_OUT, Violated
+from tests.torture.journal import Entry, Journal, Verdict
+from tests.torture.orders import Desk
+from tests.torture.plan import FOUND, NOBODY, Schedule, campaign, cast_of, combined, one_fault, passes
+from tests.torture.points import APPLICABLE, Fault, Point
+from tests.torture.shop import Shop
+
+JOURNAL = ROOT / ".cartwright" / "torture.journal"
+EVERY = 50
+"""How often the whole stock is checked, and a plain line is written, in schedules."""
+ADD_SOLD_OUT = (
+    f"INSERT INTO product.products VALUES ({SOLD_OUT}, 'Rare', 'Sold out', 100, 'USD', 'http://example.com/rare.jpg')",
+    f"INSERT INTO inventory.stock (product_id, received, available) VALUES ({SOLD_OUT}, 0, 0)",
+)
+INTERRUPTED = 130
+console = Console(highlight=False)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="torture", description=__doc__)
+    parser.add_argument("--schedules", type=int, help="how many in all; without it every single fault once")
+    parser.add_argument("--minutes", type=float, help="stop after so many minutes")
+    parser.add_argument("--seed", type=int, default=1, help="the order of the single faults, and the combinations")
+    parser.add_argument("--point", help="run one point alone, as a failure has printed it")
+    parser.add_argument(
+        "--fault", choices=list(Fault), help="the fault to strike there; without it every one that applies"
+    )
+    parser.add_argument("--pass", dest="number", type=int, default=1, help="at which pass of the point, from 1")
+    parser.add_argument("--combination", type=int, help="run one combination alone, by its seed")
+    parser.add_argument("--fresh", action="store_true", help="begin anew")
+    parser.add_argument("--report", action="store_true", help="print what was run so far, and run nothing")
+    return parser.parse_args()
+
+
+def chosen(given: argparse.Namespace, journal: Journal) -> list[Schedule]:
+    """Return the schedules that the command line asks for, without those that were run."""
+    recording = journal.recording
+    if given.combination is not None:
+        return [combined(recording, given.combination)]
+    if given.point:
+        point = Point.parse(given.point)
+        cast = cast_of(recording).get(point)
+        if cast is None:
+            raise SystemExit(f"{point} was not recorded; the points are in {JOURNAL.relative_to(ROOT)}")
+        faults = [Fault(given.fault)] if given.fault else APPLICABLE[point.kind]
+        return [one_fault(point, fault, cast, given.number - 1) for fault in faults]
+    planned = campaign(recording, seed=given.seed, schedules=given.schedules)
+    return [one for one in planned if one.name not in journal.entries]
+
+
+class Torturer:
+    """One run of the command."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self._given = given
+        self.journal = Journal(JOURNAL, fresh=given.fresh, only_read=given.report)
+        self.stopping = asyncio.Event()
+        self._run = 0
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+        )
+
+    async def run(self, stack: Stack) -> list[str]:
+        """Record where nothing is recorded, run what is left, and return what is broken for all."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.stopping.set)
+        async with Shop(stack.env(), stack.home.kubeconfig) as shop:
+            for sql in ADD_SOLD_OUT:
+                await shop.ask(sql)
+            one = Campaign(shop, stack, Desk(stack.home.path / "desk"), self._ended)
+            if not self.journal.recording:
+                await self._record(one)
+            return await self._strike(one, shop, stack)
+
+    async def _record(self, one: Campaign) -> None:
+        for cast in (NOBODY, *CASTS):
+            points = await one.record(cast)
+            self.journal.record(cast, points)
+            console.print(f"  recorded: a customer who {cast} passes {len(points)} points")
+
+    async def _strike(self, one: Campaign, shop: Shop, stack: Stack) -> list[str]:
+        left = chosen(self._given, self.journal)
+        broken: list[str] = []
+        with self._progress if console.is_terminal else _nothing():
+            self._task = self._progress.add_task("schedules", total=len(left))
+            started = time.monotonic()
+            ends_at = started + self._given.minutes * 60 if self._given.minutes else float("inf")
+            for number, schedule in enumerate(left):
+                if time.monotonic() > ends_at or not await self._unless_stopped(one.run(schedule)):
+                    break
+                if (number + 1) % EVERY == 0:
+                    broken += await stock(shop)
+                    self.journal.record(FOUND, one.found(cast_of(self.journal.recording)))
+                    if not console.is_terminal:
+                        pace = (time.monotonic() - started) / (number + 1)
+                        console.print(f"  {number + 1} of {len(left)} schedules, {pace * 1000:.0f} ms each")
+            if not await self._unless_stopped(one.drain()):
+                one.abandon()
+                return broken
+        self.journal.record(FOUND, one.found(cast_of(self.journal.recording)))
+        broken += await stock(shop)
+        try:
+            await asyncio.to_thread(books.settle, stack.env()["POSTGRES_URL"])
+            figures = await asyncio.to_thread(books.judge, stack.env(), one.answers)
+        except AssertionError as error:
+            broken.append(str(error))
+        else:
+            for name, value in figures.items():
+                console.print(f"  {name:<24} {value:>6}")
+        if self._run:
+            console.print(f"  {(time.monotonic() - started) * 1000 / self._run:.0f} ms a schedule, with the end of all")
+        console.print(f"  {max(0, len(left) - self._run)} schedules left")
+        return broken
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do some work, unless told to stop before it is done. Return whether it is done."""
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self.stopping.wait())
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not working.done():
+            working.cancel()
+            return False
+        working.result()
+        return True
+
+    def _ended(self, entry: Entry) -> None:
+        self._run += 1
+        self.journal.add(entry)
+        if console.is_terminal:
+            self._progress.advance(self._task)
+        if entry.verdict is Verdict.VIOLATED:
+            console.print(
+                f"[red]VIOLATED[/] {entry.name}: {entry.why}\n  again: {entry.again}", markup=True, soft_wrap=True
+            )
+
+
+class _nothing:  # noqa: N801 - as contextlib.nullcontext
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+async def stock(shop: Shop) -> list[str]:
+    """Check I2 in one snapshot, whatever is under way."""
+    wrong = await shop.ask(
+        """SELECT s.product_id FROM inventory.stock s LEFT JOIN (
+               SELECT l.product_id, coalesce(sum(l.quantity) FILTER (WHERE r.state IN ('HELD', 'PINNED')), 0) AS held,
+                   coalesce(sum(l.quantity) FILTER (WHERE r.state = 'CONFIRMED'), 0) AS gone
+               FROM inventory.reservation_line l JOIN inventory.reservation r USING (checkout_id) GROUP BY 1) x
+           USING (product_id) WHERE received <> available + reserved + sold
+               OR reserved <> coalesce(held, 0) OR sold <> coalesce(gone, 0)"""
+    )
+    return [f"I2: the stock of product {row['product_id']} is not as the reservations say" for row in wrong]
+
+
+def report(journal: Journal) -> None:
+    """Print what was run so far."""
+    points = cast_of(journal.recording)
+    found = journal.recording.get(FOUND, set())
+    table = Table(
+        title=f"{len(points)} points: {len(points) - len(found)} of a purchase (at {sum(passes(journal.recording).values())} passes), {len(found)} that only faults lead to"
+    )
+    for column in ("part", "points"):
+        table.add_column(column)
+    for part, count in sorted(Counter(point.part for point in points).items()):
+        table.add_row(part, str(count))
+    console.print(table)
+    faults: Counter[str] = Counter(fault for entry in journal.entries.values() for fault in entry.struck)
+    verdicts = Counter(entry.verdict for entry in journal.entries.values())
+    table = Table(title=f"{len(journal.entries)} schedules, {sum(faults.values())} faults")
+    for column in ("fault", "struck"):
+        table.add_column(column)
+    for fault in Fault:
+        table.add_row(fault, str(faults[fault]))
+    console.print(table)
+    console.print(", ".join(f"{verdicts[verdict]} {verdict}" for verdict in Verdict))
+    for entry in journal.entries.values():
+        if entry.verdict is Verdict.VIOLATED:
+            console.print(f"VIOLATED {entry.name}: {entry.why}\n  again: {entry.again}", markup=False, soft_wrap=True)
+        elif entry.verdict is Verdict.NOT_REACHED:
+            console.print(f"not reached: {entry.name}", markup=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run it, and return the exit code."""
+    given = arguments()
+    torturer = Torturer(given)
+    if given.report:
+        report(torturer.journal)
+        return 0
+    if torturer.journal.began_anew:
+        console.print("the code has changed since the last run, so it begins anew")
+    elif torturer.journal.entries:
+        console.print(f"goes on: {len(torturer.journal.entries)} schedules were run before")
+    broken: list[str] = []
+    env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning", "COMPARE_EVERY": "5"}
+    try:
+        with new_stack("torture", env=env, wrapper=TORTURE) as stack:
+            broken = asyncio.run(torturer.run(stack))
+    except (Violated, StackError) as error:
+        broken = [str(error)]
+    except KeyboardInterrupt:  # while the platform starts or ends
+        torturer.stopping.set()
+    report(torturer.journal)
+    for what in broken:
+        console.print(f"[red]VIOLATED[/] {what}")
+    if torturer.stopping.is_set():
+        console.print(f"stopped; go on with: make torture{_same(given)}")
+        return INTERRUPTED
+    failed = [entry for entry in torturer.journal.entries.values() if entry.verdict is Verdict.VIOLATED]
+    return 1 if failed or broken else 0
+
+
+def _same(given: argparse.Namespace) -> str:
+    wanted = {name: getattr(given, name) for name in ("schedules", "minutes", "seed")}
+    return "".join(f" {name.upper()}={value:g}" for name, value in wanted.items() if value is not None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

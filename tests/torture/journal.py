@@ -1,0 +1,99 @@
+"""What a campaign has done so far, line by line in a file, so that it goes on where it was stopped."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from devstack.home import ROOT
+from tests.torture.points import Point
+
+_CODE = (
+    "services/**/*.py",
+    "services/**/*.lua",
+    "services/**/*.sql",
+    "operator/**/*.py",
+    "tests/torture/points.py",
+    "tests/torture/hooks.py",
+)
+
+
+class Verdict(StrEnum):
+    """How a schedule has ended."""
+
+    HELD = "held"
+    VIOLATED = "violated"
+    NOT_REACHED = "not-reached"
+    """Nothing was struck: the point was not passed this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One schedule that was run."""
+
+    name: str
+    verdict: Verdict
+    struck: tuple[str, ...]
+    """The faults that were carried out."""
+    seconds: float
+    why: str = ""
+    again: str = ""
+
+
+def code_digest() -> str:
+    """Return what stands for the code under test: results of other code prove nothing about it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in _CODE for path in ROOT.glob(pattern)):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Journal:
+    """The file of a campaign."""
+
+    def __init__(self, path: Path, *, fresh: bool = False, only_read: bool = False) -> None:
+        """Read it. With `fresh`, or where the code has changed since, it begins anew, unless it is `only_read`."""
+        self.path = path
+        self.entries: dict[str, Entry] = {}
+        self.recording: dict[str, dict[Point, int]] = {}
+        self.began_anew = False
+        code = code_digest()
+        lines = path.read_text().splitlines() if path.exists() and not fresh else []
+        head = json.loads(lines[0]) if lines else {}
+        if head.get("code") != code and not only_read:
+            self.began_anew = bool(lines)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"code": code}) + "\n")
+            return
+        for line in lines[1:]:
+            self._read(line)
+
+    def add(self, entry: Entry) -> None:
+        """Note a schedule that was run."""
+        self.entries[entry.name] = entry
+        self._write(asdict(entry))
+
+    def record(self, cast: str, points: Mapping[Point, int]) -> None:
+        """Note how often a cast passes which points."""
+        self.recording.setdefault(cast, {}).update(points)
+        if points:
+            self._write({"cast": cast, "points": {str(point): count for point, count in points.items()}})
+
+    def _write(self, what: object) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(what) + "\n")
+
+    def _read(self, line: str) -> None:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            return  # the last line of a run that was killed
+        if "cast" in found:
+            points = {Point.parse(point): count for point, count in found["points"].items()}
+            self.recording.setdefault(found["cast"], {}).update(points)
+        else:
+            found["struck"] = tuple(found["struck"])
+            found["verdict"] = Verdict(found["verdict"])
+            self.entries[found["name"]] = Entry(**found)
