@@ -52,7 +52,7 @@ async def serve(runtime: Runtime) -> None:
         services = Services(ends)
         board = Board(services, Reader(parts, session))
         statics = Statics()
-        renderer = Renderer(statics)
+        renderer = Renderer(statics, config.trace_viewer_url)
         doors = await stack.enter_async_context(access(config, renderer, runtime.log, runtime.metrics))
         changes = Changes(services.changes, runtime.log)
         edge = Edge(renderer, doors.admit, runtime.log, runtime.metrics)

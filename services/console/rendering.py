@@ -49,7 +49,8 @@ class Statics:
 class Renderer:
     """Renders templates."""
 
-    def __init__(self, statics: Statics) -> None:
+    def __init__(self, statics: Statics, trace_viewer: str = "") -> None:
+        """`trace_viewer`: the address of a trace, with `{trace_id}` in it; empty where there is no viewer."""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -67,6 +68,7 @@ class Renderer:
         }
         self._environment.filters["svg"] = Markup  # what services.console.plots has made, and escaped
         self._environment.globals["static"] = statics.url
+        self._environment.globals["trace_url"] = lambda trace_id: trace_viewer.replace("{trace_id}", trace_id)
 
     def fragment(self, template: str, **values: Any) -> str:
         """Return a part of a page."""
