@@ -1,16 +1,13 @@
 """A collector of the test's own: takes spans by OTLP over HTTP, as a real one does, and keeps them."""
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-SETTINGS = {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "OTEL_BSP_SCHEDULE_DELAY": "100"}
-"""Only what a test asks to be traced, by a traceparent with the sampled flag, is traced; and what failed or was slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +36,18 @@ class Collector:
         """Whether it answers 503."""
         self.url = ""
         self._lock = threading.Lock()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What processes are told that send their spans here.
+
+        Traced is what a test asks for by a traceparent with the sampled flag, and what failed or was slow.
+        """
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
+            "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
 
     def trace(self, trace_id: str) -> list[Seen]:
         """Return the spans of a trace in the order of their begin."""
@@ -104,19 +113,23 @@ def collecting() -> Iterator[Collector]:
         thread.join()
 
 
-def shape(spans: Sequence[Seen]) -> list[str]:
-    """Return a trace as lines: each span below its parent, `service: name`, indented. Siblings stand in the order of their begin."""
-    ids = {one.id for one in spans}
-    below: dict[str, list[Seen]] = defaultdict(list)
-    for one in sorted(spans, key=lambda one: one.start_ns):
-        below[one.parent_id if one.parent_id in ids else ""].append(one)
-    lines: list[str] = []
+def paths(spans: Sequence[Seen]) -> dict[str, int]:
+    """Return the shape of a trace: how many spans there are with each path, which is `service: name` of it and of all above it."""
+    by_id = {one.id: one for one in spans}
 
-    def show(one: Seen, depth: int) -> None:
-        lines.append(f"{'  ' * depth}{one.service}: {one.name}")
-        for child in below[one.id]:
-            show(child, depth + 1)
+    def path(one: Seen) -> str:
+        above = by_id.get(one.parent_id)
+        return (f"{path(above)} > " if above else "") + f"{one.service}: {one.name}"
 
-    for one in below[""]:
-        show(one, 0)
-    return lines
+    return Counter(map(path, spans))
+
+
+def paths_in(tree: str) -> set[str]:
+    """Read the paths of a tree that is written down as lines, each two blanks further in than the one above it."""
+    found: set[str] = set()
+    above: list[str] = []
+    for line in filter(str.strip, tree.splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        above[depth:] = [line.strip()]
+        found.add(" > ".join(above))
+    return found

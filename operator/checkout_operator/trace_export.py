@@ -43,8 +43,15 @@ class Tracing:
 
     @contextmanager
     def child(self, name: str, traceparent: str, facts: Mapping[str, str]) -> Iterator[str]:
-        """Return a span below the one that a traceparent names; the context gives its own traceparent."""
-        with self._span(name, _PROPAGATOR.extract({"traceparent": traceparent}, Context()), facts) as own:
+        """Return a span below the one that a traceparent names; the context gives its own traceparent.
+
+        Where that is no traceparent, nothing is recorded.
+        """
+        parent = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
+        if not trace.get_current_span(parent).get_span_context().is_valid:
+            yield ""
+            return
+        with self._span(name, parent, facts) as own:
             yield own
 
     @contextmanager

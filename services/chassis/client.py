@@ -72,6 +72,7 @@ class Endpoint:
         that the service as a whole is away or overloaded: no connection, no answer in time, and the codes of OUTAGE.
         """
         with tracing.span(rpc_name(method), tracing.Kind.CLIENT) as span:
+            span.set("rpc.system.name", "grpc")
             span.set("server.address", self.name)
             return await self._send(method, request, within)
 

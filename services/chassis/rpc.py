@@ -134,6 +134,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         started = time.perf_counter()
         code, details, reply = grpc.StatusCode.OK, "", None
         with call.within(_call_in(context)), tracing.root(method[1:], tracing.Kind.SERVER) as span:
+            span.set("rpc.system.name", "grpc")
             REPORT.set(lambda error: report(self._log, self._metrics, method, error))
             try:
                 request = handler.request_deserializer(raw)

@@ -6,7 +6,7 @@ from functools import lru_cache
 _COMMON = re.compile(r"(?:\bWITH|\),)\s+(\w+)\s+AS\s*\(")
 """The names of common table expressions, which are no tables."""
 _WRITTEN = re.compile(r"\b(INSERT INTO|DELETE FROM|(?<!FOR )(?<!DO )UPDATE)\s+([a-z_]\w*)")
-_READ = re.compile(r"\bFROM\s+([a-z_]\w*)")
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]\w*)")
 
 
 @lru_cache(maxsize=512)

@@ -43,7 +43,7 @@ class _Move:
 
     before: Session
     after: Session
-    traceparent: str
+    traceparent: str = ""
     """The span that makes the move, under which its event goes on."""
 
 
@@ -53,12 +53,16 @@ class StepQueries(Queries):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._moves: BatchedStatement[_Move, Session] = BatchedStatement(
-            "checkout.move", self._move_all, self._metrics, key=lambda move: move.before.id
+            "checkout.move",
+            self._move_all,
+            self._metrics,
+            key=lambda move: move.before.id,
+            stamp=lambda move: replace(move, traceparent=call.current().traceparent or move.after.traceparent),
         )
 
     async def move(self, before: Session, after: Session) -> Session:
         """Write `after` where the row still is `before` under the same lease; LostLease where it is not."""
-        return await self._moves(_Move(before, after, call.current().traceparent or after.traceparent))
+        return await self._moves(_Move(before, after))
 
     async def _move_all(self, moves: Sequence[_Move]) -> list[Session | Exception]:
         rows = await self._db.fetch(_MOVE, *zip(*(_values(move) for move in moves), strict=True))
