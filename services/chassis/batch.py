@@ -7,10 +7,10 @@ only a batch that has not been sent: what it reads was committed no earlier than
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from services.chassis import call, tracing
 from services.chassis.fair_queue import FairQueue
@@ -96,16 +96,22 @@ class Batcher(Generic[I, O]):
         self._took = metrics.batch_seconds.labels(name)
         self._shed = metrics.batch_shed.labels(name)
 
-    async def ask(self, value: I) -> O:
+    def ask(self, value: I) -> Coroutine[Any, Any, O]:
         """Send an item with the next batch, and give its outcome or raise its fault.
 
         Unavailable: it was not sent, because too many wait, or it waited too long. OutcomeUnknown: it was sent, and the
         request's time was over before an answer came. A caller that is cancelled withdraws an item that has not been sent.
         """
-        with tracing.ride(self._name):
-            return await self._ask(value if self._stamp is None else self._stamp(value))
+        ride = tracing.ride(self._name)
+        return self._ask(value) if ride is tracing.NO_SPAN else self._ask_within(ride, value)
+
+    async def _ask_within(self, ride: tracing.Span | tracing.NoSpan, value: I) -> O:
+        with ride:
+            return await self._ask(value)
 
     async def _ask(self, value: I) -> O:
+        if self._stamp is not None:
+            value = self._stamp(value)
         if self._closed:
             raise Unavailable("this process is stopping")
         if len(self._waiting) >= self._limits.waiting:

@@ -52,6 +52,8 @@ class Recorder:
         """
         text = now.traceparent
         sampled = now.is_sampled if from_client and self._obeys_client else self._samples(text[3:35])
+        if not sampled and not from_client:  # the usual case: what it has made for itself says so already
+            return call.Call(now.request_id, text, now.deadline, [])
         span_id = call.new_id() if from_client else text[36:52]
         return call.Call(now.request_id, f"{text[:36]}{span_id}-{'01' if sampled else '00'}", now.deadline, [])
 
@@ -89,9 +91,8 @@ class Recorder:
             return
         elif not span.riders:
             _append(span.call.spans, span)
-        for rider in span.riders:
-            if not rider.is_sampled:
-                _append(rider.spans, span)
+        for rider in span.riders:  # a sampled one does not look there
+            _append(rider.spans, span)
 
     def _may_keep(self, name: str, error: str | None) -> bool:
         allowance = self._allowances.get((name, error))
@@ -104,6 +105,8 @@ class Recorder:
     def _keep(self, root: Span) -> None:
         """Export a local root, and what has waited for it."""
         self._export_once(root)
+        if root.call.is_sampled:
+            return  # nothing has waited
         for span in root.call.spans or ():
             if span.riders and span.call.trace_id != root.call.trace_id:
                 self._export(_ride(span, root))
@@ -136,7 +139,8 @@ def _ride(batch: Span, root: Span) -> Span:
 
 def batch_span(name: str, asked: Sequence[call.Call], shared: call.Call, recorder: Recorder) -> Span:
     """Return the span of a batch: a child of the request whose ids `shared` has, with links to the other sampled ones."""
-    links = [one.traceparent for one in asked if one.is_sampled and one.traceparent != shared.traceparent]
+    own = shared.traceparent
+    links = [one.traceparent for one in asked if one.is_sampled and one.traceparent != own] if shared.is_sampled else ()
     return Span(
         name,
         Kind.INTERNAL,
@@ -145,5 +149,5 @@ def batch_span(name: str, asked: Sequence[call.Call], shared: call.Call, recorde
         spans=[],
         attributes={"cartwright.batch.size": len(asked)},
         links=links,
-        riders=[one for one in asked if one.spans is not None],
+        riders=asked,
     )
