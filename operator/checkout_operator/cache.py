@@ -174,6 +174,12 @@ class ResourceCache:
         names = self._by_key.get((view.user_id, view.key), {})
         return tuple(name for uid, name in names.items() if uid in self._confirmed and self._is_newest(name, uid))
 
+    def unconfirmed_for(self, view: SagaView) -> Sequence[str]:
+        """Return the uids of the resources that have a checkout's key, and may be about it or about other items."""
+        if not view.from_resource:
+            return ()
+        return tuple(uid for uid in self._by_key.get((view.user_id, view.key), {}) if uid not in self._confirmed)
+
     def mirror_name(self, checkout_id: str) -> NamespacedName:
         """Return what names the mirror of a checkout."""
         return NamespacedName(self._mirror_namespace, mirror_name(checkout_id))

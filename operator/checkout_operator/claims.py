@@ -8,7 +8,7 @@ Kubernetes deletes it when the release is uninstalled.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +45,8 @@ class Claims:
         self._foreign: dict[str, str] = {}
         """The holders of the namespaces that belong to other releases."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.on_gain: Callable[[], None] = lambda: None
+        """What is called when a namespace that was another release's has become this one's: its resources were left out."""
 
     def holds(self, namespace: str) -> bool:
         """Return whether a namespace is known to be this release's."""
@@ -58,16 +60,17 @@ class Claims:
         if self._release is None or namespace in self._held:
             return True
         async with self._locks[namespace]:
-            while namespace not in self._held and namespace not in self._foreign:
+            while True:
                 try:
-                    holder = await self._ask(self._release, namespace)
+                    return await self.try_hold(namespace)
                 except Forbidden:
                     await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                if holder is None:
-                    return False
-                self._record(namespace, holder)
-        return namespace in self._held
+
+    async def try_hold(self, namespace: str) -> bool:
+        """Claim a namespace as `hold` does. Raises Forbidden where the operator may not ask."""
+        if self._release is not None and namespace not in self._held and namespace not in self._foreign:
+            self._record(namespace, await self._ask(self._release, namespace))
+        return self.holds(namespace)
 
     async def hold_all(self) -> None:
         """Claim every namespace that is named, before anything is watched. Raises NamespaceTaken.
@@ -110,6 +113,8 @@ class Claims:
         known = self._foreign.pop(namespace, None)
         if self._release is not None and holder == self._release.name:
             self._held.add(namespace)
+            if known is not None:
+                self.on_gain()
         elif holder is not None:
             self._foreign[namespace] = holder
             if holder != known:

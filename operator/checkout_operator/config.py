@@ -56,8 +56,10 @@ class Config(BaseSettings):
     """The name of this operator's Lease: that of its pod, which no other has. It counts with `Leases`, as the next two do."""
     member_group: str = Field("cartwright-operator", pattern=r"^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$")
     """Whose replicas share the work. It is a label of their Leases."""
+    member_pod_uid: str | None = None
+    """The uid of this operator's pod, with which its Lease is deleted; None: it runs in no pod."""
     lease_namespace: str = "default"
-    """Where the Leases are."""
+    """Where the Leases are. The pod is there too."""
     listen_host: str = "0.0.0.0"
     http_port: int = Field(9060, ge=0, le=65535)
     """Health and metrics."""

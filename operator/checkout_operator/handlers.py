@@ -20,7 +20,7 @@ from checkout_operator.scope import Scope
 from checkout_operator.selectors import LabelSelector
 from checkout_operator.sharding import key_of
 from checkout_operator.spec import InvalidSpec, NamespacedName, parse
-from checkout_operator.status import digest
+from checkout_operator.watch_filter import WatchFilter
 from checkout_operator.workqueue import WorkQueue
 
 RETRY_SECONDS = 2.0
@@ -55,6 +55,7 @@ def register(
     cache: ResourceCache,
     queue: WorkQueue,
     login: Login,
+    watch_filter: WatchFilter,
     *,
     scope: Scope,
     claims: Claims,
@@ -64,14 +65,14 @@ def register(
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(login.open)
 
-    def is_news(event: kopf.RawEvent, **_: Any) -> bool:
-        body = event["object"]
-        if not (cache.owns(key_of(body)) and scope.includes(body)):
-            return False
-        return event["type"] != "MODIFIED" or not _is_known(body, cache)
-
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        body = event["object"]
+        if cache.owns(key_of(body)) and scope.includes(body):  # both may have changed since it was let through
+            await keep(event)
+        watch_filter.handled(body)
+
+    async def keep(event: kopf.RawEvent) -> None:
         body = event["object"]
         known = cache.find(_name(body), body["metadata"].get("uid", ""))
         try:
@@ -89,17 +90,6 @@ def register(
             queue.add(resource.namespaced_name)
 
     return registry
-
-
-def _is_known(body: Mapping[str, Any], cache: ResourceCache) -> bool:
-    """Return whether the cache holds this already: most events are statuses that this operator has written."""
-    metadata = body["metadata"]
-    known = cache.find(_name(body), metadata["uid"])
-    if known is None or known.generation != metadata.get("generation"):
-        return False
-    if known.deleting is not bool(metadata.get("deletionTimestamp")):
-        return False
-    return digest(body.get("status") or {}) == known.status
 
 
 def _name(body: Mapping[str, Any]) -> NamespacedName:

@@ -12,7 +12,7 @@ import kopf
 import structlog
 import uvloop
 
-from checkout_operator import handlers, tracing, watch_filter
+from checkout_operator import handlers, tracing
 from checkout_operator.cache import ResourceCache
 from checkout_operator.claims import Claims, NamespaceTaken
 from checkout_operator.clock import ServerClock
@@ -28,8 +28,10 @@ from checkout_operator.projector import Projector
 from checkout_operator.rebalance import Rebalancer
 from checkout_operator.reconciler import WORKERS, Reconciler
 from checkout_operator.saga_client import SagaClient
+from checkout_operator.scope import Scope
 from checkout_operator.sweeper import Sweeper
 from checkout_operator.telemetry import Metrics, make_log
+from checkout_operator.watch_filter import WatchFilter
 from checkout_operator.watchdog import WatchDied, Watchdog
 from checkout_operator.workqueue import WorkQueue
 
@@ -58,7 +60,8 @@ async def operate(config: Config) -> None:
         claims = Claims(cluster, scope, config.claimant(), log)
         if not await _unless(stopping, claims.hold_all()):
             return
-        cache, queue, faults = ResourceCache(scope.mirror_namespace), WorkQueue(), Faults(metrics, log)
+        cache = ResourceCache(scope.mirror_namespace)
+        queue, watch_filter, faults = WorkQueue(), WatchFilter(cache), Faults(metrics, log)
         mirrors = MirrorPolicy(cache, config, clock=clock.now)
         projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log, clock=clock.now)
         reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
@@ -70,21 +73,14 @@ async def operate(config: Config) -> None:
         )
         leases = Cluster(credentials, permissions, clock)
         stack.push_async_callback(leases.close)
-        membership = Membership(leases, config, on_change=rebalancer.change, log=named)
-        shares = config.sharding == "Leases"
-        rebalancer.change(membership.shard)
-        login = handlers.Login(credentials, permissions, clock, watch_filter.middleware(cache))
-        watching = asyncio.create_task(
-            kopf.operator(
-                registry=handlers.register(cache, queue, login, scope=scope, claims=claims, log=log),
-                settings=handlers.settings(scope.selector),
-                clusterwide=scope.namespaces is None,
-                namespaces=[one for one in scope.watches if one is not None],
-                standalone=True,
-                stop_flag=stopping,
-                ready_flag=health.ready,
-            )
+        membership, shares = (
+            Membership(leases, config, on_change=rebalancer.change, log=named),
+            config.sharding == "Leases",
         )
+        rebalancer.change(membership.shard)
+        login = handlers.Login(credentials, permissions, clock, watch_filter.middleware())
+        registry = handlers.register(cache, queue, login, watch_filter, scope=scope, claims=claims, log=log)
+        watching = asyncio.create_task(_watch(registry, scope, stopping, health.ready))
         tasks = [
             asyncio.create_task(work)
             for work in (
@@ -95,7 +91,8 @@ async def operate(config: Config) -> None:
                 sweeper.run(),
                 watchdog.run(config.relist_every),
                 claims.run(),
-                *((membership.run(), rebalancer.run()) if shares else ()),
+                rebalancer.run(),
+                *((membership.run(),) if shares else ()),
             )
         ]
         log.info("watching", namespaces=scope.watches, selector=str(scope.selector), mirrors=scope.mirror_namespace)
@@ -112,11 +109,23 @@ async def operate(config: Config) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await _leave(membership if shares else None, projector, log)
         await watching
-        log.info("stopped")
         for task in done - {stopped, watching}:
             task.result()  # none of them ends by itself: raise what ended it
         if watching in done and stopped not in done:
             raise WatchDied("the watch ended without an error; a new process is needed")
+
+
+async def _watch(registry: kopf.OperatorRegistry, scope: Scope, stopping: asyncio.Event, ready: asyncio.Event) -> None:
+    """Watch until `stopping` is set; `ready` is set once the watch has begun."""
+    await kopf.operator(
+        registry=registry,
+        settings=handlers.settings(scope.selector),
+        clusterwide=scope.namespaces is None,
+        namespaces=[one for one in scope.watches if one is not None],
+        standalone=True,
+        stop_flag=stopping,
+        ready_flag=ready,
+    )
 
 
 def _log_errors(ended: set[asyncio.Task[Any]], log: structlog.stdlib.BoundLogger) -> None:

@@ -51,6 +51,7 @@ class Membership:
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{config.lease_namespace}/leases"
         self._group = config.member_group
         self._member = config.member_name
+        self._pod_uid = config.member_pod_uid
         self._on_change = on_change
         self._log = log
         self._liveness = Liveness(EXPIRY_SECONDS)
@@ -113,9 +114,15 @@ class Membership:
         labels = {LABEL: self._group}
         change = {"metadata": {"labels": labels}, "spec": spec}
         if await self._cluster.request("PATCH", self._url(self._member), change, content_type=MERGE_PATCH) is None:
-            metadata = {"name": self._member, "labels": labels}
+            metadata = {"name": self._member, "labels": labels, "ownerReferences": self._owners()}
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             await self._cluster.request("POST", self._path, body)
+
+    def _owners(self) -> list[Mapping[str, Any]]:
+        """Return the pod of this operator: of a release that is uninstalled no member is left to delete the Leases."""
+        if self._pod_uid is None:
+            return []
+        return [{"apiVersion": "v1", "kind": "Pod", "name": self._member, "uid": self._pod_uid}]
 
     async def _list(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the Leases of all members by name."""

@@ -82,6 +82,8 @@ class Projector:
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
         self._written: dict[str, StatusDigest] = {}
         self._events = EventRecorder(cluster, self._call, clock=clock, fraction=lambda: cache.shard.fraction)
+        self._early: dict[str, SagaView] = {}
+        """By uid: the latest state that came before it was known whether the resource is about that checkout."""
         self._skipped = RecentSet()
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
@@ -90,6 +92,19 @@ class Projector:
         """Have a checkout shown as it is now, by every resource that is about it."""
         for name in self._cache.names_for(view):
             self._enqueue(name, view)
+        for uid in self._cache.unconfirmed_for(view):
+            if uid not in self._early or self._early[uid].version < view.version:
+                self._early[uid] = view
+
+    def confirm(self, resource: Resource, view: SagaView) -> None:
+        """Have a resource show its checkout, whose state was `view` when the resource was found to be about it.
+
+        The stream of changes may have brought a later one before that answer came.
+        """
+        self._cache.confirm(resource)
+        self.enqueue(view)
+        if early := self._early.pop(resource.uid, None):
+            self.enqueue(early)
 
     async def run(self) -> None:
         """Write what is pending: every `COALESCE_SECONDS`, and at once when a checkout has ended.
@@ -150,6 +165,7 @@ class Projector:
         """Forget what is known of all other resources: they are gone."""
         self._written = {uid: status for uid, status in self._written.items() if uid in uids}
         self._settled = {uid: settled for uid, settled in self._settled.items() if uid in uids}
+        self._early = {uid: view for uid, view in self._early.items() if uid in uids}
         self._events.retain(uids)
 
     def _enqueue(self, name: NamespacedName, view: SagaView) -> None:

@@ -6,6 +6,8 @@ listed. The watch may report the same meanwhile: what it has reported is newer, 
 
 import asyncio
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -21,6 +23,8 @@ from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
 
 RETRY_SECONDS = 1.0
+FORBIDDEN_RETRY_SECONDS = 10.0
+"""How long until a namespace is tried again in which the operator has no rights. It may be gone, and stay so."""
 
 
 class Rebalancer:
@@ -49,6 +53,7 @@ class Rebalancer:
         self._metrics = metrics
         self._log = log
         self._to_take_over = asyncio.Event()
+        claims.on_gain = self.take_over_soon
 
     def change(self, shard: Shard) -> None:
         """Work on this shard from now on: give up at once what is not in it, and have `run` take over what is."""
@@ -59,31 +64,44 @@ class Rebalancer:
             self._reconciler.retain()
             self._log.info("gave up what is another member's", resources=released)
         if shard.may_gain(before):
-            self._to_take_over.set()
+            self.take_over_soon()
+
+    def take_over_soon(self) -> None:
+        """Have `run` take over what has become this operator's in any way."""
+        self._to_take_over.set()
 
     async def run(self) -> None:
-        """Take over for ever, whenever the members have changed so that there may be something."""
+        """Take over for ever, whenever there may be something."""
+        forbidden: Sequence[str | None] = ()
         while True:
-            await self._to_take_over.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FORBIDDEN_RETRY_SECONDS if forbidden else None):
+                    await self._to_take_over.wait()
+                    forbidden = ()
             self._to_take_over.clear()
             try:
-                await self.take_over()
+                forbidden = await self.take_over(forbidden or self._scope.watches)
             except (ClusterUnavailable, Refused) as error:
                 self._log.warning("could not take over yet", error=str(error)[:300])
                 self._to_take_over.set()
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def take_over(self) -> int:
-        """List what is this operator's, and queue what it does not know yet. Returns how many that were."""
-        began, taken = time.monotonic(), 0
-        for namespace in self._scope.watches:
+    async def take_over(self, namespaces: Sequence[str | None]) -> Sequence[str | None]:
+        """List what is this operator's in some namespaces, and queue what it does not know yet; None is all namespaces.
+
+        Returns the namespaces in which it has no right to list or to claim, as in one that is gone.
+        """
+        began, taken, forbidden = time.monotonic(), 0, []
+        for namespace in namespaces:
             try:
                 taken += await self._take_over_from(namespace)
-            except Forbidden as error:  # as in a namespace that is gone: there is nothing to take over
+            except Forbidden as error:
+                forbidden.append(namespace)
                 self._log.warning("could not list what to take over", namespace=namespace, error=str(error)[:300])
-        self._reconciler.compare_soon()  # checkouts of REST, too, have changed hands
-        self._log.info("took over", resources=taken, seconds=round(time.monotonic() - began, 3))
-        return taken
+        if len(forbidden) < len(namespaces):
+            self._reconciler.compare_soon()  # checkouts of REST, too, have changed hands
+            self._log.info("took over", resources=taken, seconds=round(time.monotonic() - began, 3))
+        return forbidden
 
     async def _take_over_from(self, namespace: str | None) -> int:
         """Take over from one namespace; None is all of them."""
@@ -96,7 +114,7 @@ class Rebalancer:
             except InvalidSpec as error:
                 self._log.warning("skipped a resource that is not valid", error=str(error))
                 continue
-            if await self._claims.hold(resource.namespace) and self._cache.adopt(resource):
+            if await self._claims.try_hold(resource.namespace) and self._cache.adopt(resource):
                 taken += 1
                 self._queue.add(resource.namespaced_name)
                 self._log.debug("took over a resource", name=str(resource.namespaced_name), uid=resource.uid)

@@ -205,8 +205,7 @@ class Reconciler:
                 await self._projector.refuse(resource, INVALID_SPEC, self._refused[resource.uid])
             else:
                 self._metrics.actions.labels(action.value, "ok").inc()
-                self._cache.confirm(resource)
-                self._projector.enqueue(outcome)
+                self._projector.confirm(resource, outcome)
             self._cache.record_action(resource, action)
             return True
         return False

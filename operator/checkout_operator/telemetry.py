@@ -62,7 +62,7 @@ class Metrics:
         self.missing_rights = Gauge(
             "checkout_operator_missing_rights",
             "1 for a right that the API server refuses the operator.",
-            ("verb", "resource", "namespace"),
+            ("verb", "resource", "target_namespace"),  # `namespace` is what Prometheus calls that of the pod
             registry=self.registry,
         )
         self.backlog = Gauge(

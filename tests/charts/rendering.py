@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from devstack.home import user_environment
 from tests.charts.cases import NAMESPACE, Case
 
 KUBERNETES = "1.35.0"
@@ -59,8 +60,9 @@ class Rendering:
         files = [word for path in case.files for word in ("-f", str(path))]
         command = [str(helm), "template", case.release, str(chart), "-n", NAMESPACE, "--kube-version", KUBERNETES]
         values = json.dumps(case.values)
+        env = user_environment() | {"GOGC": "off"}  # it ends before its garbage is worth collecting
         self.done = subprocess.run(
-            [*command, "-f", "-", *files], input=values, capture_output=True, text=True, check=False
+            [*command, "-f", "-", *files], input=values, env=env, capture_output=True, text=True, check=False
         )
 
     @cached_property

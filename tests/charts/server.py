@@ -137,6 +137,12 @@ class Server:
         answer = self.apply(one, fieldManager="tests")
         assert answer.status_code in {200, 201}, answer.text
 
+    def remove(self, one):
+        """Delete an object that the checks needed."""
+        where = self.path(one["apiVersion"], one["kind"], one["metadata"].get("namespace", NAMESPACE))
+        answer = self.kube.session.delete(f"{where}/{one['metadata']['name']}", timeout=30)
+        assert answer.ok, answer.text
+
     def complaints(self, one):
         """Give what the server has against an object: nothing of it is kept."""
         answer = self.apply(one, **STRICT)

@@ -66,10 +66,14 @@ def test_they_are_those_of_devstack(policies):
 
 @pytest.fixture(name="installed", scope="module")
 def installed_fixture(policies, server):
-    """Install the policies of a release whose name no other test of this server has."""
-    for one in policies(release="warned"):
+    """Install the policies of a release for the tests of this module."""
+    made = policies(release="warned")
+    for one in made:
         assert server.complaints(one) == []
         server.keep(one)
+    yield
+    for one in made:
+        server.remove(one)
 
 
 @pytest.mark.real

@@ -60,8 +60,7 @@ def installed(server):
             server.keep(one)
         yield
         for one in made:
-            where = server.path(one["apiVersion"], one["kind"], one["metadata"].get("namespace", NAMESPACE))
-            server.kube.session.delete(f"{where}/{one['metadata']['name']}", timeout=10)
+            server.remove(one)
 
     return installed
 
@@ -140,9 +139,13 @@ def test_policies_follow_the_watch(installed, erin, eventually, values, covered)
         def asked():
             return {namespace: refusal(erin(namespace).create(spec, dry_run=True)) for namespace in SPACES}
 
+        def follows():
+            said = asked()
+            assert {one for one, refused in said.items() if refused} == covered, said
+            return said
+
         # The API server learns of a binding that comes, and of one that has gone, within a moment.
-        eventually(lambda: {namespace for namespace, refused in asked().items() if refused} == covered)
-        said = asked()
+        said = eventually(follows)
         assert all(f"erin may not buy for user 7 in the namespace {one}: no role" in said[one] for one in covered)
 
 

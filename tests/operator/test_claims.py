@@ -39,7 +39,7 @@ async def test_what_another_release_has_is_refused_at_start():
 
 
 async def test_one_that_is_taken_away_stops_no_other():
-    """Whoever writes the Lease of one namespace takes that one alone: the operator of both goes on with the other."""
+    """Whoever writes the Lease of one namespace takes that one alone, until they give it back."""
     leases = Leases()
     ours = claims(leases)
     await ours.hold_all()
@@ -47,6 +47,9 @@ async def test_one_that_is_taken_away_stops_no_other():
     leases.holders["team-b"] = THEIRS
     await ours.run_once()
     assert (ours.holds("team-a"), ours.holds("team-b")) == (True, False)
+    gained = []
+    ours.on_gain = lambda: gained.append(ours.holds("team-b"))
     del leases.holders["team-b"]
     await ours.run_once()
     assert ours.holds("team-b")
+    assert gained == [True]  # what was left out of it meanwhile is looked for

@@ -1,5 +1,7 @@
 """How kopf is asked to watch."""
 
+import itertools
+import json
 from types import SimpleNamespace
 
 import kopf
@@ -18,6 +20,7 @@ from checkout_operator.config import Config
 from checkout_operator.selectors import LabelSelector
 from checkout_operator.sharding import Shard, owner
 from checkout_operator.status import digest
+from checkout_operator.watch_filter import WatchFilter
 from checkout_operator.workqueue import WorkQueue
 from tests.operator.views import at
 
@@ -85,10 +88,17 @@ class Watched:
         self.cache, self.queue = ResourceCache(), WorkQueue()
         scope, log = Config().scope(), structlog.get_logger()
         login, claims = handlers.Login(None, None, None), Claims(None, scope, None, log)
-        self._registry = handlers.register(self.cache, self.queue, login, scope=scope, claims=claims, log=log)
+        self._filter = WatchFilter(self.cache)
+        self._registry = handlers.register(
+            self.cache, self.queue, login, self._filter, scope=scope, claims=claims, log=log
+        )
 
-    async def report(self, kind, body):
-        """Report an event. Returns whether a handler was called for it."""
+    def keeps(self, kind, body):
+        """Have an event come by the watch. Returns whether kopf is given it."""
+        return self._filter.keeps(json.dumps({"type": kind, "object": body}).encode())
+
+    async def handle(self, kind, body):
+        """Have kopf handle an event."""
         resource = Resource("cartwright.dev", "v1alpha1", "checkouts", kind="Checkout", namespaced=True)
         event = {"type": kind, "object": body}
         cause = WatchingCause(
@@ -101,10 +111,14 @@ class Watched:
             type=kind,
             event=event,
         )
-        found = list(self._registry._watching.iter_handlers(cause, set()))
-        for handler in found:
+        for handler in self._registry._watching.iter_handlers(cause, set()):
             await handler.fn(event=event, body=cause.body)
-        return bool(found)
+
+    async def report(self, kind, body):
+        """Report an event; with the kind None it is of a list, which nothing filters. Returns whether kopf was given it."""
+        if given := kind is None or self.keeps(kind, body):
+            await self.handle(kind, body)
+        return given
 
 
 @pytest.fixture
@@ -113,10 +127,13 @@ def watched():
     return Watched()
 
 
+VERSIONS = itertools.count(1)
+
+
 def body(status=None, generation=1, **spec):
     """A Checkout, as the API server reports it."""
     metadata = {"name": "first", "namespace": "default", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    metadata |= {"generation": generation, "managedFields": [{"fieldsV1": {}}]}
+    metadata |= {"resourceVersion": str(next(VERSIONS)), "generation": generation, "managedFields": [{"fieldsV1": {}}]}
     return {"metadata": metadata, "spec": {"userId": 7} | spec, "status": status or {}}
 
 
@@ -146,14 +163,29 @@ async def test_own_statuses_cost_nothing(watched):
     assert watched.cache.get(at("first")).status == digest({"phase": "Completed", "sagaVersion": 3})
 
 
+async def test_what_is_not_handled_yet(watched):
+    """While an event waits for kopf, the next of its resource is not judged by what was known before either of them."""
+    await watched.report("ADDED", body())
+    forged, restored, latest = body({"phase": "Completed"}), body(), body()
+    assert watched.keeps("MODIFIED", forged)
+    assert watched.keeps("MODIFIED", restored)
+    await watched.handle("MODIFIED", forged)
+    assert watched.keeps("MODIFIED", latest)  # what came before it still waits
+    await watched.handle("MODIFIED", latest)  # kopf gives the last of several
+    assert watched.cache.get(at("first")).status == digest({})
+    assert not watched.keeps("MODIFIED", body())
+
+
 async def test_what_is_another_operators(watched):
     """What another member of several operators works on costs nothing here, whatever happens to it."""
     members = frozenset({"a", "b"})
     watched.cache.shard = Shard(owner("u1", members), members)
     assert await watched.report("ADDED", body())
     watched.cache.shard = Shard(min(members - {owner("u1", members)}), members)
-    for kind in (None, "ADDED", "MODIFIED", "DELETED"):
+    for kind in ("ADDED", "MODIFIED", "DELETED"):
         assert not await watched.report(kind, body(generation=2))
+    await watched.report(None, body(generation=3))  # of a list
+    assert watched.cache.get(at("first")).generation == 1
     assert await watched.report("ADDED", body(managedBy="mirror", checkoutId="c2")) is watched.cache.shard.owns("c2")
 
 

@@ -80,9 +80,9 @@ def clock(monkeypatch):
 class Member:
     """A member, and the shards that it was given."""
 
-    def __init__(self, cluster, name, group):
+    def __init__(self, cluster, name, group, pod_uid):
         self.shards, self.cluster = [], cluster
-        config = Config(sharding="Leases", member_name=name, member_group=group)
+        config = Config(sharding="Leases", member_name=name, member_group=group, member_pod_uid=pod_uid)
         self.membership = Membership(cluster, config, on_change=self.shards.append, log=structlog.get_logger())
 
     @property
@@ -98,9 +98,9 @@ async def member(admin, leases, monkeypatch):
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     made, permissions = [], Permissions(Metrics(), structlog.get_logger())
 
-    async def make(name, group="shop-operator"):
+    async def make(name, group="shop-operator", pod_uid=None):
         cluster = Cluster(await Credentials.load(), permissions, ServerClock(Metrics()))
-        made.append(Member(cluster, name, group))
+        made.append(Member(cluster, name, group, pod_uid))
         return made[-1]
 
     yield make
@@ -230,3 +230,12 @@ async def test_alone():
     """An operator that shares with nobody works on everything, and asks the API server for no Lease."""
     membership = Membership(SimpleNamespace(), Config(), on_change=None, log=structlog.get_logger())
     assert membership.shard == WHOLE
+
+
+@pytest.mark.parametrize("pod_uid", [None, "3f0c8a52-0000-4000-8000-000000000001"])
+async def test_a_lease_belongs_to_its_pod(member, admin, pod_uid):
+    """The Lease of an operator that runs in a pod is deleted with the pod, though no other operator is left."""
+    await (await member("owned", pod_uid=pod_uid)).membership.beat()
+    metadata = admin.session.get(f"{admin.url}{LEASES}/owned", timeout=10).json()["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "owned", "uid": pod_uid}
+    assert metadata.get("ownerReferences", []) == ([owner] if pod_uid else [])

@@ -93,7 +93,7 @@ async def test_it_is_shown(answer, permissions, metrics):
     assert page.status == 503
     assert "patch checkouts/status in the namespace shop" in page.text
     assert (await health._health(None)).status == 200
-    line = 'checkout_operator_missing_rights{namespace="shop",resource="checkouts/status",verb="patch"}'
+    line = 'checkout_operator_missing_rights{resource="checkouts/status",target_namespace="shop",verb="patch"}'
     assert f"{line} 1.0" in generate_latest(metrics.registry).decode()
     await answer(200)
     assert (await health._ready(None)).status == 200

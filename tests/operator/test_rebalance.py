@@ -11,6 +11,7 @@ import structlog
 from checkout_operator import rebalance
 from checkout_operator.cache import ResourceCache
 from checkout_operator.claims import Claims
+from checkout_operator.cluster import Forbidden
 from checkout_operator.faults import Faults
 from checkout_operator.health import Health
 from checkout_operator.mirrors import Decision, MirrorPolicy
@@ -78,8 +79,8 @@ class Operator:
             cache, self.queue, self.sagas, self.projector, faults=faults, metrics=metrics, log=log
         )
         self.health = Health(metrics, Permissions(metrics, log))
-        scope = config.scope()
-        claims = Claims(cluster, scope, None, log)
+        self.scope = scope = config.scope()
+        self.claims = claims = Claims(cluster, scope, None, log)
         self.rebalancer = Rebalancer(
             cache,
             self.queue,
@@ -95,6 +96,12 @@ class Operator:
     def names(self):
         """Give the names of what it works on."""
         return {one.name for one in self.cache.all()}
+
+    async def take_over(self):
+        """Take over what there may be. Returns how many resources that were."""
+        before = len(self.cache.all())
+        assert not await self.rebalancer.take_over(self.scope.watches)
+        return len(self.cache.all()) - before
 
     async def reconcile(self):
         """Do what is queued, and show it."""
@@ -124,10 +131,10 @@ async def until(check, task):
 async def test_a_share_is_taken_over_and_given_up(operator):
     """An operator works on its part of what there is; on all of it when the other is lost; and on its part again."""
     operator.rebalancer.change(HALF)
-    assert await operator.rebalancer.take_over() == len(OWN)
+    assert await operator.take_over() == len(OWN)
     assert operator.names() == OWN
     operator.rebalancer.change(ALL)
-    assert await operator.rebalancer.take_over() == len(NAMES) - len(OWN)
+    assert await operator.take_over() == len(NAMES) - len(OWN)
     assert operator.names() == set(NAMES)
     await operator.reconcile()
     assert sorted(operator.sagas.started) == sorted(NAMES)
@@ -142,7 +149,7 @@ async def test_what_the_watch_has_reported_stays(operator, make):
     operator.rebalancer.change(ALL)
     operator.cache.put(make("r0", generation=2, cancelRequested=True))
     operator.cache.remove(make("r1"))
-    assert await operator.rebalancer.take_over() == len(NAMES) - 2
+    assert await operator.take_over() == len(NAMES) - 2
     assert operator.cache.get(at("r0")).generation == 2
     assert operator.cache.get(at("r1")) is None
 
@@ -158,14 +165,37 @@ async def test_a_list_that_fails_is_made_again(operator, cluster, away, monkeypa
     assert [verb for verb, _ in cluster.calls].count("list") == 3
 
 
+async def test_a_namespace_without_rights(operator, cluster, monkeypatch):
+    """A namespace that may not be listed is tried again until it may."""
+    monkeypatch.setattr(rebalance, "FORBIDDEN_RETRY_SECONDS", 0)
+    cluster.faults["list"] = [Forbidden("checkouts is forbidden"), Forbidden("checkouts is forbidden")]
+    operator.rebalancer.change(HALF)
+    running = asyncio.create_task(operator.rebalancer.run())
+    await until(lambda: operator.names() == OWN, running)
+    running.cancel()
+    assert [verb for verb, _ in cluster.calls].count("list") == 3
+
+
+async def test_a_namespace_comes_back(operator):
+    """What was left out of a namespace that belonged to another release is taken over once it belongs to this one."""
+    operator.rebalancer.change(HALF)
+    running = asyncio.create_task(operator.rebalancer.run())
+    await until(lambda: operator.names() == OWN, running)
+    for one in operator.cache.all():
+        operator.cache._forget(one)  # as if it had been left out
+    operator.claims.on_gain()
+    await until(lambda: operator.names() == OWN, running)
+    running.cancel()
+
+
 async def test_a_resource_comes_back(operator, cluster):
     """A resource that goes to another member and comes back is not taken for one whose key belongs to other items."""
     operator.rebalancer.change(ALL)
-    await operator.rebalancer.take_over()
+    await operator.take_over()
     await operator.reconcile()
     for shard in (NONE, ALL):
         operator.rebalancer.change(shard)
-    await operator.rebalancer.take_over()
+    await operator.take_over()
     await operator.reconciler.compare()
     await operator.reconcile()
     assert {cluster.statuses[name]["phase"] for name in NAMES} == {"Paying"}
@@ -174,7 +204,7 @@ async def test_a_resource_comes_back(operator, cluster):
 async def test_an_answer_after_the_share_is_gone(operator, cluster):
     """A start whose answer comes when the resource is another member's decides nothing once it comes back."""
     operator.rebalancer.change(ALL)
-    await operator.rebalancer.take_over()
+    await operator.take_over()
     operator.sagas.answering.clear()
     running = asyncio.create_task(operator.reconcile())
     await until(lambda: len(operator.sagas.started) == len(NAMES), running)
@@ -183,7 +213,7 @@ async def test_an_answer_after_the_share_is_gone(operator, cluster):
     await running
     assert cluster.statuses == {}
     operator.rebalancer.change(ALL)
-    await operator.rebalancer.take_over()
+    await operator.take_over()
     await operator.reconciler.compare()
     await operator.reconcile()
     assert {cluster.statuses[name]["phase"] for name in NAMES} == {"Paying"}

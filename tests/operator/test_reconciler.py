@@ -1,6 +1,7 @@
 """What is done for resources, one by one, and what one of them may do to the others."""
 
 import asyncio
+import dataclasses
 
 import pytest
 from msgspec.structs import replace
@@ -175,3 +176,30 @@ async def test_a_refused_spec_is_not_tried_again(reconciler, cache, queue, sagas
     cache.put(make("first", generation=2, cancelRequested=True))
     await reconciler.reconcile([at("first")])
     assert sagas.cancelled == [["first"]]  # a cancellation is another question
+
+
+async def test_a_change_overtakes_the_start(reconciler, cache, sagas, projector, cluster, make, view):
+    """A change that the stream brings before the start is answered is shown, and does not wait for a comparison."""
+    later = dataclasses.replace(view, version=view.version + 1, steps=view.steps[:2], saga_step="PAID")
+
+    async def start(resources):
+        for change in (later, dataclasses.replace(view, version=view.version - 1)):
+            projector.enqueue(change)
+        return [view for _ in resources]
+
+    sagas.start = start
+    cache.put(make("first"))
+    assert await reconciler.reconcile([at("first")]) == set()
+    await projector.flush()
+    assert cluster.statuses["first"]["sagaVersion"] == later.version
+
+
+async def test_a_change_of_another_resources_checkout(reconciler, cache, sagas, projector, cluster, make, view):
+    """A checkout that has a resource's key and is about other items is not shown by it, whenever its changes come."""
+    sagas.errors["first"] = KeyReused()
+    cache.put(make("first"))
+    projector.enqueue(view)
+    await reconciler.reconcile([at("first")])
+    projector.enqueue(dataclasses.replace(view, version=view.version + 1))
+    await projector.flush()
+    assert cluster.statuses["first"]["conditions"][0]["reason"] == "IdempotencyKeyReused"

@@ -62,7 +62,9 @@ def test_the_watch_is_forbidden(api_server, admin, withheld, eventually, verb):
         try:
             missing = eventually(lambda: requests.get(f"{page}/ready", timeout=5).json()["missing_rights"], 60)
             assert missing == [f"{verb} checkouts in the namespace default"]
-            line = f'checkout_operator_missing_rights{{namespace="default",resource="checkouts",verb="{verb}"}} 1.0'
+            line = (
+                f'checkout_operator_missing_rights{{resource="checkouts",target_namespace="default",verb="{verb}"}} 1.0'
+            )
             assert line in requests.get(f"{page}/metrics", timeout=5).text
             assert requests.get(f"{page}/health", timeout=5).ok
             give()

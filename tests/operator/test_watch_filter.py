@@ -1,12 +1,14 @@
 """The lines of a watch that reach kopf, however they are cut on their way."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout_operator.watch_filter import FilteredStream
+from checkout_operator.cache import ResourceCache
+from checkout_operator.watch_filter import FilteredStream, WatchFilter
 
 OWN, FOREIGN = "own", "foreign"
 
@@ -32,7 +34,8 @@ def line(kind, uid, **spec):
 
 async def read(pieces):
     """Give what is read of a body."""
-    stream = FilteredStream(Body(pieces), lambda key: key == OWN)
+    cache = SimpleNamespace(owns=lambda key: key == OWN, find=lambda *_: None)
+    stream = FilteredStream(Body(pieces), WatchFilter(cache).keeps)
     return b"".join([chunk async for chunk in stream.iter_chunked(1 << 20)])
 
 
@@ -58,6 +61,20 @@ async def test_any_pieces(uids, size):
     sent = b"".join(line("ADDED", uid) for uid in uids) + b'{"ty'
     pieces = [sent[start : start + size] for start in range(0, len(sent), size)]
     assert await read(pieces) == line("ADDED", OWN) * uids.count(OWN) + b'{"ty'
+
+
+async def test_a_watch_alone_is_filtered():
+    """What is not a watch, as a list, is read as it came."""
+    response = SimpleNamespace(content=Body([]))
+
+    async def answer(_):
+        return response
+
+    for query in ({}, {"watch": "false"}, {"watch": "true"}):
+        before = response.content
+        request = SimpleNamespace(url=SimpleNamespace(query=query))
+        await WatchFilter(ResourceCache()).middleware()(request, answer)
+        assert (response.content is before) is (query != {"watch": "true"})
 
 
 def test_the_rest_of_a_body():

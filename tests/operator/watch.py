@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import kopf
 import structlog
 
-from checkout_operator import handlers, watch_filter
+from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
 from checkout_operator.claims import Claims
 from checkout_operator.clock import ServerClock
@@ -17,6 +17,7 @@ from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
 from checkout_operator.selectors import LabelSelector
 from checkout_operator.telemetry import Metrics
+from checkout_operator.watch_filter import WatchFilter
 from checkout_operator.watchdog import Watchdog
 from checkout_operator.workqueue import WorkQueue
 
@@ -43,8 +44,11 @@ class Watching:
         # Without the cluster: the registry of kopf would keep its connections after the test.
         claims = Claims(None, scope, None, self.log)
         self.dog = Watchdog(self.cache, self.cluster, scope, claims, self.log)
-        login = handlers.Login(credentials, self.permissions, clock, watch_filter.middleware(self.cache))
-        self.registry = handlers.register(self.cache, WorkQueue(), login, scope=scope, claims=claims, log=self.log)
+        news = WatchFilter(self.cache)
+        login = handlers.Login(credentials, self.permissions, clock, news.middleware())
+        self.registry = handlers.register(
+            self.cache, WorkQueue(), login, news, scope=scope, claims=claims, log=self.log
+        )
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ def test_a_killed_process_does_nothing_more(loop):
     ended(loop)
     assert seen == ["began"]
     for task in loop.tasks:
-        task.bury()
+        task.discard()
 
 
 def test_a_paused_process_does_later_what_came_meanwhile(loop):

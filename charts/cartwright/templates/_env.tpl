@@ -141,6 +141,7 @@
 {{- if gt (int .Values.operator.replicas) 1 }}
 - {name: SHARDING, value: Leases}
 - {name: MEMBER_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: MEMBER_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 - {name: MEMBER_GROUP, value: {{ include "cartwright.name" . }}-operator}
 - {name: LEASE_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 {{- end }}
