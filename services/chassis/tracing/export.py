@@ -56,8 +56,13 @@ class Exporting:
         if self._queued - self._counting.done >= self._most:
             self._dropped.inc()
             return
+        try:
+            readable = _readable(span, self._resource)
+        except ValueError:  # a stored traceparent that is none: nobody's request may fail for it
+            self._dropped.inc()
+            return
         self._queued += 1
-        self._processor.on_end(_readable(span, self._resource))
+        self._processor.on_end(readable)
 
     def close(self) -> None:
         """Send what is queued, for FLUSH_SECONDS at most."""

@@ -90,9 +90,9 @@ class Recorder:
                 self._keep(span)
             return
         elif not span.riders:
-            _append(span.call.spans, span)
+            self._put_by(span.call.spans, span)
         for rider in span.riders:  # a sampled one does not look there
-            _append(rider.spans, span)
+            self._put_by(rider.spans, span)
 
     def _may_keep(self, name: str, error: str | None) -> bool:
         allowance = self._allowances.get((name, error))
@@ -107,12 +107,26 @@ class Recorder:
         self._export_once(root)
         if root.call.is_sampled:
             return  # nothing has waited
-        for span in root.call.spans or ():
-            if span.riders and span.call.trace_id != root.call.trace_id:
-                self._export(_ride(span, root))
-            self._export_whole(span)
+        waiting = root.call.spans
+        if waiting is None:
+            return
+        for span in waiting:
+            self._export_below(root, span)
+        waiting[:] = [root]  # what ends later, since nobody waits for it any more, is exported then
 
-    def _export_whole(self, span: Span) -> None:
+    def _put_by(self, waiting: list[Any] | None, span: Span) -> None:
+        """Have a span wait for the end of its local root, or export it where that root was kept already."""
+        if waiting is None:
+            return
+        if waiting and waiting[0].is_root:
+            self._export_below(waiting[0], span)
+        elif len(waiting) < MOST_WAITING:
+            waiting.append(span)
+
+    def _export_below(self, root: Span, span: Span) -> None:
+        """Export a span that waited, with a link to it where it is of another trace."""
+        if span.riders and span.call.trace_id != root.call.trace_id:
+            self._export(_ride(span, root))
         if not span.is_exported:
             self._export_once(span)
             if span.riders:  # a batch has a list of its own, which its riders share
@@ -123,11 +137,6 @@ class Recorder:
         if not span.is_exported:
             span.is_exported = True
             self._export(span)
-
-
-def _append(spans: list[Any] | None, span: Span) -> None:
-    if spans is not None and len(spans) < MOST_WAITING:
-        spans.append(span)
 
 
 def _ride(batch: Span, root: Span) -> Span:

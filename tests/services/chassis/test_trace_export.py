@@ -100,6 +100,17 @@ def test_a_collector_that_is_away_is_logged_once(exporting, eventually):
     ]
 
 
+def test_a_link_that_is_none_fails_nothing(exporting, eventually):
+    """A stored traceparent that is malformed costs its span, and not the work that the span is about."""
+    held = Held()
+    held.answers.set()
+    metrics = exporting(held)
+    with call.within(call.incoming("r-1", PARENT, seconds=None)), tracing.root("saga", links=("nonsense",)):
+        pass
+    record(1)
+    eventually(lambda: counted(metrics) == {"exported": 1, "failed": 0, "dropped": 1})
+
+
 def test_a_collector_gets_what_was_recorded(monkeypatch, eventually):
     """A real exporter sends each span with its process, parent, links, facts and failure, and the rest when the process ends."""
     with collecting() as collector:

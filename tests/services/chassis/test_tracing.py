@@ -262,6 +262,26 @@ async def test_a_late_kept_rider_shows_its_batch(exported):
     assert sent.parent_id == batch.call.span_id
 
 
+async def test_a_call_that_outlasts_its_request_is_kept_with_it(exported):
+    """A request that is kept since nobody answered in time has the call that it waited for, as soon as that ends."""
+    gate, now = asyncio.Event(), asked(1, sampled=False)
+
+    async def send(items):
+        with tracing.span("cart/GetCarts"):
+            await gate.wait()
+        return items
+
+    with call.within(now):
+        waiting = asyncio.create_task(Batcher("cart.GetCarts", send, Metrics()).ask(1))
+        await asyncio.sleep(0)
+    facts = {"name": "GET", "parent_id": "", "seconds": 4.8, "error": "503", "attributes": {}}
+    tracing.recorder().leave(now, **facts)
+    assert names(exported) == ["GET"]
+    gate.set()
+    await waiting
+    assert names(exported) == ["GET", "cart/GetCarts"]
+
+
 async def test_messages_of_several_traces_are_applied_under_each(exported):
     """Of a batch of messages each sampled one has a span below its publication, and the batch one that links to them."""
     texts = [TRACE.format(f"{number:032x}", flag) for number, flag in ((1, "00"), (2, "01"), (3, "01"))]
