@@ -1,8 +1,8 @@
-"""`make bench-tracing`: what tracing costs at 0, 1 and 100 %, measured in rounds on one platform, and printed as ratios.
+"""`make bench-tracing`: what tracing costs at 0, 1 and 100 %, measured in rounds and printed as ratios.
 
-In each round the platform's processes run once without tracing, once with 1 % of the requests sampled and once with all, in an order
-that turns from round to round: what slows the machine slows all three. A ratio is that of a round. Spans go to a collector that reads
-and forgets them.
+Three platforms stand side by side: one without tracing, one with 1 % of the requests sampled, one with all. Each round puts the same
+short load on one after the other, in an order that turns: what slows the machine slows all three. A ratio is that of a round.
+Spans go to a collector that reads and forgets them.
 """
 
 import argparse
@@ -10,22 +10,26 @@ import statistics
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from rich.console import Console
 
+from devstack.client import Stack
 from devstack.table import PARTS
-from devstack.trace import restart
-from tests.bench.loads import CLOSED
-from tests.bench.measure import MIRROR_TTL, Scales
-from tests.bench.results import OURS, Run
-from tests.platforms import OnThisMachine, new_stack
+from tests.bench.cpu import cpu_seconds
+from tests.bench.generator import Order
+from tests.bench.measure import generate, new_users
+from tests.platforms import new_stack
 
 RATIOS = {"off": None, "1 %": "0.01", "100 %": "1"}
-WARM = 1
-REPEATS = 3
+LOADS = {"products": ("page", 100, 40), "cart": ("readers", 50, 60), "buyers64": ("buyers", 64, 6)}
+"""What a load sends, over how many connections, and how often each."""
+LEFT_OUT = frozenset({"etcd", "apiserver", "operator", "console"})
+"""Parts that no shopper waits for; three of each would only keep the machine busy."""
+LAST_SECONDS = 1.0
+"""How long after a load its rest is waited for: events, orders, spans."""
 
 
 class Sink:
@@ -64,50 +68,63 @@ def sink() -> Iterator[Sink]:
         server.server_close()
 
 
-def settings(ratio: str | None, collector: str) -> dict[str, str]:
-    """Return what processes are told; without a ratio they do not trace."""
-    return {} if ratio is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_TRACES_SAMPLER_ARG": ratio}
+class Platform:
+    """One of the platforms."""
 
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._port = int(stack.env()["CARTWRIGHT_URL"].rpartition(":")[2])
+        self._readers = new_users()
+        generate(Order(self._port, "filler", 10, 5, self._readers))
 
-def micros(run: Run) -> float:
-    """Return the processor time of our processes for each good request, in microseconds."""
-    ours = sum(seconds for part, seconds in run.cpu.items() if not PARTS[part].is_store)
-    return ours * 1e6 / max(1, run.good)
-
-
-def weigh(scales: Scales, loads: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Run each load some times; return the median of (requests a second, µs for each)."""
-    found = {}
-    for name in loads:
-        runs = [scales.run(CLOSED[name], OURS, number) for number in range(WARM + REPEATS)][WARM:]
-        found[name] = (statistics.median(run.rate for run in runs), statistics.median(map(micros, runs)))
-    return found
+    def weigh(self, load: str) -> tuple[float, float]:
+        """Run a load; return its good requests a second, and the µs of processor time of our processes for each."""
+        kind, connections, amount = LOADS[load]
+        user = self._readers if kind == "readers" else new_users()
+        pids = {row["name"]: row["pid"] for row in self._stack.rows() if not PARTS[row["name"]].is_store}
+        before = sum(cpu_seconds(pids).values())
+        words = generate(Order(self._port, kind, connections, amount, user, seconds=60.0))
+        time.sleep(LAST_SECONDS)
+        used = sum(cpu_seconds(pids).values()) - before
+        return words["good"] / words["seconds"], used * 1e6 / max(1, words["good"])
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--loads", default="products,cart,buyers64")
+    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--loads", default=",".join(LOADS))
     asked, console = parser.parse_args(), Console(highlight=False, width=100)
-    loads = [name for name in asked.loads.split(",") if name in CLOSED]
+    loads = [name for name in asked.loads.split(",") if name in LOADS]
     seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info", "MIRROR_SUCCESS_TTL": MIRROR_TTL}
-    with sink() as collector, new_stack("bench-tracing", env=env) as stack:
-        scales = Scales(OnThisMachine(stack), 0, None)
-        names = [row["name"] for row in stack.rows() if not PARTS[row["name"]].is_store]
-        for number in range(asked.runs):
+    parts = [name for name in PARTS if name not in LEFT_OUT]
+    with sink() as collector, ExitStack() as stacks:
+        platforms = {}
+        for number, (how, ratio) in enumerate(RATIOS.items()):
+            told = (
+                {}
+                if ratio is None
+                else {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER_ARG": ratio}
+            )
+            env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info", **told}
+            stack = stacks.enter_context(new_stack(f"bench-tracing-{number}", only=parts, env=env))
+            platforms[how] = Platform(stack)
+            console.print(f"{how} is ready")
+        for number in range(asked.runs + 1):
             turn = number % len(RATIOS)
-            for how in [*list(RATIOS)[turn:], *list(RATIOS)[:turn]]:
-                restart(stack, names, settings(RATIOS[how], collector.url))
-                scales.rest()
-                before, began = collector.bytes, time.monotonic()
-                for load, figures in weigh(scales, loads).items():
-                    seen[load, how].append(figures)
-                    console.print(f"run {number + 1}: {load:<10} {how:>5}  {figures[0]:8.0f}/s  {figures[1]:7.1f} µs")
-                sent = (collector.bytes - before) / (time.monotonic() - began) / 1024
-                console.print(f"run {number + 1}: {'':<10} {how:>5}  {sent:8.0f} KiB/s of spans")
-    console.print(f"\n{'load':<10} {'':>5} {'req/s':>9} {'of off':>8} {'µs/req':>9} {'of off':>8}")
+            for load in loads:
+                for how in [*list(RATIOS)[turn:], *list(RATIOS)[:turn]]:
+                    figures = platforms[how].weigh(load)
+                    if number:  # the first round warms up
+                        seen[load, how].append(figures)
+            console.print(f"round {number} of {asked.runs}, {collector.bytes >> 10} KiB of spans")
+            if number:
+                table(console, loads, seen)
+
+
+def table(console: Console, loads: Sequence[str], seen: Mapping[tuple[str, str], list[tuple[float, float]]]) -> None:
+    """Print what there is."""
+    console.print(f"{'load':<10} {'':>5} {'req/s':>9} {'of off':>8} {'µs/req':>9} {'of off':>8}")
     for load in loads:
         for how in RATIOS:
             console.print(row(load, how, seen[load, how], seen[load, "off"]))

@@ -31,5 +31,6 @@ def process(topic: str, requests: Sequence[call.Call], partition: int) -> Iterat
         for span in reversed(spans):
             stack.enter_context(span)
         if len(spans) > 1:
-            stack.enter_context(batch_span(f"batch {topic}", [span.call for span in spans], spans[0].call, recorder))
+            asked = [span.call for span in spans if span.call is not None]
+            stack.enter_context(batch_span(f"batch {topic}", asked, asked[0], recorder))
         yield

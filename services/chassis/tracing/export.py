@@ -115,15 +115,15 @@ class _Counting(SpanExporter):
 
 
 def _readable(span: Span, resource: Resource) -> ReadableSpan:
-    trace_id = int(span.call.trace_id, 16)
+    trace_id = int(span.trace_id, 16)
     attributes: dict[str, Any] = dict(span.attributes or {})
-    if span.is_root and span.call.request_id:
-        attributes["cartwright.request_id"] = span.call.request_id
+    if span.is_root and span.request_id:
+        attributes["cartwright.request_id"] = span.request_id
     if span.error is not None:
         attributes["error.type"] = span.error
     return ReadableSpan(
         name=span.name,
-        context=SpanContext(trace_id, int(span.call.span_id, 16), is_remote=False, trace_flags=_FLAGS),
+        context=SpanContext(trace_id, int(span.span_id, 16), is_remote=False, trace_flags=_FLAGS),
         parent=_context(trace_id, span.parent_id, is_remote=span.is_root) if span.parent_id else None,
         resource=resource,
         attributes=attributes,

@@ -75,23 +75,24 @@ class Recorder:
         if not now.is_sampled and not self._may_keep(name, error):
             return
         root = Span(name, Kind.SERVER, now, None, spans=now.spans, is_root=True, attributes=attributes)
-        root.call, root.parent_id, root.error = now, parent_id, error
+        root.traceparent, root.parent_id, root.error = now.traceparent, parent_id, error
         root.end_ns = root.start_ns
         root.start_ns -= round(seconds * 1e9)
         self._keep(root)
 
     def ended(self, span: Span) -> None:
         """Export a span, keep it until its local root ends, or drop it."""
-        if span.call.is_sampled:
+        riders, span.riders = span.riders, ()
+        if call.is_sampled(span.traceparent):
             self._export_once(span)
         elif span.is_root:
             worth_it = span.is_kept or span.error is not None or span.seconds >= self._slow_seconds
             if worth_it and self._may_keep(span.name, span.error):
                 self._keep(span)
-            return
-        elif not span.riders:
-            self._put_by(span.call.spans, span)
-        for rider in span.riders:  # a sampled one does not look there
+        elif not span.is_batch:
+            waiting, span.spans = span.spans, None
+            self._put_by(waiting, span)
+        for rider in riders:  # a sampled one does not look there
             self._put_by(rider.spans, span)
 
     def _may_keep(self, name: str, error: str | None) -> bool:
@@ -105,11 +106,9 @@ class Recorder:
     def _keep(self, root: Span) -> None:
         """Export a local root, and what has waited for it."""
         self._export_once(root)
-        if root.call.is_sampled:
+        waiting = root.spans
+        if waiting is None or call.is_sampled(root.traceparent):
             return  # nothing has waited
-        waiting = root.call.spans
-        if waiting is None:
-            return
         for span in waiting:
             self._export_below(root, span)
         waiting[:] = [root]  # what ends later, since nobody waits for it any more, is exported then
@@ -125,12 +124,12 @@ class Recorder:
 
     def _export_below(self, root: Span, span: Span) -> None:
         """Export a span that waited, with a link to it where it is of another trace."""
-        if span.riders and span.call.trace_id != root.call.trace_id:
+        if span.is_batch and span.trace_id != root.trace_id:
             self._export(_ride(span, root))
         if not span.is_exported:
             self._export_once(span)
-            if span.riders:  # a batch has a list of its own, which its riders share
-                for inner in span.call.spans or ():
+            if span.is_batch:  # it has a list of its own, which its riders share
+                for inner in span.spans or ():
                     self._export_once(inner)
 
     def _export_once(self, span: Span) -> None:
@@ -141,7 +140,8 @@ class Recorder:
 
 def _ride(batch: Span, root: Span) -> Span:
     """Return a child of `root` that shows when it rode in a batch of another trace, and links there."""
-    ride = Span(batch.name, Kind.INTERNAL, root.call, None, spans=None, links=(batch.call.traceparent,))
+    above = call.Call(root.request_id, root.traceparent)
+    ride = Span(batch.name, Kind.INTERNAL, above, None, spans=None, links=(batch.traceparent,))
     ride.start_ns, ride.end_ns, ride.error = batch.start_ns, batch.end_ns, batch.error
     return ride
 

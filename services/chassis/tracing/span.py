@@ -32,7 +32,9 @@ class Ending(Protocol):
 class Span:
     """One piece of work. As a context manager it is what the work inside belongs to; an error that leaves it is its failure.
 
-    `call` has its trace and its own id. `riders` are the requests that ride together in it; none for what serves one request.
+    `spans` is where its local root keeps what has ended. `riders` are the requests that ride together in it; none for what serves
+    one request. What has ended refers to neither, but for a batch to what happened within it: that would be a cycle, and most
+    spans are garbage soon, which should go without the garbage collector.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Span:
         "call",
         "end_ns",
         "error",
+        "is_batch",
         "is_exported",
         "is_kept",
         "is_root",
@@ -49,8 +52,11 @@ class Span:
         "links",
         "name",
         "parent_id",
+        "request_id",
         "riders",
+        "spans",
         "start_ns",
+        "traceparent",
     )
 
     def __init__(
@@ -67,7 +73,7 @@ class Span:
         links: Sequence[str] = (),
         riders: Sequence[call.Call] = (),
     ) -> None:
-        """Begin a child of `parent`. `spans`: where its local root keeps what has ended. `links` are traceparents.
+        """Begin a child of `parent`. `links` are traceparents.
 
         `is_kept`: export this local root however it ends.
         """
@@ -75,12 +81,17 @@ class Span:
         self.name = name
         self.kind = kind
         self.parent_id = text[36:52]
-        self.call = call.Call(parent.request_id, f"{text[:36]}{call.new_id()}{text[52:]}", parent.deadline, spans)
+        self.traceparent = f"{text[:36]}{call.new_id()}{text[52:]}"
+        self.request_id = parent.request_id
+        self.spans = spans
+        self.call: call.Call | None = call.Call(parent.request_id, self.traceparent, parent.deadline, spans)
+        """What the work within belongs to; None once it has ended."""
         self.is_root = is_root
         self.is_kept = is_kept
         self.attributes = attributes
         self.links = links
         self.riders = riders
+        self.is_batch = bool(riders)
         self.error: str | None = None
         """What failed, in a word or two; None: nothing did."""
         self.is_exported = False
@@ -96,11 +107,23 @@ class Span:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         call.end(self._token)
+        del self._token  # it refers to the call that was before
+        self.call = None
         if error is not None and self.error is None:
             self.error = type(error).__name__
         self.end_ns = time.time_ns()
         if self._ending is not None:
             self._ending.ended(self)
+
+    @property
+    def trace_id(self) -> str:
+        """Its trace."""
+        return self.traceparent[3:35]
+
+    @property
+    def span_id(self) -> str:
+        """Its own id."""
+        return self.traceparent[36:52]
 
     @property
     def seconds(self) -> float:
