@@ -22,7 +22,7 @@ up: $(VENV)/.stamp ## Start the whole platform on this machine: make up [DEVSTAC
 down: $(VENV)/.stamp ## End it; its data stays
 	@$(PY) -m devstack down
 
-status: $(VENV)/.stamp ## Show every part
+status: $(VENV)/.stamp ## Show every part with its health and address, and how far the events are behind
 	@$(PY) -m devstack status
 
 logs: $(VENV)/.stamp ## Follow the logs of the services, or of one part: make logs [PART=postgres] [REQUEST=id] [CHECKOUT=id] [LEVEL=warning]

@@ -14,6 +14,7 @@ from pathlib import Path
 from devstack import fetch, golang
 from devstack.home import Home, write_secret
 from devstack.ports import HOST
+from devstack.progress import Say
 
 OPERATOR_USER = "cartwright-operator"
 NAMESPACE = "default"
@@ -29,7 +30,7 @@ class Programs:
     kubectl: Path
 
 
-def find(env: Mapping[str, str], say: fetch.Say) -> Programs:
+def find(env: Mapping[str, str], say: Say) -> Programs:
     """Find the programs: those of KUBEBUILDER_ASSETS, or of PATH, or ours, which are built where they are missing."""
     if assets := env.get("KUBEBUILDER_ASSETS"):
         found = [Path(assets).absolute() / name for name in ("etcd", "kube-apiserver", "kubectl")]
@@ -45,7 +46,7 @@ def find(env: Mapping[str, str], say: fetch.Say) -> Programs:
     return Programs(etcd, apiserver, kubectl(env, say))
 
 
-def kubectl(env: Mapping[str, str], say: fetch.Say) -> Path:
+def kubectl(env: Mapping[str, str], say: Say) -> Path:
     """Return a kubectl of a version that fits our API server."""
     if (assets := env.get("KUBEBUILDER_ASSETS")) and (Path(assets) / "kubectl").exists():
         return Path(assets).absolute() / "kubectl"

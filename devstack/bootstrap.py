@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from devstack import network
+from devstack import network, progress
+from devstack.home import user_environment
 
 REQUIREMENTS = Path("requirements/dev.txt")
 STAMP = ".stamp"
@@ -33,17 +34,34 @@ def make(folder: Path) -> None:
     print(f"installing the packages of {REQUIREMENTS} …", flush=True)
     started = time.monotonic()
     python = str(folder / "bin" / "python")
-    installed = _run(
-        "-m", "pip", "install", "--progress-bar=off", "--require-hashes", "-r", str(REQUIREMENTS), program=python
+    wanted = sum("==" in line for line in REQUIREMENTS.read_text().splitlines())
+    code, said = progress.run(
+        [python, "-m", "pip", "install", "--progress-bar=off", "--require-hashes", "-r", str(REQUIREMENTS)],
+        {**user_environment(), "PYTHONUNBUFFERED": "1"},
+        lambda said: _show(f"  {_installed(said, wanted)}, {progress.spoken(time.monotonic() - started)}"),
     )
-    if installed.returncode:
-        raise CannotMake(f"the packages could not be installed: {network.reason(installed.stdout + installed.stderr)}")
+    _show("")
+    if code:
+        raise CannotMake(f"the packages could not be installed: {network.reason(said)}")
     (folder / STAMP).touch()
     print(f"installed them in {time.monotonic() - started:.0f} s")
 
 
-def _run(*words: str, program: str = sys.executable) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([program, *words], capture_output=True, text=True, check=False)
+def _installed(said: str, wanted: int) -> str:
+    """Return how far pip is by what it has said: it names each package as it begins with it, and unpacks all at the end."""
+    begun = sum(line.startswith("Collecting ") for line in said.splitlines())
+    return "unpacking them" if "Installing collected packages" in said else f"{min(begun, wanted)} of {wanted} fetched"
+
+
+def _show(line: str) -> None:
+    """Show a line in the place of the one before, on a terminal that can do that."""
+    if sys.stdout.isatty() and user_environment().get("TERM", "dumb") != "dumb":
+        sys.stdout.write(f"\r\x1b[K{line}")
+        sys.stdout.flush()
+
+
+def _run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
 
 
 def _last_line(said: str) -> str:

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from devstack import apiserver, cluster, fetch, helm, home, logs, messages, ports, stores
+from devstack import apiserver, cluster, fetch, health, helm, home, live, logs, messages, ports, stores
+from devstack import status as showing
 from devstack import trace as tracing
 from devstack import watch as watching
 from devstack.beside import NotReady
@@ -32,11 +32,6 @@ def _stack() -> Stack:
     return Stack(home.default_home(home.user_environment()))
 
 
-def _say(line: str) -> None:
-    """Show a line: a sentence as it stands, anything else as work under way."""
-    console.print(f"  {line}" if line.endswith(".") else f"  {line} …")
-
-
 def _fail(error: Exception | str) -> NoReturn:
     errors.print("error: ", style="red", end="")
     errors.print(str(error))
@@ -48,28 +43,30 @@ def up() -> None:
     """Start the platform, and say what to try."""
     stack, env = _stack(), home.user_environment()
     try:
-        if stack.is_running():
-            _start_stopped(stack)
-            if changed := stack.changed_settings(env):
-                console.print(messages.other_settings(changed))
-        else:
-            stack.launch(env, free=ports.is_free_wanted(env), say=_say)
+        with live.shown_on(console) as shown:
+            if stack.is_running():
+                _start_stopped(stack, env)
+            else:
+                stack.launch(env, free=ports.is_free_wanted(env), say=shown)
+            _wait(stack, shown)
     except FAILURES as error:
         _fail(error)
     except KeyboardInterrupt:
         _interrupted(stack)
-    _wait(stack)
-    url, shown = (stack.env()[name].replace("127.0.0.1", "localhost") for name in ("CARTWRIGHT_URL", "CONSOLE_URL"))
-    console.print(messages.what_to_try(url, shown, stack.own_cluster()))
+    url, pages = (stack.env()[name].replace("127.0.0.1", "localhost") for name in ("CARTWRIGHT_URL", "CONSOLE_URL"))
+    console.print(messages.what_to_try(url, pages, stack.own_cluster()))
 
 
-def _start_stopped(stack: Stack) -> None:
+def _start_stopped(stack: Stack, env: dict[str, str]) -> None:
+    """Start the parts of a running stack that were stopped, and say which settings it does not have."""
     stopped = [row["name"] for row in stack.rows() if row["state"] == "stopped"]
     for name in stopped:
         stack.start(name)
     console.print(
         f"It is running already; started again: {', '.join(stopped)}." if stopped else "It is running already."
     )
+    if changed := stack.changed_settings(env):
+        console.print(messages.other_settings(changed))
 
 
 @app.command("fetch")
@@ -77,35 +74,33 @@ def fetch_all() -> None:
     """Bring everything that the platform and its tests need into the cache."""
     user = home.user_environment()
     try:
-        stores.find(set(STORES), user, _say)
-        helm.find(user, _say)
+        with live.shown_on(console) as shown:
+            stores.find(set(STORES), user, shown)
+            helm.find(user, shown)
     except (fetch.CannotFetch, stores.CannotStart) as error:
         _fail(error)
+    except KeyboardInterrupt:
+        errors.print("interrupted; what is fetched and built already is kept")
+        raise typer.Exit(INTERRUPTED) from None
 
 
-def _wait(stack: Stack) -> None:
-    """Wait until all is ready, showing what changes; stop everything where that fails."""
-    shown: dict[str, str] = {}
-
-    def watch(rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            if shown.get(row["name"]) != row["state"]:
-                shown[row["name"]] = row["state"]
-                console.print(f"  {row['name']:<20} {row['state']}")
-
+def _wait(stack: Stack, shown: live.Shown) -> None:
+    """Wait until all is ready; stop everything where that fails."""
     try:
-        stack.wait_ready(watch=watch)
+        stack.wait_ready(watch=shown.parts)
     except StackError as error:
         stack.down()
-        _fail(f"{error}\n(everything that had been started is stopped again)")
-    except KeyboardInterrupt:
-        _interrupted(stack)
+        raise StackError(f"{error}\n(everything that had been started is stopped again)") from error
 
 
 def _interrupted(stack: Stack) -> NoReturn:
     errors.print("interrupted: stopping what was started …")
-    stack.down()
-    errors.print("nothing is left running")
+    try:
+        stack.down()
+    except KeyboardInterrupt:  # what was asked for goes on without this process
+        errors.print("it is still ending; to wait for that: make down")
+    else:
+        errors.print("nothing is left running; what is fetched and built already is kept")
     raise typer.Exit(INTERRUPTED)
 
 
@@ -123,19 +118,15 @@ def down() -> None:
 
 @app.command()
 def status() -> None:
-    """Show every part; exits with 0 only if all are ready."""
+    """Show every part with its health and address, and how far the events are behind; exits with 0 only if all are ready."""
+    stack = _stack()
     try:
-        rows = _stack().rows()
+        said, urls = stack.request("status"), stack.env()
     except StackError as error:
         _fail(error)
-    table = Table("PART", "STATE", "PID", "RESTARTS", "PORTS", "UP")
-    for row in rows:
-        listed = ", ".join(str(port) for port in row["ports"])
-        table.add_row(
-            row["name"], row["state"], str(row["pid"] or ""), str(row["restarts"]), listed, f"{row['seconds']} s"
-        )
-    console.print(table, soft_wrap=False)
-    raise typer.Exit(0 if all(row["state"] == "ready" for row in rows) else 1)
+    parts, measured = health.ask(said["parts"], said["env"])
+    showing.show(console, parts, measured, urls)
+    raise typer.Exit(0 if all(one.is_ready for one in parts) else 1)
 
 
 @app.command()
@@ -147,7 +138,8 @@ def env() -> None:
         exported = stack.env()
         programs = stores.find({"postgres", "redis"}, user, lambda _: None)
         find = cluster.kubectl_for_own if stack.own_cluster() else apiserver.kubectl
-        kubectl = find(user, lambda line: errors.print(f"  {line}"))
+        with live.shown_on(errors) as shown:
+            kubectl = find(user, shown)
     except FAILURES as error:
         _fail(error)
     folders = (str(programs.postgres), str(programs.redis.parent), str(kubectl.parent))
@@ -270,7 +262,7 @@ def bank(context: typer.Context) -> None:
 def watch() -> None:
     """Watch the platform with Prometheus until Ctrl-C: its rules, its alerts, and Grafana's dashboards where there is one."""
     try:
-        watching.watch(_stack(), home.user_environment(), console.print, building=_say)
+        watching.watch(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
     except (*FAILURES, NotReady) as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -281,7 +273,7 @@ def watch() -> None:
 def trace() -> None:
     """Trace the platform with Jaeger until Ctrl-C: every request is traced, and each trace has a page."""
     try:
-        tracing.trace(_stack(), home.user_environment(), console.print, building=_say)
+        tracing.trace(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
     except (*FAILURES, NotReady) as error:
         _fail(error)
     except KeyboardInterrupt:

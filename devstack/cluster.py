@@ -12,6 +12,7 @@ from pathlib import Path
 
 from devstack import apiserver, fetch
 from devstack.home import ROOT, Home, write_secret
+from devstack.progress import Say
 
 CRDS = ROOT / "crds" / "checkouts.yaml"
 ROLE = ROOT / "manifests" / "operator-rbac.yaml"
@@ -85,12 +86,12 @@ def is_own(env: Mapping[str, str]) -> bool:
     return word == MINE
 
 
-def kubectl_for_own(env: Mapping[str, str], say: fetch.Say) -> Path:
+def kubectl_for_own(env: Mapping[str, str], say: Say) -> Path:
     """Return the user's own kubectl, which fits their cluster, or ours where there is none."""
     return fetch.on_path("kubectl", env) or apiserver.kubectl(env, say)
 
 
-def choose_own(env: Mapping[str, str], home: Home, say: fetch.Say) -> tuple[Context, Cluster]:
+def choose_own(env: Mapping[str, str], home: Home, say: Say) -> tuple[Context, Cluster]:
     """Return the current context of the user's kubeconfig, say which it is, and check that it answers.
 
     That context is copied into the stack's folder: a context that is chosen later, for other work, never leads the operator
@@ -125,7 +126,7 @@ def choose_own(env: Mapping[str, str], home: Home, say: fetch.Say) -> tuple[Cont
     return chosen, own
 
 
-def prepare_own(chosen: Context, own: Cluster, say: fetch.Say) -> None:
+def prepare_own(chosen: Context, own: Cluster, say: Say) -> None:
     """Put the definition of the Checkout resource into the user's own cluster, and say so."""
     say(f'putting the Checkout resource into the context "{chosen.name}"')
     try:

@@ -3,16 +3,18 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from devstack import network
+from devstack import network, progress
 from devstack.home import ROOT, NotWritable, cache, writing
+from devstack.progress import Done, Say
 
 TOOLS = ROOT / "devstack" / "tools"
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
@@ -20,7 +22,9 @@ MONGODB = "de.bwaldvogel:mongo-java-server-memory-backend:1.47.0"
 ECJ = "org.eclipse.jdt:ecj:3.43.0"
 COORDINATES = {"kafka": KAFKA, "mongodb": MONGODB, "ecj": ECJ}
 
-Say = Callable[[str], None]
+_DOWNLOADING = re.compile(r"Downloading (\S+) \(([\d.]+) ([kMG])B\)")
+_MB = {"k": 0.001, "M": 1.0, "G": 1000.0}
+"""pip's units, in millions of bytes."""
 
 
 class CannotFetch(Exception):
@@ -45,11 +49,36 @@ def tool(name: str, env: Mapping[str, str], say: Say) -> Path:
         ]
 
         def install(folder: Path) -> None:
-            say(f"fetching {lock.read_text().split(maxsplit=1)[0]}")
-            _run([*command, "--target", str(folder)], env, what=name)
+            with progress.step(say, name, "fetching") as at, tempfile.TemporaryDirectory(dir=folder.parent) as work:
+                # pip downloads into TMPDIR, and writes as it goes only if it is told to.
+                told = {**env, "TMPDIR": work, "PYTHONUNBUFFERED": "1"}
+
+                def look(said: str) -> None:
+                    at(_downloaded(said, Path(work)))
+
+                _run([*command, "--target", str(folder)], told, look, what=name)
 
         into(target, install, say)
     return target
+
+
+def _downloaded(said: str, work: Path) -> Done:
+    """Return how much pip has downloaded into its folder, by what it has said so far."""
+    if "Installing collected packages" in said:
+        return Done(detail="unpacking")
+    if not (found := _DOWNLOADING.findall(said)):
+        return Done()
+    _, size, unit = found[-1]
+    return Done(_size(work) / 1e6, float(size) * _MB[unit], "MB")
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the files in a folder; files that vanish meanwhile do not count."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def jars(name: str, env: Mapping[str, str], say: Say) -> Path:
@@ -60,15 +89,22 @@ def jars(name: str, env: Mapping[str, str], say: Say) -> Path:
 
         def resolve(folder: Path) -> None:
             resolver = tool("maven", env, say)
-            say(f"fetching {COORDINATES[name].split('+', maxsplit=1)[0]} and what it needs")
-            _resolve(COORDINATES[name], sums, resolver, folder, env)
+            with progress.step(say, name, "fetching") as at:
+                _resolve(name, resolver, folder, env, at)
 
         into(target, resolve, say)
     return target
 
 
-def _resolve(coordinates: str, sums: Path, resolver: Path, folder: Path, env: Mapping[str, str]) -> None:
+def _resolve(name: str, resolver: Path, folder: Path, env: Mapping[str, str], at: Callable[[Done], None]) -> None:
+    coordinates, sums = COORDINATES[name], TOOLS / f"{name}.sha256"
     work = folder / "work"
+    wanted = sums.read_text().splitlines()
+
+    def look(_: str) -> None:
+        there = sum(1 for _ in (work / "repo").rglob("*.jar"))
+        at(Done(there, len(wanted) if len(wanted) > 1 else None, "files", coordinates.split("+", maxsplit=1)[0]))
+
     command = [
         sys.executable,
         "-m",
@@ -80,15 +116,15 @@ def _resolve(coordinates: str, sums: Path, resolver: Path, folder: Path, env: Ma
         str(work / "envs"),
     ]
     command += ["--repo-cache", str(work / "repo"), "info", "classpath", coordinates]
-    _run(command, {**env, "PYTHONPATH": str(resolver)}, what=coordinates)
+    _run(command, {**env, "PYTHONPATH": str(resolver)}, look, what=coordinates)
     found = {path.name: path for path in (work / "envs").rglob("*.jar")}
-    for line in sums.read_text().splitlines():
-        checksum, name = line.split()
-        if name not in found:
-            raise CannotFetch(f"{name} did not come with {coordinates}; run it again")
-        if hashlib.sha256(found[name].read_bytes()).hexdigest() != checksum:
-            raise CannotFetch(f"{name} is not the file that {sums.name} names; nothing of it is used")
-        shutil.copyfile(found[name], folder / name)
+    for line in wanted:
+        checksum, jar = line.split()
+        if jar not in found:
+            raise CannotFetch(f"{jar} did not come with {coordinates}; run it again")
+        if hashlib.sha256(found[jar].read_bytes()).hexdigest() != checksum:
+            raise CannotFetch(f"{jar} is not the file that {sums.name} names; nothing of it is used")
+        shutil.copyfile(found[jar], folder / jar)
     shutil.rmtree(work)
 
 
@@ -109,6 +145,8 @@ def into(target: Path, fill: Callable[[Path], None], say: Say) -> None:
         _acquire(lock, target.name, say)
         if target.exists():
             return
+        for left in target.parent.glob(f".{target.name}-*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as path:
             folder = Path(path) / "whole"
             folder.mkdir()
@@ -125,10 +163,10 @@ def _acquire(lock: IO[str], name: str, say: Say) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _run(command: list[str], env: Mapping[str, str], *, what: str) -> None:
-    done = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CannotFetch(f"{what} could not be fetched: {network.reason(done.stdout + done.stderr)}")
+def _run(command: list[str], env: Mapping[str, str], look: Callable[[str], None], *, what: str) -> None:
+    code, said = progress.run(command, env, look)
+    if code:
+        raise CannotFetch(f"{what} could not be fetched: {network.reason(said)}")
 
 
 def place(name: str, lock: Path, env: Mapping[str, str]) -> Path:

@@ -2,16 +2,15 @@
 
 import re
 import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import fetch, network
+from devstack import fetch, network, progress
+from devstack.progress import Done, Say
 
 VERSION = "1.35.4"
 NEEDED_GO = (1, 26)
-SAID_EVERY = 20.0  # seconds between lines that say that it still builds
 
 _MAJOR, _MINOR, _ = VERSION.split(".")
 _STAMPS = {
@@ -39,6 +38,11 @@ class Source:
     """What to build, and what to leave out, in the source's own words."""
 
 
+_DOWNLOADING = "go: downloading "
+_STALE = "stale: "
+"""Stands before each package that Go would have to compile."""
+_PACKAGE = re.compile(r"[\w./~+-]+")
+"""A line of Go's that is a package and nothing else."""
 _NO_CLOUDS = "remove_all_sd"
 SOURCES = {
     "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 3 minutes"),
@@ -52,7 +56,7 @@ SOURCES = {
 }
 
 
-def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
+def program(name: str, env: Mapping[str, str], say: Say) -> Path:
     """Return the program that is built from `devstack/tools`; build it where it is missing."""
     source = SOURCES[name]
     modules = fetch.TOOLS / source.modules
@@ -61,50 +65,66 @@ def program(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
 
         def build(folder: Path) -> None:
             go, settings = _go(env, say)
-            say(f"building {name} from source ({source.takes}, this once)")
-            started = time.monotonic()
-            _build(name, go, folder / name, {**env, **settings}, say)
-            say(f"built {name} in {_spoken(time.monotonic() - started)}.")
+            with progress.step(say, name, "building", source.takes) as at:
+                _build(name, go, folder / name, {**env, **settings}, at)
 
         fetch.into(target, build, say)
     return target / name
 
 
-def _build(name: str, go: Path, output: Path, env: Mapping[str, str], say: fetch.Say) -> None:
+def _build(name: str, go: Path, output: Path, env: Mapping[str, str], at: Callable[[Done], None]) -> None:
     source = SOURCES[name]
     stamps = " ".join(f"-X {variable}={value}" for variable, value in _STAMPS.items())
-    command = [str(go), "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {stamps}", "-o", str(output)]
-    command += ["-tags", source.tags] if source.tags else []
+    flags = [
+        "-mod=readonly",
+        "-trimpath",
+        "-ldflags",
+        f"-s -w {stamps}",
+        *(["-tags", source.tags] if source.tags else []),
+    ]
     # What a user has set for Go programs of their own would build another program, or none. The modules stay writable,
     # so that the cache can be deleted as any folder.
     theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}
     plain = {variable: value for variable, value in env.items() if variable not in theirs}
     plain |= {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOWORK": "off", "GOTOOLCHAIN": "local"}
-    started = time.monotonic()
-    with (
-        output.with_suffix(".log").open("w+") as log,
-        subprocess.Popen(
-            [*command, source.package], cwd=fetch.TOOLS / source.modules, env=plain, stdout=log, stderr=log
-        ) as build,
-    ):
-        try:
-            while True:
-                try:
-                    build.wait(SAID_EVERY)
-                    break
-                except subprocess.TimeoutExpired:
-                    say(f"still building {name}: {_spoken(time.monotonic() - started)} so far; usually {source.takes}")
-        except BaseException:
-            build.kill()
-            raise
-        log.seek(0)
-        said = "".join(line for line in log if not line.startswith("go: downloading"))
-    if build.returncode:
-        raise fetch.CannotFetch(f"{name} could not be built: {network.reason(said)}")
-    output.with_suffix(".log").unlink()
+    folder = fetch.TOOLS / source.modules
+    modules = sum("/go.mod " not in line for line in (folder / "go.sum").read_text().splitlines())
+    listed = [str(go), "list", *flags, "-deps", "-f", f"{{{{if .Stale}}}}{_STALE}{{{{.ImportPath}}}}{{{{end}}}}"]
+    code, said = progress.run(
+        [*listed, source.package], plain, lambda said: at(_downloaded(said, modules)), folder=folder
+    )
+    if not code:
+        stale = said.count(_STALE)
+        code, said = progress.run(
+            [str(go), "build", *flags, "-v", "-o", str(output), source.package],
+            plain,
+            lambda said: at(_compiled(said, stale)),
+            folder=folder,
+        )
+    if code:
+        told = [
+            line for line in said.splitlines() if not line.startswith(_DOWNLOADING) and not _PACKAGE.fullmatch(line)
+        ]
+        raise fetch.CannotFetch(f"{name} could not be built: {network.reason(chr(10).join(told))}")
 
 
-def _go(env: Mapping[str, str], say: fetch.Say) -> tuple[Path, dict[str, str]]:
+def _downloaded(said: str, modules: int) -> Done:
+    """Return how far Go is with the modules: it names each as it begins with it. `modules`: how many there may be."""
+    named = [line.removeprefix(_DOWNLOADING) for line in said.splitlines() if line.startswith(_DOWNLOADING)]
+    return (
+        Done(len(named), modules, "modules", named[-1].split()[0]) if named else Done(detail="looking at the modules")
+    )
+
+
+def _compiled(said: str, stale: int) -> Done:
+    """Return how far the compiler is: it names each package as it is done with. `stale`: how many are not compiled yet."""
+    named = [line for line in said.splitlines() if _PACKAGE.fullmatch(line)]
+    if named and len(named) >= stale:
+        return Done(len(named), len(named), "packages", "linking")
+    return Done(len(named), stale, "packages", named[-1] if named else "")
+
+
+def _go(env: Mapping[str, str], say: Say) -> tuple[Path, dict[str, str]]:
     """Return a Go toolchain that is new enough, and its settings: ours leaves nothing outside our cache."""
     found = fetch.on_path("go", env)
     if found:
@@ -122,8 +142,3 @@ def _go(env: Mapping[str, str], say: fetch.Say) -> tuple[Path, dict[str, str]]:
     work = fetch.cache_folder(env) / "go-work"
     ours = {"GOROOT": str(root), "GOPATH": str(work / "path"), "GOMODCACHE": "", "GOCACHE": str(work / "cache")}
     return root / "bin" / "go", ours
-
-
-def _spoken(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

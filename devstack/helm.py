@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devstack import fetch, golang
+from devstack.progress import Say
 
 OLDEST = (3, 14)
 
 
-def find(env: Mapping[str, str], say: fetch.Say) -> Path:
+def find(env: Mapping[str, str], say: Say) -> Path:
     """Return the helm of PATH where it is new enough, or ours, built where it is missing; CannotFetch otherwise."""
     if found := fetch.on_path("helm", env):
         command = [str(found), "version", "--short"]

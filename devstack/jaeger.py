@@ -12,6 +12,7 @@ from typing import Any
 
 from devstack import fetch, golang
 from devstack.ports import HOST
+from devstack.progress import Say
 
 MOST_TRACES = 20_000
 """Traces in memory; the oldest are forgotten."""
@@ -28,7 +29,7 @@ class Jaeger:
     has_pages: bool
 
 
-def find(env: Mapping[str, str], say: fetch.Say) -> Jaeger:
+def find(env: Mapping[str, str], say: Say) -> Jaeger:
     """Return the `jaeger` of PATH (version 2), or ours, built where it is missing. Raises CannotFetch where it cannot be built."""
     if found := fetch.on_path("jaeger", env):
         return Jaeger(found, has_pages=True)

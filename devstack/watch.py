@@ -5,7 +5,7 @@ has seen stays in the platform's folder, so that the next time shows what was be
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ import yaml
 from devstack import alerts, beside, grafana, prometheus
 from devstack.client import Stack
 from devstack.ports import HOST
+from devstack.progress import Say
 from devstack.table import PARTS
 
-Say = Callable[[str], None]
 NAMESPACE = "local"
 """What stands where a cluster has the namespace, in rules and dashboards."""
 INTERVAL = "5s"  # of scrapes and of rules: one who looks waits for the next
 DEFAULT_PORTS = {"PROMETHEUS_PORT": 9090, "GRAFANA_PORT": 3000}
 
 
-def watch(stack: Stack, env: Mapping[str, str], say: Say, building: Say) -> None:
-    """Watch until KeyboardInterrupt. `building` is told how the build of Prometheus goes.
+def watch(stack: Stack, env: Mapping[str, str], say: Say, building: Callable[[], AbstractContextManager[Say]]) -> None:
+    """Watch until KeyboardInterrupt. What `building` gives is told how the build of Prometheus goes.
 
     Raises NotReady, StackError, CannotFetch or PortTaken where that is impossible.
     """
@@ -32,7 +32,8 @@ def watch(stack: Stack, env: Mapping[str, str], say: Say, building: Say) -> None
     chosen = {
         variable: beside.port(variable, default, env, "make watch") for variable, default in DEFAULT_PORTS.items()
     }
-    program = prometheus.find("prometheus", env, building)
+    with building() as shown:
+        program = prometheus.find("prometheus", env, shown)
     url = f"http://{HOST}:{chosen['PROMETHEUS_PORT']}"
     folder = home.path / "watch"
     folder.mkdir(exist_ok=True)

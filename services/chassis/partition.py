@@ -7,6 +7,8 @@ is gone.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -29,6 +31,8 @@ POLL_MS = 1000
 PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 5.0
 HANDLER_SECONDS = 30.0
+UNANSWERED_MS = 5000
+"""A broker answers every fetch within half a second, with messages or without. One that has not for so long is away."""
 # The whole partition is unreadable, through no fault of one message: nothing is skipped.
 _UNREADABLE = (CorruptRecordException, TopicAuthorizationFailedError, UnsupportedCodecError)
 
@@ -45,7 +49,7 @@ class PartitionMetrics:
         )
         self.lag: Gauge = metrics.gauge(
             "cartwright_consumer_lag_messages",
-            "Messages of a partition that were not yet applied when it was read last.",
+            "Messages of a partition that were not yet applied when it was read last; NaN while that is not known.",
             ("partition",),
         )
 
@@ -83,7 +87,7 @@ class PartitionWorker:
     async def run(self) -> None:
         """Apply messages until told to stop or until the partition has another owner; KafkaError ends the connection."""
         self._went_on()
-        self._measure([])
+        await self._measure([])
         try:
             while not self.stopping.is_set():
                 records = await self._read()
@@ -107,16 +111,20 @@ class PartitionWorker:
         else:
             self._went_on()
             records: list[ConsumerRecord] = batches.get(self.partition, [])
-            self._measure(records)
+            await self._measure(records)
             return records
         return []
 
-    def _measure(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _measure(self, records: Sequence[ConsumerRecord]) -> None:
         """Set the lag: what has been read and is to be applied now, and what stands behind it."""
         if self.partition not in self._consumer.assignment():
             return  # it has another owner by now, and the client library asserts that it has not
-        end = self._consumer.highwater(self.partition)  # None before the first answer of the broker
-        lag = end - records[0].offset if records and end is not None else 0
+        end = self._consumer.highwater(self.partition)
+        lag = math.nan
+        if end is not None:  # the broker has answered, so that there is a position
+            following = records[0].offset if records else await self._consumer.position(self.partition)
+            silent_ms = round(time.time() * 1000) - self._consumer.last_poll_timestamp(self.partition)
+            lag = messages_behind(end, following, silent_ms)
         self._lag.labels(str(self.partition.partition)).set(lag)
 
     async def _skip_undecodable(self, error: UnicodeDecodeError) -> None:
@@ -235,3 +243,12 @@ class PartitionWorker:
     def _went_on(self) -> None:
         self.problem = None
         self._stopped_metric.labels(str(self.partition.partition)).set(0)
+
+
+def messages_behind(end: int, following: int, silent_ms: int) -> float:
+    """Return how many messages are not applied yet: those from the offset `following` up to `end`, as the broker said last.
+
+    NaN where that is not known: the broker has been silent for `silent_ms`, and there may be messages that it did not tell of.
+    """
+    behind = max(0, end - following)
+    return behind if behind or silent_ms <= UNANSWERED_MS else math.nan

@@ -20,8 +20,10 @@ from services.chassis.telemetry import Metrics
 from services.chassis.web import Check
 from services.console.config import Config
 from services.console.edge import Admit
-from services.console.login import TOKEN_COOKIE, Login
+from services.console.live import SESSION_END
+from services.console.login import Login
 from services.console.rendering import Renderer
+from services.console.security import TOKEN_COOKIE
 from services.console.staff import NoRole, Staff
 from services.error_codes import ErrorCode
 
@@ -76,7 +78,7 @@ class Guard:
     async def admit(self, request: web.Request) -> web.StreamResponse | None:
         """Return None for a person who may use the console, and otherwise a page that says why not."""
         try:
-            await self._staff.check(_token(request))
+            request[SESSION_END] = (await self._staff.check(_token(request))).until
         except Unauthenticated as error:
             if (
                 self._has_login

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from services.console.clients import Services, seen
+from services.console.answers import Answer
+from services.console.clients import Services, ask_part
 from services.console.history import History
 from services.console.measuring import Reader, sample
 from services.console.overview import MINUTE_MS, MINUTES, STUCK_MS, Facts, Minutes, Now, overview
 from services.console.rendering import now_ms
-from services.console.seen import Seen
 from services.console.words import PHASES
 from services.errors import InternalError, Transient
 from services.pb import checkout_admin_pb2, checkout_pb2
@@ -54,16 +54,16 @@ class Board:
         summary, stuck, stock, products = await asyncio.gather(
             self._summary(),
             self._stuck(),
-            seen("inventory", self._services.stock()),
-            seen("product", self._services.products()),
+            ask_part("inventory", self._services.stock()),
+            ask_part("product", self._services.products()),
         )
         at = summary.value.now_ms if summary.value else now_ms()
         return overview(Facts(summary, self._minutes, stuck, stock, products, at), self._history)
 
-    async def _summary(self) -> Seen[checkout_admin_pb2.SummarizeCheckoutsResponse]:
+    async def _summary(self) -> Answer[checkout_admin_pb2.SummarizeCheckoutsResponse]:
         """Return the summary, and count what has ended since the last one."""
         since = max(self._counted_to - RECOUNT_MS, now_ms() - MINUTES * MINUTE_MS) // MINUTE_MS * MINUTE_MS
-        summary = await seen("checkout", self._services.summarize(since))
+        summary = await ask_part("checkout", self._services.summarize(since))
         if summary.value is not None:
             self._minutes = self._minutes.merged(summary.value.ended, since, summary.value.now_ms)
             self._counted_to = summary.value.now_ms

@@ -5,11 +5,15 @@ Nothing is repeated here: a page says which part did not answer, and a person lo
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from services.chassis.client import Endpoint, outcomes, stamp
-from services.console.seen import Answered, Seen
+from services.chassis.telemetry import Metrics
+from services.chassis.web import Check
+from services.console.answers import Answer, AnswerState
+from services.console.config import Config
 from services.console.story import Parts, Story, tell
 from services.errors import Fault, InternalError, NotFound, Transient
 from services.pb import (
@@ -135,14 +139,32 @@ class Services:
         return found
 
 
-async def seen(part: str, asked: Awaitable[V]) -> Seen[V]:
+@asynccontextmanager
+async def connected(config: Config, metrics: Metrics) -> AsyncIterator[tuple[Services, Mapping[str, Check]]]:
+    """Yield the services at the addresses of the settings, and the readiness check of each."""
+    addresses = {
+        "checkout": config.checkout_addr,
+        "payment": config.payment_addr,
+        "inventory": config.inventory_addr,
+        "orders": config.orders_addr,
+        "product": config.product_addr,
+    }
+    async with AsyncExitStack() as stack:
+        ends = {
+            name: await stack.enter_async_context(Endpoint(name, address, metrics))
+            for name, address in addresses.items()
+        }
+        yield Services(ends), {name: end.ready for name, end in ends.items()}
+
+
+async def ask_part(part: str, asked: Awaitable[V]) -> Answer[V]:
     """Return what a part answered. A refusal other than NotFound is raised: it would be a mistake of the console's own."""
     try:
-        return Seen(part, Answered.FOUND, await asked)
+        return Answer(part, AnswerState.FOUND, await asked)
     except NotFound:
-        return Seen(part, Answered.NONE)
+        return Answer(part, AnswerState.NONE)
     except (Transient, InternalError):
-        return Seen(part, Answered.AWAY)
+        return Answer(part, AnswerState.AWAY)
 
 
 async def load_story(services: Services, checkout_id: str) -> Story:
@@ -150,8 +172,8 @@ async def load_story(services: Services, checkout_id: str) -> Story:
     inspected = await services.inspect(checkout_id)
     checkout = inspected.checkout
     payment, reservation, order = await asyncio.gather(
-        seen("payment", services.payment(checkout.id)),
-        seen("inventory", services.reservation(checkout.id)),
-        seen("orders", services.order(checkout.user_id, checkout.order_id)),
+        ask_part("payment", services.payment(checkout.id)),
+        ask_part("inventory", services.reservation(checkout.id)),
+        ask_part("orders", services.order(checkout.user_id, checkout.order_id)),
     )
     return tell(Parts(inspected, payment, reservation, order))

@@ -23,14 +23,20 @@ class Sample:
     at_ms: int
     outbox_oldest_seconds: float | None = None
     outbox_waiting: float | None = None
-    lag: Mapping[str, float] = field(default_factory=dict)
-    """Messages that a consumer has not applied yet, by part."""
+    lag: Mapping[str, float | None] = field(default_factory=dict)
+    """Messages that a consumer has not applied yet, by part; None: it does not know, since its broker is away."""
     breakers: tuple[Breaker, ...] = ()
     dead_messages: float = 0
     away: tuple[str, ...] = ()
     """The parts that did not answer."""
     running: int | None = None
     """Checkouts that ran."""
+
+    @property
+    def behind(self) -> float | None:
+        """The messages that all consumers together have not applied yet; None while that is not known of each."""
+        known = [value for value in self.lag.values() if value is not None]
+        return sum(known) if known and len(known) == len(self.lag) else None
 
 
 class History:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +18,8 @@ from services.pb import checkout_pb2
 
 PAUSE_SECONDS = 1.0
 """Between two updates of a page, and before the stream is opened again."""
+SESSION_END = web.RequestKey("session_end", int)
+"""Where a request holds the time at which its token ends, in seconds since the epoch. Without it nothing ends the session."""
 LOOK_SECONDS = 2.0
 """A page is made again after so long without a change, too: attempts and other services are no changes of a checkout."""
 
@@ -94,24 +98,26 @@ async def follow(
     *,
     checkout_id: str | None = None,
 ) -> web.StreamResponse:
-    """Send a fragment whenever it has changed, until it is the last, the page is closed, or the console stops.
+    """Send a fragment whenever it has changed, until it is the last, the page is closed, the console stops, or the session ends.
 
+    A session ends with its token. The page's script asks again then, and is told that it needs a new login.
     While a part of the platform does not answer, nothing is sent, and the page stays as it is. NotFound, before anything is
     sent: there is nothing to follow.
     """
     shown = ""
+    ends_at = request.get(SESSION_END, math.inf)
     fragment = await _made(make)
     async with sse_response(request) as response:
         with changes.listen(checkout_id) as changed:
-            while response.is_connected() and not stopping.is_set():
+            while response.is_connected() and not stopping.is_set() and (left := ends_at - time.time()) > 0:
                 if fragment is not None and fragment.html != shown:
                     shown = fragment.html
                     await response.send(shown, event="update")
                 if fragment is not None and fragment.last:
                     await response.send("", event="end")
                     break
-                await wait(stopping, PAUSE_SECONDS)
-                await _either(changed, stopping, LOOK_SECONDS)
+                await wait(stopping, min(PAUSE_SECONDS, left))
+                await _either(changed, stopping, min(LOOK_SECONDS, max(0.0, ends_at - time.time())))
                 changed.clear()
                 fragment = await _made(make)
     return response

@@ -9,21 +9,23 @@ import hashlib
 import hmac
 import secrets
 import time
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
+from services.chassis.bounded import TooLong, read_bounded
 from services.chassis.logs import Logger
 from services.chassis.oidc.issuer import MAX_BYTES, Discovery, Issuer, IssuerUnavailable
 from services.chassis.oidc.tokens import Unauthenticated
 from services.console.config import Config
 from services.console.rendering import Renderer
+from services.console.security import TOKEN_COOKIE, check_form, has_tls
 from services.console.staff import NoRole, Staff
 from services.errors import Unavailable
 
-TOKEN_COOKIE, LOGIN_COOKIE = "console_token", "console_login"
+LOGIN_COOKIE = "console_login"
 LOGIN_SECONDS = 600
 MAX_COOKIE = 3800
 """What a browser keeps of one cookie is 4 KiB, its name and attributes included."""
@@ -54,7 +56,7 @@ class Login:
         self._renderer = renderer
         self._log = log
         self._callback = f"{config.console_url.rstrip('/')}/login/callback"
-        self._secure = urlsplit(config.console_url).scheme == "https"
+        self._secure = has_tls(config.console_url)
 
     def routes(self) -> tuple[web.RouteDef, ...]:
         """Return the routes of a login."""
@@ -113,7 +115,8 @@ class Login:
         raise response
 
     async def end(self, request: web.Request) -> web.StreamResponse:
-        """Forget a person's token. They stay logged in at the issuer."""
+        """Forget a person's token. They stay logged in at the issuer. Raises ForgedForm for a form that is not ours."""
+        await check_form(request)
         response = self._renderer.page(request, "login.html", why="You are logged out of the console.", to="/")
         response.del_cookie(TOKEN_COOKIE, path="/")
         return response
@@ -157,21 +160,14 @@ class Login:
                 if response.status != _OK:
                     self._log.warning("a code was refused by the issuer", status=response.status)
                     return ""
-                return msgspec.json.decode(await _body(response), type=_Tokens).id_token
+                return msgspec.json.decode(await read_bounded(response, MAX_BYTES), type=_Tokens).id_token
+        except TooLong as error:
+            self._log.warning("the issuer's answer to a code is not used", error=str(error))
+            return ""
         except (TimeoutError, aiohttp.ClientError) as error:
             raise Unavailable("the issuer does not answer") from error
         except msgspec.DecodeError:
             return ""
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """Return a whole body, which may come in pieces; as much as MAX_BYTES of one that is longer."""
-    body = bytearray()
-    async for part in response.content.iter_any():
-        body += part
-        if len(body) > MAX_BYTES:
-            break
-    return bytes(body[:MAX_BYTES])
 
 
 def own_path(text: str) -> str:

@@ -6,11 +6,10 @@ from contextlib import AsyncExitStack
 import aiohttp
 from aiohttp import web
 
-from services.chassis.client import Endpoint
 from services.chassis.run import Runtime, repeat, run
 from services.console.access import Doors, access
 from services.console.board import Board
-from services.console.clients import Services
+from services.console.clients import connected
 from services.console.config import Config
 from services.console.edge import Edge
 from services.console.history import SAMPLE_SECONDS
@@ -18,7 +17,7 @@ from services.console.live import Changes
 from services.console.measuring import Reader, addresses
 from services.console.pages import Pages
 from services.console.rendering import Renderer, Statics
-from services.console.security import protect
+from services.console.security import has_tls, protect
 
 MAX_FORM_BYTES = 16 * 1024
 
@@ -36,23 +35,12 @@ async def serve(runtime: Runtime) -> None:
     """Serve the pages."""
     config = Config.from_env(runtime.env)
     parts = addresses(config.metrics_addrs)
-    called = {
-        "checkout": config.checkout_addr,
-        "payment": config.payment_addr,
-        "inventory": config.inventory_addr,
-        "orders": config.orders_addr,
-        "product": config.product_addr,
-    }
     async with AsyncExitStack() as stack:
-        ends = {
-            name: await stack.enter_async_context(Endpoint(name, address, runtime.metrics))
-            for name, address in called.items()
-        }
+        services, checks = await stack.enter_async_context(connected(config, runtime.metrics))
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        services = Services(ends)
         board = Board(services, Reader(parts, session))
         statics = Statics()
-        renderer = Renderer(statics, config.trace_viewer_url)
+        renderer = Renderer(statics, config.trace_viewer_url, has_tls=has_tls(config.console_url))
         doors = await stack.enter_async_context(access(config, renderer, runtime.log, runtime.metrics))
         changes = Changes(services.changes, runtime.log)
         edge = Edge(renderer, doors.admit, runtime.log, runtime.metrics)
@@ -73,8 +61,7 @@ async def serve(runtime: Runtime) -> None:
             ),
         ]
         try:
-            checks = {name: end.ready for name, end in ends.items()} | dict(doors.checks)
-            await runtime.serve_http(config, app, checks)
+            await runtime.serve_http(config, app, {**checks, **doors.checks})
         finally:
             for task in background:
                 task.cancel()

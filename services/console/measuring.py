@@ -5,6 +5,7 @@ replicas is asked at each of them.
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,6 +13,7 @@ import aiohttp
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as MetricSample
 
+from services.chassis.bounded import read_bounded
 from services.chassis.env import BadSettings
 from services.console.history import Breaker, Sample
 
@@ -67,17 +69,14 @@ class Reader:
         async with self._session.get(f"http://{host}:{port}/metrics", allow_redirects=False) as response:
             if response.status != OK:
                 raise aiohttp.ClientError(f"answers with status {response.status}")
-            body = await response.content.read(MAX_BYTES)
-            while chunk := await response.content.read(MAX_BYTES - len(body)):
-                body += chunk
-            return body.decode()
+            return (await read_bounded(response, MAX_BYTES)).decode()
 
 
 def sample(pages: Pages, at_ms: int, running: int | None) -> Sample:
     """Return what the pages say. Where replicas differ, the oldest event and the most waiting count: one relay leads."""
     oldest: list[float] = []
     waiting: list[float] = []
-    lag: dict[str, float] = {}
+    lag: dict[str, float | None] = {}
     breakers: dict[Breaker, None] = {}
     dead = 0.0
     for part, replicas in pages.items():
@@ -87,7 +86,8 @@ def sample(pages: Pages, at_ms: int, running: int | None) -> Sample:
             elif one.name == _WAITING:
                 waiting.append(one.value)
             elif one.name.startswith(_LAG):
-                lag[part] = lag.get(part, 0.0) + one.value
+                before = lag.get(part, 0.0)
+                lag[part] = None if before is None or math.isnan(one.value) else before + one.value
             elif one.name == _BREAKER and one.value:
                 breakers[Breaker(part, one.labels["dependency"])] = None
             elif one.name in _DEAD:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.console.answers import Answer
 from services.console.history import Breaker, History, Sample
 from services.console.listing import Row, rows
 from services.console.plots import Series, bars, line
-from services.console.seen import Seen
 from services.console.words import PHASES, Tone, counted, reason_of, span
 from services.pb import checkout_admin_pb2, checkout_pb2, inventory_pb2, product_pb2
 
@@ -122,11 +122,11 @@ class Minutes:
 class Facts:
     """What the front page is made of."""
 
-    summary: Seen[checkout_admin_pb2.SummarizeCheckoutsResponse]
+    summary: Answer[checkout_admin_pb2.SummarizeCheckoutsResponse]
     minutes: Minutes
     stuck: Sequence[checkout_pb2.Checkout]
-    stock: Seen[inventory_pb2.ListStockResponse]
-    products: Seen[Mapping[int, product_pb2.Product]]
+    stock: Answer[inventory_pb2.ListStockResponse]
+    products: Answer[Mapping[int, product_pb2.Product]]
     now_ms: int
 
 
@@ -156,7 +156,7 @@ def overview(facts: Facts, history: History) -> Now:
             )
             for one in (stock.value.stock if stock.value else ())
         ),
-        away=tuple(dict.fromkeys(seen.part for seen in (summary, stock, products) if seen.is_away)),
+        away=tuple(dict.fromkeys(one.part for one in (summary, stock, products) if one.is_away)),
     )
 
 
@@ -181,7 +181,11 @@ def _figures(
     )
     yield _outbox(sample)
     if sample is not None and sample.lag:
-        yield Figure("Consumers behind", f"{sum(sample.lag.values()):,.0f}", "messages not applied yet")
+        behind = sample.behind
+        if behind is None:
+            yield Figure("Consumers behind", "–", "not known: Kafka does not answer", Tone.WARNING)
+        else:
+            yield Figure("Consumers behind", f"{behind:,.0f}", "messages not applied yet")
 
 
 def _outbox(sample: Sample | None) -> Figure:
@@ -217,7 +221,7 @@ def _plots(completed: Sequence[int], failed: Sequence[int], history: History) ->
     outbox = history.series(lambda one: one.outbox_oldest_seconds)
     yield Plot("Age of the outbox", line("Age of the oldest event in the outbox", outbox, unit=" s"))
     if history.latest is not None and history.latest.lag:
-        lag = history.series(lambda one: sum(one.lag.values()) if one.lag else None)
+        lag = history.series(lambda one: one.behind)
         yield Plot("Consumers behind", line("Messages not applied yet", lag))
 
 

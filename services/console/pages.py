@@ -8,7 +8,7 @@ from aiohttp import web
 
 from services.console import criteria, live, security
 from services.console.board import Board
-from services.console.clients import Services, load_story, seen
+from services.console.clients import Services, ask_part, load_story
 from services.console.listing import Row, rows
 from services.console.live import Changes, Fragment
 from services.console.rendering import Renderer, Statics, now_ms
@@ -62,7 +62,7 @@ class Pages:
         """Show a page of the checkouts that pass a filter."""
         asked = criteria.read(request.query)
         values = await self._listed(asked, request.query.get("cursor"))
-        products = await seen("product", self._services.products())
+        products = await ask_part("product", self._services.products())
         names = products.value.values() if products.value else ()
         return self._renderer.page(
             request,

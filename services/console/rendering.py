@@ -49,8 +49,12 @@ class Statics:
 class Renderer:
     """Renders templates."""
 
-    def __init__(self, statics: Statics, trace_viewer: str = "") -> None:
-        """`trace_viewer`: the address of a trace, with `{trace_id}` in it; empty where there is no viewer."""
+    def __init__(self, statics: Statics, trace_viewer: str = "", *, has_tls: bool = False) -> None:
+        """Take the files of the pages. `has_tls`: people reach the pages by https, whatever stands between.
+
+        `trace_viewer`: the address of a trace, with `{trace_id}` in it; empty where there is no viewer.
+        """
+        self._has_tls = has_tls
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -78,9 +82,10 @@ class Renderer:
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """Return a page. Its forms carry the person's token."""
         token = security.form_token(request)
-        text = self.fragment(template, csrf=token, path=request.path, **values)
+        logged_in = security.TOKEN_COOKIE in request.cookies
+        text = self.fragment(template, csrf=token, path=request.path, logged_in=logged_in, **values)
         response = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
-        security.keep_token(request, response, token)
+        security.keep_token(request, response, token, secure=self._has_tls or request.secure)
         return response
 
 

@@ -2,10 +2,13 @@
 
 import hmac
 import secrets
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 COOKIE = "console_csrf"
+TOKEN_COOKIE = "console_token"  # noqa: S105 - its name
+"""Holds the token of a person who has logged in here."""
 FIELD = "csrf"
 _HEADERS = {
     # Nothing is loaded from elsewhere, and nothing that stands in a page itself is run.
@@ -35,10 +38,15 @@ def form_token(request: web.Request) -> str:
     return request.cookies.get(COOKIE) or secrets.token_urlsafe(32)
 
 
-def keep_token(request: web.Request, response: web.StreamResponse, token: str) -> None:
-    """Give the person the cookie that makes forms with this token valid."""
+def has_tls(console_url: str) -> bool:
+    """Whether people reach the console by https, as CONSOLE_URL says: a proxy may take the TLS off on the way."""
+    return urlsplit(console_url).scheme == "https"
+
+
+def keep_token(request: web.Request, response: web.StreamResponse, token: str, *, secure: bool) -> None:
+    """Give the person the cookie that makes forms with this token valid; `secure`: their browser sends it by https alone."""
     if request.cookies.get(COOKIE) != token:
-        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=request.secure, path="/")
+        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=secure, path="/")
 
 
 async def check_form(request: web.Request) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.console.seen import Answered, Seen
+from services.console.answers import Answer, AnswerState
 from services.console.timeline import Moment, timeline
 from services.console.words import Phase, money, phase_of, reason_of, span
 from services.pb import checkout_admin_pb2, checkout_pb2, inventory_pb2, orders_pb2, payment_pb2
@@ -19,9 +19,9 @@ class Parts:
     """A checkout, and what the other services hold of it."""
 
     inspected: checkout_admin_pb2.InspectCheckoutResponse
-    payment: Seen[payment_pb2.PaymentRecord]
-    reservation: Seen[inventory_pb2.ReservationRecord]
-    order: Seen[orders_pb2.Order]
+    payment: Answer[payment_pb2.PaymentRecord]
+    reservation: Answer[inventory_pb2.ReservationRecord]
+    order: Answer[orders_pb2.Order]
 
     @property
     def checkout(self) -> checkout_pb2.Checkout:
@@ -95,11 +95,11 @@ def tell(parts: Parts) -> Story:
         can_cancel=running and checkout.saga_step in CANCELLABLE and not inspected.cancel_requested_at_ms,
         running=running,
         settled=not running
-        and (checkout.status == checkout_pb2.FAILED or parts.order.answered is Answered.FOUND)
+        and (checkout.status == checkout_pb2.FAILED or parts.order.state is AnswerState.FOUND)
         and bool(checkout.status == checkout_pb2.FAILED or _is_published(inspected)),
         resource=resource_of(checkout),
         trace_id=inspected.traceparent.split("-")[1] if inspected.traceparent.count("-") == 3 else "",  # noqa: PLR2004 - W3C
-        away=tuple(seen.part for seen in (parts.payment, parts.reservation, parts.order) if seen.is_away),
+        away=tuple(one.part for one in (parts.payment, parts.reservation, parts.order) if one.is_away),
         is_sampled=inspected.traceparent[-1:] in set("13579bdf"),  # W3C: the lowest bit of the flags
     )
 
@@ -119,7 +119,7 @@ def _is_published(inspected: checkout_admin_pb2.InspectCheckoutResponse) -> bool
 def _headline(parts: Parts, total: str) -> str:
     checkout = parts.checkout
     if checkout.status == checkout_pb2.COMPLETED:
-        if parts.order.answered is Answered.FOUND:
+        if parts.order.state is AnswerState.FOUND:
             return f"Bought: {total} was charged, and the order is there."
         return f"Bought: {total} was charged. The order is on its way."
     if checkout.status == checkout_pb2.FAILED:
@@ -157,7 +157,7 @@ def _where_the_event_is(parts: Parts) -> Iterator[str]:
     elif not _is_published(inspected):
         since = span(inspected.now_ms - inspected.event.created_at_ms)
         yield f"Its event has waited in the outbox for {since}. The relay publishes it; then the order is made."
-    elif parts.order.answered is Answered.NONE:
+    elif parts.order.state is AnswerState.NONE:
         yield "Its event is published. The orders service has not made the order yet."
 
 

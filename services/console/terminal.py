@@ -7,7 +7,6 @@ addresses of the services are the console's own settings.
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from typing import Any
 import msgspec
 
 from services.chassis import call
-from services.chassis.client import Endpoint
 from services.chassis.env import process_environment
 from services.chassis.telemetry import Metrics
-from services.console.clients import Services, load_story
+from services.console.clients import Services, connected, load_story
 from services.console.config import Config
 from services.console.story import Story
 from services.console.words import counted, money
@@ -72,9 +70,9 @@ def _facts(story: Story) -> Iterator[str]:
         yield f"  stock       {inventory_pb2.ReservationState.Name(reservation.value.state)}, {lines or 'nothing'}"
     if order.value:
         yield f"  order       {order.value.id}"
-    for seen in (payment, reservation, order):
-        if seen.is_away:
-            yield f"  {seen.part:<11} does not answer"
+    for answer in (payment, reservation, order):
+        if answer.is_away:
+            yield f"  {answer.part:<11} does not answer"
 
 
 def log_lines(files: Iterable[tuple[str, Iterable[str]]], wanted: Sequence[str]) -> list[str]:
@@ -104,20 +102,9 @@ def _clock(ms: int) -> str:
 
 async def _tell(name: str, logs: Sequence[Path]) -> int:
     config, metrics = Config.from_env(process_environment()), Metrics()
-    addresses = {
-        "checkout": config.checkout_addr,
-        "payment": config.payment_addr,
-        "inventory": config.inventory_addr,
-        "orders": config.orders_addr,
-        "product": config.product_addr,
-    }
-    async with AsyncExitStack() as stack:
-        ends = {
-            part: await stack.enter_async_context(Endpoint(part, address, metrics))
-            for part, address in addresses.items()
-        }
+    async with connected(config, metrics) as (services, _):
         with call.within(call.incoming("", "", seconds=SECONDS)):
-            found = await stories(Services(ends), name)
+            found = await stories(services, name)
     if not found:
         sys.stderr.write(f"no checkout has the id, order id, key, request id, trace id or resource name {name!r}\n")
         return 1

@@ -4,14 +4,18 @@ The page is Swagger UI, whose files the package offapi carries. Everything comes
 and its Content-Security-Policy has the browser hold it to that.
 """
 
+import asyncio
 import functools
+import gzip
+import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from services.chassis.web import json_response
 
@@ -30,6 +34,7 @@ _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
     "Cache-Control": "no-cache",  # kept, and asked for again with its ETag: an update shows at once
 }
 FILES = {
@@ -69,11 +74,48 @@ async def document(_: web.Request) -> web.StreamResponse:
     return json_response(openapi())
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A file, kept compressed: the viewer has 1.6 MB, and 0.4 MB when compressed."""
+
+    body: bytes
+    compressed: bytes
+    tag: ETag
+
+
+@functools.cache
+def _hold(file: Path) -> _Held:
+    """Read a file and compress it: once, and not before somebody reads the page, since most gateways never show it."""
+    body = file.read_bytes()
+    # Weak, since both encodings share it.
+    tag = ETag(hashlib.sha256(body).hexdigest()[:16], is_weak=True)
+    return _Held(body, gzip.compress(body, 6, mtime=0), tag)
+
+
+def accepts_gzip(header: str) -> bool:
+    """Return whether an Accept-Encoding allows gzip (RFC 9110, 12.5.3)."""
+    weights = {}
+    for one in header.lower().split(","):
+        coding, _, weight = one.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "").removeprefix("q=")
+    weight = weights.get("gzip", weights.get("*", "0"))
+    return weight.strip("0.") != "" or weight == ""
+
+
 def _sends(file: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     content_type = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[file.suffix]
     headers = _HEADERS | {hdrs.CONTENT_TYPE: f"{content_type}; charset=utf-8"}
 
-    async def send(_: web.Request) -> web.StreamResponse:
-        return web.FileResponse(file, headers=headers)
+    async def send(request: web.Request) -> web.StreamResponse:
+        held = await asyncio.to_thread(_hold, file)
+        known = {one.value for one in request.if_none_match or ()}
+        if known & {held.tag.value, "*"}:
+            response = web.Response(status=304, headers=_HEADERS)
+        elif accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            response = web.Response(body=held.compressed, headers=headers | {hdrs.CONTENT_ENCODING: "gzip"})
+        else:
+            response = web.Response(body=held.body, headers=headers)
+        response.etag = held.tag
+        return response
 
     return send

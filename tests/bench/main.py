@@ -17,6 +17,7 @@ from rich.console import Console
 
 from devstack.home import ROOT
 from tests.bench import special
+from tests.bench.course import Course
 from tests.bench.loads import CLOSED, UnknownLoad, chosen
 from tests.bench.measure import MIRROR_TTL, Scales, hello, recording_failures
 from tests.bench.plot import svg
@@ -76,13 +77,15 @@ def measure(scales: Scales, results: Results, asked: argparse.Namespace, console
     scales.rest()
     if "memory" in asked.loads:
         special.memory(scales, results, "at rest")
+    course = Course([name for name in asked.loads if name != "memory"], asked.runs)
     for number in range(1, asked.runs + 1):
-        for name in asked.loads:
-            if name != "memory":
-                began = time.monotonic()
-                run(scales, results, name, number)
-                took = time.monotonic() - began
-                console.print(f"  run {number} of {asked.runs}: {name:<10} {last(results, name)} ({took:.0f} s)")
+        for name in course.loads:
+            began = time.monotonic()
+            run(scales, results, name, number)
+            took = time.monotonic() - began
+            course.ran(name, took)
+            # A line after each load: a bar that is drawn while one runs would take from the cores that are measured.
+            console.print(f"  run {number} of {asked.runs}: {name:<10} {last(results, name)} ({took:.0f} s); {course}")
     if "memory" in asked.loads:
         special.memory(scales, results, "after all loads")
 

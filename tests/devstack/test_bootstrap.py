@@ -41,3 +41,10 @@ def test_a_python_without_its_venv_module(monkeypatch, tmp_path):
     monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda name: name != "ensurepip" or None)
     with pytest.raises(bootstrap.CannotMake, match="install python3-venv"):
         bootstrap.make(tmp_path)
+
+
+def test_how_far_the_packages_are():
+    """A person sees how many of how many packages are fetched, and then that they are unpacked."""
+    said = "Collecting aiohttp==3.14.5\n  Downloading aiohttp.whl (1.7 MB)\nCollecting rich==15.0.0\n"
+    assert bootstrap._installed(said, 140) == "2 of 140 fetched"
+    assert bootstrap._installed(f"{said}Installing collected packages: rich, aiohttp\n", 140) == "unpacking them"

@@ -209,7 +209,7 @@ def test_a_build_is_whole_or_not_there(tmp_path, works) -> None:
     """A program is built once, and how long that takes is said first; of a build that fails nothing is left but its words."""
     go = tmp_path / "go"
     build = 'while [ "$1" != -o ]; do shift; done; echo built > "$2"' if works else "echo no route to host >&2; exit 1"
-    go.write_text(f'#!/bin/sh\nif [ "$1" = env ]; then echo go1.99.0; else {build}; fi\n')
+    go.write_text(f"#!/bin/sh\ncase $1 in env) echo go1.99.0 ;; list) ;; *) {build} ;; esac\n")
     go.chmod(0o755)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
     said = []

@@ -3,7 +3,6 @@
 The tests beat by hand and move the clock by hand, so that none of them waits for a Lease to run out.
 """
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -20,9 +19,9 @@ from checkout_operator.membership import EXPIRY_SECONDS, HEARTBEAT_SECONDS, Memb
 from checkout_operator.permissions import Permissions
 from checkout_operator.sharding import WHOLE
 from checkout_operator.telemetry import Metrics
-from devstack.client import Stack
 from devstack.home import ROOT, Home
 from tests.kube import Kube
+from tests.platforms import new_stack
 
 pytestmark = pytest.mark.real
 
@@ -32,18 +31,14 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 @pytest.fixture(scope="module")
 def admin(request):
     """The admin of an API server, on which the operator may keep Leases as the manifest says."""
-    home = Home(ROOT / ".cartwright" / f"test_membership-{request.config.getoption('--lane')}")
-    Stack(home).down()
-    shutil.rmtree(home.path, ignore_errors=True)
-    stack = Stack.up(home.path, only={"etcd", "apiserver"})
-    admin = Kube(home.kubeconfig)
-    for part in yaml.safe_load_all((ROOT / "manifests" / "operator-leases-rbac.yaml").read_text()):
-        path = f"/apis/{part['apiVersion']}/namespaces/default/{part['kind'].lower()}s"
-        answer = admin.session.post(admin.url + path, json=part, timeout=10)
-        assert answer.ok, answer.text
-    yield admin
-    admin.session.close()
-    stack.down()
+    with new_stack(f"test_membership-{request.config.getoption('--lane')}", only={"etcd", "apiserver"}) as stack:
+        admin = Kube(stack.home.kubeconfig)
+        for part in yaml.safe_load_all((ROOT / "manifests" / "operator-leases-rbac.yaml").read_text()):
+            path = f"/apis/{part['apiVersion']}/namespaces/default/{part['kind'].lower()}s"
+            answer = admin.session.post(admin.url + path, json=part, timeout=10)
+            assert answer.ok, answer.text
+        yield admin
+        admin.session.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the tests of all services share: the stores, and a log whose tracebacks cost little, since slow ones look like parts that are away."""
+"""What the tests of all services share: the stores, an issuer of tokens, a clock, and a log whose tracebacks cost little, since slow ones look like parts that are away."""
 
 from urllib.parse import urlsplit, urlunsplit
 
@@ -9,6 +9,7 @@ import structlog
 from devstack.home import ROOT
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate
+from tests.issuer import LocalIssuer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,6 +21,30 @@ def plain_log():
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """Give a clock that the test sets."""
+    return Clock()
+
+
+@pytest.fixture
+def issuer():
+    """Give an issuer of tokens that answers."""
+    local = LocalIssuer()
+    yield local
+    local.stop()
 
 
 class Stores:

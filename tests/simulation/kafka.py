@@ -5,6 +5,7 @@ appended twice, and its acknowledgement may be lost.
 """
 
 import asyncio
+import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -376,6 +377,11 @@ class SimConsumer(_Client):
         """Return the offset of the message that comes after all there are. Asserts what the real client asserts."""
         assert partition in self._positions, "Partition is not assigned"
         return len(self.broker.logs[partition])
+
+    def last_poll_timestamp(self, partition: TopicPartition) -> int:
+        """Return when the broker answered last, in milliseconds: it does so whenever it is there."""
+        assert partition in self._positions, "Partition is not assigned"
+        return round(time.time() * 1000)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on from an offset."""

@@ -47,7 +47,8 @@ from services.pb import (
 )
 from services.product.api import ProductApi
 from services.product.usecases import Catalogue as Products
-from tests.services.checkout.memory import MemoryOutbox, MemorySessions
+from tests.services.checkout.memory import MemorySessions
+from tests.services.checkout.memory_outbox import MemoryOutbox
 from tests.simulation.loop import Process
 from tests.simulation.network import SimEndpoint
 from tests.simulation.operator_process import operator

@@ -10,7 +10,7 @@ from typing import Any
 from services.product.domain import Product
 from tests.services.bank.memory import MemoryLedger
 from tests.services.cart.memory import MemoryCarts
-from tests.services.checkout.memory import Tables
+from tests.services.checkout.memory_tables import Tables
 from tests.services.inventory.memory import MemoryWarehouse
 from tests.services.orders.memory import MemoryOrders
 from tests.services.payment.memory import MemoryPayments

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import msgspec
 
+from services.chassis.bounded import TooLong, read_bounded
 from services.chassis.oidc.jwks import KeySet, NoUsableKey, parse_key_set
 from services.chassis.oidc.policy import Policy, url_problem
 
@@ -92,9 +93,7 @@ class Issuer:
         async with self._session.get(url, allow_redirects=False) as response:
             if response.status != OK:
                 raise IssuerUnavailable(f"{url} answers with status {response.status}")
-            body = bytearray()
-            async for part in response.content.iter_any():
-                body += part
-                if len(body) > MAX_BYTES:
-                    raise IssuerUnavailable(f"{url} answers with more than {MAX_BYTES // 1024} KiB")
-            return bytes(body)
+            try:
+                return await read_bounded(response, MAX_BYTES)
+            except TooLong as error:
+                raise IssuerUnavailable(f"{url} answers with more than {MAX_BYTES // 1024} KiB") from error

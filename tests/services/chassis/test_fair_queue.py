@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.chassis.batch import Batcher, Limits
 from services.chassis.fair_queue import FairQueue
 from services.chassis.telemetry import Metrics
-from tests.services.chassis.test_batch import turns
+from tests.services.chassis.batching import turns
 
 PUT = st.tuples(st.just("put"), st.integers(0, 3), st.booleans())
 DISCARD = st.tuples(st.just("discard"), st.integers(0, 40), st.just(False))

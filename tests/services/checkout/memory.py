@@ -1,13 +1,8 @@
 """Where checkouts can be kept in memory: the same promises as the real store, without a database."""
 
-import asyncio
 import json
-import random
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
 
 from services.chassis import call
 from services.checkout.domain import (
@@ -24,61 +19,14 @@ from services.checkout.domain import (
     UnknownCheckout,
     cart_purchase,
 )
-from services.checkout.event import Event, completed_event
+from services.checkout.event import completed_event
 from services.checkout.saga import accepted_records, claimed_records, tried_again
 from tests.services.checkout.claims import make_session
 from tests.services.checkout.memory_search import MemorySearch
+from tests.services.checkout.memory_tables import LEASE, OutboxRow, Row
 
-LEASE = 10.0
 LOOK_BACK = timedelta(seconds=5)
 PARK, MAX_PARK = 0.2, 30.0
-
-
-def _loop_time():
-    return asyncio.get_running_loop().time()
-
-
-class Row:
-    """What a row has beside the session."""
-
-    def __init__(self, session, owner, now, timeout):
-        self.session, self.owner = session, owner
-        self.lease_until, self.next_attempt_at, self.cancel_after = now + LEASE, now, now + timeout
-        self.cleared = None
-        self.cancel_requested = False
-        self.intention = None
-        self.error = ""
-        self.cancel_requested_at = None
-        self.changed = None
-
-
-@dataclass
-class OutboxRow:
-    """An event of the outbox; `number` is its id there."""
-
-    number: int
-    session: Session
-    key: str
-    payload: bytes
-    headers: dict[str, str]
-    processed: bool = False
-    dead: bool = False
-    attempts: int = 0
-
-
-@dataclass
-class Tables:
-    """The tables, which processes share, and what the database has of its own: its clocks, its ids and its dice."""
-
-    rows: dict[str, Row] = field(default_factory=dict)
-    events: list[OutboxRow] = field(default_factory=list)
-    leader: tuple[str, float] = ("", float("-inf"))
-    now: Callable[[], float] = _loop_time
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
-    dice: Callable[[], float] = random.random
-    wrote: Callable[[Any, Any], None] = lambda _before, _after: None
-    """Is told of each session as it was, None where it is new, and as it is."""
 
 
 class MemorySessions(MemorySearch):
@@ -332,44 +280,6 @@ class MemorySessions(MemorySearch):
         running = self._where(lambda one, _: one.status is Status.PROCESSING)
         now = self.tables.clock()
         return max(((now - one.created_at).total_seconds() for one in running), default=0.0)
-
-
-class MemoryOutbox:
-    """Fits the port Outbox of the relay, on the same tables."""
-
-    def __init__(self, tables, owner="me"):
-        self.tables, self.owner = tables, owner
-
-    async def lead(self, seconds):
-        owner, until = self.tables.leader
-        if owner != self.owner and until >= self.tables.now():
-            return False
-        self.tables.leader = (self.owner, self.tables.now() + seconds)
-        return True
-
-    async def resign(self):
-        if self.tables.leader[0] == self.owner:
-            self.tables.leader = (self.owner, float("-inf"))
-
-    async def waiting(self, limit):
-        rows = [row for row in self.tables.events if not row.processed and not row.dead]
-        events = [Event(row.number, row.key, row.payload, row.headers) for row in rows[:limit]]
-        return events, len(rows), 0.0
-
-    async def mark(self, numbers):
-        for number in numbers:
-            row = self.tables.events[number - 1]
-            if not row.processed:
-                row.processed, row.attempts = True, row.attempts + 1
-
-    async def failed(self, number, error, attempts):
-        row = self.tables.events[number - 1]
-        row.attempts += 1
-        row.dead = row.attempts >= attempts
-        return row.dead
-
-    async def sweep(self, limit):
-        return 0
 
 
 def _body(checkout_id, status, **more):

@@ -4,7 +4,8 @@ import asyncio
 
 from services.chassis.telemetry import Metrics
 from services.checkout.store import PostgresSessions
-from tests.services.checkout.memory import MemorySessions, Tables
+from tests.services.checkout.memory import MemorySessions
+from tests.services.checkout.memory_tables import Tables
 
 
 class MemoryTable:

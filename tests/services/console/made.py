@@ -1,6 +1,6 @@
 """Messages of the services, as the console gets them."""
 
-from services.console.seen import Answered, Seen
+from services.console.answers import Answer, AnswerState
 from services.console.story import Parts
 from services.pb import checkout_admin_pb2, checkout_pb2, inventory_pb2, orders_pb2, payment_pb2
 
@@ -8,8 +8,8 @@ ID = "1a8f9499-04b9-45f5-8d0e-15fd9a60d51b"
 ORDER = "f09e89bd-5501-45e9-9293-50d1ef22344e"
 TRACE = "0123456789abcdef0123456789abcdef"
 NOW = 1_800_000_000_000
-NONE = Seen("orders", Answered.NONE)
-AWAY = Seen("orders", Answered.AWAY)
+NONE = Answer("orders", AnswerState.NONE)
+AWAY = Answer("orders", AnswerState.AWAY)
 
 
 def step(name, state="done", began=0, ended=0, attempts=1):
@@ -69,7 +69,7 @@ def event(**more):
 
 def found(message):
     """An answer of a part."""
-    return Seen("a part", Answered.FOUND, message)
+    return Answer("a part", AnswerState.FOUND, message)
 
 
 def payment(state=payment_pb2.CAPTURED, **more):
@@ -93,7 +93,7 @@ def parts(of, paid=None, held=None, ordered=NONE):
     """A checkout and what the services hold of it."""
     return Parts(
         of,
-        found(paid) if paid else Seen("payment", Answered.NONE),
-        found(held) if held else Seen("inventory", Answered.NONE),
+        found(paid) if paid else Answer("payment", AnswerState.NONE),
+        found(held) if held else Answer("inventory", AnswerState.NONE),
         ordered,
     )

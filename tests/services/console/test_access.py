@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.chassis.env import BadSettings
+from services.chassis.oidc.tokens import LEEWAY
 from services.chassis.telemetry import Metrics
 from services.console.access import access, is_loopback
 from services.console.board import Board
@@ -21,8 +23,9 @@ from services.console.login import own_path
 from services.console.main import application
 from services.console.pages import Pages
 from services.console.rendering import Renderer, Statics
+from services.console.security import COOKIE, TOKEN_COOKIE, has_tls
 from services.console.staff import roles
-from tests.issuer import AUDIENCE, LocalIssuer
+from tests.issuer import AUDIENCE
 from tests.services.console import made
 from tests.services.console.conftest import FakeServices, NoPages
 
@@ -31,22 +34,15 @@ JWT = {"AUTH_MODE": "jwt", "APP_ENV": "dev", "AUTH_AUDIENCE": AUDIENCE}
 PAGES = ("/", "/checkouts", "/find?q=x", f"/checkouts/{made.ID}", f"/checkouts/{made.ID}/events", "/events", "/nowhere")
 
 
-@pytest.fixture
-def issuer():
-    """An issuer that answers."""
-    local = LocalIssuer()
-    yield local
-    local.stop()
-
-
 @asynccontextmanager
 async def console(env):
     """Serve the console with these settings, and give a browser."""
     log, metrics, stopping, services = structlog.get_logger(), Metrics(), asyncio.Event(), FakeServices()
     statics = Statics()
-    renderer = Renderer(statics)
+    config = Config.from_env(env)
+    renderer = Renderer(statics, has_tls=has_tls(config.console_url))
     changes = Changes(services.changes, log)
-    async with access(Config.from_env(env), renderer, log, metrics) as doors:
+    async with access(config, renderer, log, metrics) as doors:
         pages = Pages(services, Board(services, NoPages()), renderer, changes, stopping)
         app = application(Edge(renderer, doors.admit, log, metrics), pages, statics, doors)
         async with TestClient(TestServer(app, host="127.0.0.1")) as client:
@@ -235,3 +231,41 @@ async def test_an_issuer_without_a_login_is_said_to_have_none(login, issuer):
         assert (response.status, "issuer has no login" in await response.text()) == (503, True)
     issuer.document = json.loads('{"authorization_endpoint": "ftp://x", "token_endpoint": "x"}')
     assert await status(login, "/login") == 503
+
+
+async def test_a_login_ends_by_a_form_of_ours_alone(login, issuer, endpoint):
+    """Whoever is logged in finds a button that logs them out; a form of another site, or one without the token, does not."""
+    asked = await begin(login)
+    endpoint.tokens["c"] = issuer.token(roles=[ROLE], nonce=asked["nonce"])
+    await complete(login, code="c", state=asked["state"])
+    async with login.get("/checkouts") as response:
+        assert 'action="/logout"' in await response.text()
+    cookies = {one.key: one.value for one in login.session.cookie_jar}
+    for form, site in (({}, "same-origin"), ({"csrf": "x"}, "same-origin"), ({"csrf": cookies[COOKIE]}, "cross-site")):
+        async with login.post("/logout", data=form, headers={"Sec-Fetch-Site": site}) as response:
+            assert (response.status, TOKEN_COOKIE in response.headers.get("Set-Cookie", "")) == (403, False)
+    async with login.post("/logout", data={"csrf": cookies[COOKIE]}) as response:
+        assert (response.status, 'action="/logout"' in await response.text()) == (200, True)
+    assert await status(login, "/checkouts") == 303
+
+
+@pytest.mark.parametrize(("url", "secure"), [("https://console.shop.example", True), ("http://127.0.0.1:8090", False)])
+async def test_cookies_are_kept_to_https_where_people_use_it(issuer, url, secure):
+    """Where people reach the console by https, no cookie travels without it, though a proxy has taken the TLS off on the way."""
+    env = {"AUTH_ISSUER": issuer.url, "AUTH_CLIENT_ID": "console", "CONSOLE_URL": url}
+    async with (
+        console(JWT | env) as client,
+        client.get("/checkouts", headers={"Authorization": "Bearer x"}) as response,
+    ):
+        assert response.cookies[COOKIE]["secure"] == (True if secure else "")
+
+
+async def test_a_stream_ends_with_its_session(issuer):
+    """An open page gets no more news once its token has ended, and the script that asks again is told so."""
+    token = issuer.token(roles=[ROLE], exp=int(time.time()) - LEEWAY + 2)
+    async with console(JWT | {"AUTH_ISSUER": issuer.url}) as client:
+        bearer = {"Authorization": f"Bearer {token}"}
+        async with asyncio.timeout(15), client.get("/events", headers=bearer) as response:
+            assert response.status == 200
+            assert b"event: update" in await response.content.read()  # it comes to an end
+        assert await status(client, "/events", token) == 401

@@ -5,9 +5,11 @@ import asyncio
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from services.chassis.env import BadSettings
 from services.chassis.telemetry import Metrics
+from services.console import measuring
 from services.console.history import Breaker
 from services.console.measuring import Reader, addresses, sample
 
@@ -74,3 +76,29 @@ async def test_a_part_that_does_not_answer_is_known_as_such():
     await runner.cleanup()
     assert sample(found, 1, None).outbox_waiting == 4
     assert (found["silent"], found["away"]) == (None, None)
+
+
+def test_a_lag_that_is_not_known_is_not_0():
+    """A consumer whose broker is away says that its lag is not known, and so does the console, for the whole."""
+    known, away = (
+        'cartwright_consumer_lag_messages{partition="0"} 3.0',
+        'cartwright_consumer_lag_messages{partition="1"} NaN',
+    )
+    one = sample({"cart-consumer": [f"{known}\n{away}\n"], "orders-consumer": [f"{known}\n"]}, 1, None)
+    assert one.lag == {"cart-consumer": None, "orders-consumer": 3.0}
+    assert one.behind is None
+    assert sample({"orders-consumer": [f"{known}\n"]}, 1, None).behind == 3.0
+    assert sample({}, 1, None).behind is None
+
+
+async def test_a_page_without_an_end_is_no_page(monkeypatch):
+    """A part whose page is longer than any of ours does not fill the console's memory: it counts as one that does not answer."""
+    monkeypatch.setattr(measuring, "MAX_BYTES", 1000)
+
+    async def metrics(request):
+        return web.Response(text="x" * 1001)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics)])
+    async with TestServer(app, host="127.0.0.1") as server, aiohttp.ClientSession() as session:
+        assert await Reader({"a": ("127.0.0.1", server.port)}, session).pages() == {"a": None}

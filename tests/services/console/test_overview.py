@@ -1,9 +1,9 @@
 """The front page: figures, what needs a person, and the plots of the last hour."""
 
+from services.console.answers import Answer, AnswerState
 from services.console.history import SAMPLES, Breaker, History, Sample
 from services.console.overview import MINUTE_MS, Facts, Minutes, overview
 from services.console.plots import Series, bars, line
-from services.console.seen import Answered, Seen
 from services.pb import checkout_admin_pb2, checkout_pb2, inventory_pb2, product_pb2
 from tests.services.console.made import NOW, checkout
 
@@ -31,11 +31,11 @@ def facts(**more):
     )
     stock = inventory_pb2.ListStockResponse(stock=[inventory_pb2.Stock(product_id=1, available=7, reserved=2, sold=1)])
     given = {
-        "summary": Seen("checkout", Answered.FOUND, summary),
+        "summary": Answer("checkout", AnswerState.FOUND, summary),
         "minutes": Minutes().merged([ended(0, count=2), ended(1, count=5), ended(1, FAILED, 1, "OutOfStock")], 0, NOW),
         "stuck": [checkout("PAYING")],
-        "stock": Seen("inventory", Answered.FOUND, stock),
-        "products": Seen("product", Answered.FOUND, {1: product_pb2.Product(id=1, name="Laptop")}),
+        "stock": Answer("inventory", AnswerState.FOUND, stock),
+        "products": Answer("product", AnswerState.FOUND, {1: product_pb2.Product(id=1, name="Laptop")}),
         "now_ms": NOW,
     }
     return Facts(**given | more)
@@ -78,7 +78,7 @@ def test_what_needs_a_person_is_said_in_words():
 
 def test_parts_that_are_away_are_named_once():
     """Without its services the page is still made, and says which are away."""
-    away = {name: Seen(name, Answered.AWAY) for name in ("summary", "stock", "products")}
+    away = {name: Answer(name, AnswerState.AWAY) for name in ("summary", "stock", "products")}
     found = overview(facts(**away, stuck=()), History())
     assert found.away == ("summary", "stock", "products")
     assert (found.stock, found.in_flight, found.measured) == ((), (), False)
@@ -114,3 +114,16 @@ def test_plots_say_what_they_show():
     gap = line("Age", [1, None, 2.5], unit=" s")
     assert gap.count("M") == 2
     assert "at most 2.5 s; now 2.5 s" in gap
+
+
+def test_consumers_whose_lag_is_not_known():
+    """Without an answer of Kafka nobody knows how far the consumers are behind, and the page does not say 0."""
+    history = History()
+    history.add(Sample(NOW, 0.0, 0, lag={"cart-consumer": None, "orders-consumer": 0.0}))
+    figures = {one.name: one for one in overview(facts(), history).figures}
+    assert (figures["Consumers behind"].value, figures["Consumers behind"].note) == (
+        "–",
+        "not known: Kafka does not answer",
+    )
+    history.add(Sample(NOW, 0.0, 0, lag={"cart-consumer": 2.0, "orders-consumer": 1.0}))
+    assert {one.name: one.value for one in overview(facts(), history).figures}["Consumers behind"] == "3"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.console.seen import Answered, Seen
+from services.console.answers import Answer, AnswerState
 from services.console.story import CANCELLABLE, tell
 from services.console.words import PHASES
 from services.pb import checkout_pb2, inventory_pb2, payment_pb2
@@ -117,7 +117,7 @@ def test_an_order_on_its_way_is_told():
 
 def test_a_part_that_does_not_answer_is_named():
     """A story is told with what is there; it says which parts are away, and an unknown order is not taken for none."""
-    away = Seen("orders", Answered.AWAY)
+    away = Answer("orders", AnswerState.AWAY)
     story = tell(parts(inspected(event=event()), ordered=away))
     assert story.away == ("orders",)
     assert not any("has not made the order" in sentence for sentence in story.explanation)

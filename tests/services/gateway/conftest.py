@@ -23,7 +23,8 @@ from services.gateway.edge import Edge
 from services.gateway.main import application
 from services.gateway.routes import Routes
 from services.pb import cart_pb2_grpc, checkout_pb2_grpc, orders_pb2_grpc, product_pb2_grpc
-from tests.issuer import AUDIENCE, LocalIssuer
+from tests.issuer import AUDIENCE
+from tests.services.gateway.alike import MOCK, ORIGIN
 from tests.services.gateway.backend import Backend
 
 
@@ -118,27 +119,11 @@ async def gateway(backend):
         yield it
 
 
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def issuer():
-    """Give an issuer that answers."""
-    local = LocalIssuer()
-    yield local
-    local.stop()
+async def open_gateway(backend):
+    """Give a gateway whose answers other origins may read, and in which every read is logged."""
+    async with serving(backend, MOCK | {"CORS_ORIGINS": ORIGIN}) as it:
+        yield it
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from services.gateway.config import Config
 from services.gateway.docs import openapi
 from services.gateway.verified import TokenUsers
 from tests.issuer import private_key, signed
+from tests.services.conftest import Clock
 from tests.services.gateway import contract
-from tests.services.gateway.conftest import Clock, serving
+from tests.services.gateway.conftest import serving
 
 CART = "/api/v1/cart"
 API = [

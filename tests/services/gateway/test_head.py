@@ -26,7 +26,10 @@ def same(response):
 @pytest.mark.parametrize("known", [True, False])
 async def test_every_get_has_its_head(gateway, path, known):
     """HEAD gives the status and the headers of GET, its Content-Length too, and no body (RFC 9110, section 9.3.2)."""
-    headers = {"X-Request-Id": "r-1"}
+    headers = {
+        "X-Request-Id": "r-1",
+        "Accept-Encoding": "identity",
+    }  # the length is that of the body as it is read here
     got = await gateway.client.get(address(path, known), headers=headers, allow_redirects=False)
     asked = await gateway.client.head(address(path, known), headers=headers, allow_redirects=False)
     assert (asked.status, same(asked)) == (got.status, same(got))

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Answered(StrEnum):
+class AnswerState(StrEnum):
     """How a part answered."""
 
     FOUND = "found"
@@ -16,14 +16,14 @@ class Answered(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[V]):
+class Answer(Generic[V]):
     """What `part` answered; `value` is there with FOUND alone."""
 
     part: str
-    answered: Answered
+    state: AnswerState
     value: V | None = None
 
     @property
     def is_away(self) -> bool:
         """Whether the part did not answer."""
-        return self.answered is Answered.AWAY
+        return self.state is AnswerState.AWAY

@@ -1,0 +1,16 @@
+"""What is left of a bench."""
+
+from tests.bench.course import Course
+
+
+def test_what_is_left_of_a_bench():
+    """What is left is what each load took before, and for one that did not run yet what the others took."""
+    course = Course(["products", "cart"], rounds=2)
+    course.ran("products", 20)
+    assert str(course) == "1 of 4, about 1 min 0 s left"
+    course.ran("cart", 40)
+    assert str(course) == "2 of 4, about 1 min 0 s left"
+    course.ran("products", 30)
+    assert str(course) == "3 of 4, about 40 s left"
+    course.ran("cart", 40)
+    assert str(course) == "4 of 4"
