@@ -10,8 +10,9 @@ BAR = 40
 """Characters of a line's bar in a terminal."""
 _STYLE = """
 body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#1b1f24;background:#fff}h1{font-size:1.2rem}
-table{border-collapse:collapse;width:100%}td{padding:.1rem .5rem;white-space:nowrap;border-top:1px solid #e4e7eb}
-td.bar{width:55%}td.bar div{height:.8rem;min-width:2px;border-radius:2px;background:#3b6ea8}tr.failed td.bar div{background:#b3261e}
+table{border-collapse:collapse;width:100%;table-layout:fixed}
+td{padding:.1rem .5rem;white-space:nowrap;border-top:1px solid #e4e7eb;overflow:hidden;text-overflow:ellipsis}
+.name{width:36%}.ms{width:6rem}.bar{width:34%}td.bar div{height:.8rem;min-width:2px;border-radius:2px;background:#3b6ea8}tr.failed td.bar div{background:#b3261e}
 tr.failed td{color:#b3261e}.ms{text-align:right;font-variant-numeric:tabular-nums}.facts{color:#5b6570}
 @media(prefers-color-scheme:dark){body{color:#e6e9ed;background:#14181d}td{border-color:#2a3037}tr.failed td{color:#ff8a80}
 .facts{color:#98a2ad}}"""
@@ -111,7 +112,7 @@ def page(trace_id: str, spans: list[Span]) -> str:
             f'<tr class="{"failed" if one.failed else ""}"><td style="padding-left:{depth * 1.2 + 0.5}rem">'
             f"<b>{html.escape(one.service)}</b> {html.escape(one.name + links)}</td>"
             f'<td class="ms">{one.took / 1000:.1f} ms</td><td class="bar"><div style="{place}"></div></td>'
-            f'<td class="facts">{html.escape(facts)}</td></tr>'
+            f'<td class="facts" title="{html.escape(facts)}">{html.escape(facts)}</td></tr>'
         )
     body = (
         "".join(rows)
@@ -120,5 +121,5 @@ def page(trace_id: str, spans: list[Span]) -> str:
     title = f"Trace {html.escape(trace_id)}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}: {len(spans)} spans, {whole / 1000:.1f} ms</h1><table>{body}</table></html>"
+        f"<h1>{title}: {len(spans)} spans, {whole / 1000:.1f} ms</h1><table><colgroup><col class='name'><col class='ms'><col class='bar'><col></colgroup>{body}</table></html>"
     )
