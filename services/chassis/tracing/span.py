@@ -100,6 +100,8 @@ class Span:
         self._ending = ending
 
     def __enter__(self) -> Self:
+        if self.call is None:
+            raise AssertionError(f"{self.name} has ended")
         self._token: Token[call.Call | None] = call.begin(self.call)
         return self
 
