@@ -254,7 +254,11 @@ def test_pods_leave_for_their_stores_alone(rendering):
         operated = rendering.case.values.get("operator", {}).get("enabled", True)
         if pod.component in {"operator", "test"} or (pod.component in {"auditor", "audit"} and operated):
             wanted |= APISERVER
-        if "traces" in rendering.case.values and pod.component not in {"migrations", "test"}:
+        if "traces" in rendering.case.values and pod.component not in {
+            "migrations",
+            "test",
+            "audit",
+        }:  # they trace nothing
             wanted |= {4318}
         out = set().union(*(ports_of(rule) for rule in rules(rendering, pod, "egress") if "to" not in rule))
         assert out == wanted, pod.name
