@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs console story audit env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate seeds mutants linearizability bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs console story audit env start stop restart watch trace clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate seeds mutants linearizability bench bench-operator bench-takeover bench-tracing budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ restart: $(VENV)/.stamp ## Stop a part and start it again: make restart PART=ord
 
 watch: $(VENV)/.stamp ## Watch it until Ctrl-C, with alerts as they come: make watch [PROMETHEUS_PORT=9090] [GRAFANA_PORT=3000]
 	@$(PY) -m devstack watch
+
+trace: $(VENV)/.stamp ## Trace every request until Ctrl-C, with a page for each trace: make trace [JAEGER_PORT=16686] [OTLP_PORT=4318] [TRACE_PORT=16687]
+	@$(PY) -m devstack trace
 
 clean: $(VENV)/.stamp ## Delete all data of the platform
 	@$(PY) -m devstack clean
@@ -140,6 +143,9 @@ bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: ma
 
 bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 live Checkouts, and say who took over what: make bench-takeover [COUNT=1000]
 	@PYTHONPATH=.:operator $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
+
+bench-tracing: $(VENV)/.stamp ## Measure what tracing costs at 0, 1 and 100 %, 5 min: make bench-tracing [RUNS=12] [LOADS=cart,buyers64]
+	@PYTHONPATH=. $(PY) -m tests.bench.tracing --runs "$(or $(RUNS),12)" --loads "$(or $(LOADS),products,cart,buyers64)"
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from devstack import apiserver, audits, cluster, fetch, health, helm, home, live, logs, messages, ports, stores
 from devstack import status as showing
+from devstack import trace as tracing
 from devstack import watch as watching
+from devstack.beside import NotReady
 from devstack.client import FAILURES, Stack, StackError
 from devstack.table import PARTS, STORES, UnknownPart, part
 
@@ -278,7 +280,18 @@ def watch() -> None:
     """Watch the platform with Prometheus until Ctrl-C: its rules, its alerts, and Grafana's dashboards where there is one."""
     try:
         watching.watch(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
-    except (*FAILURES, watching.CannotWatch) as error:
+    except (*FAILURES, NotReady) as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        console.print("ended")
+
+
+@app.command()
+def trace() -> None:
+    """Trace the platform with Jaeger until Ctrl-C: every request is traced, and each trace has a page."""
+    try:
+        tracing.trace(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
+    except (*FAILURES, NotReady) as error:
         _fail(error)
     except KeyboardInterrupt:
         console.print("ended")

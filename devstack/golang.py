@@ -1,4 +1,4 @@
-"""Builds the programs of Kubernetes and Prometheus that a machine lacks: no package registry has them ready, but all have their source."""
+"""Builds the programs of Kubernetes, Prometheus and Jaeger that a machine lacks: no package registry has them ready, but all have their source."""
 
 import re
 import subprocess
@@ -48,6 +48,7 @@ SOURCES = {
     "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "1 to 3 minutes"),
     "helm": Source("helm", "helm.sh/helm/v3/cmd/helm", "2 to 5 minutes"),
     "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 to 10 minutes"),
+    "jaeger": Source("jaeger", "github.com/jaegertracing/jaeger/cmd/jaeger", "7 to 20 minutes"),
     # Without the discovery of clouds: what is scraped here stands in a file.
     "prometheus": Source("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", "2 to 5 minutes", _NO_CLOUDS),
     "promtool": Source("prometheus", "github.com/prometheus/prometheus/cmd/promtool", "2 to 5 minutes", _NO_CLOUDS),

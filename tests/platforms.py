@@ -17,6 +17,7 @@ from devstack.apiserver import kubectl
 from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
 from devstack.stores import data_folder
+from tests.collector import Collector, collecting
 from tests.kube import Kube
 from tests.torture.orders import DESK
 
@@ -115,8 +116,10 @@ class Platform:
 class OnThisMachine(Platform):
     """The platform as local processes, as `make up` starts it."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, collector: Collector | None = None) -> None:
+        """Take the stack, and the collector that its processes send their spans to, if there is one."""
         self.stack = stack
+        self.collector = collector
         self.urls = stack.env()
 
     def bank_address(self) -> AbstractContextManager[str]:
@@ -164,5 +167,8 @@ def on_this_machine(lane: str) -> Iterator[OnThisMachine]:
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info"}
     settings["MIRROR_MIN_WRITES_PER_SECOND"] = "100"  # tests count mirrors: here they give way to nothing
     settings["COMPARE_EVERY"] = "5"  # seconds, of 15: tests wait for what only a comparison puts right
-    with new_stack(f"tests-{lane}", env=settings, wrapper=TORTURE) as stack:
-        yield OnThisMachine(stack)
+    with (
+        collecting() as collector,
+        new_stack(f"tests-{lane}", env=settings | collector.settings, wrapper=TORTURE) as stack,
+    ):
+        yield OnThisMachine(stack, collector)

@@ -13,6 +13,8 @@ from checkout_operator.selectors import LabelSelector
 
 Namespace = Annotated[str, StringConstraints(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
+Sampler = Literal["always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"]  # fmt: skip
+
 
 class BadSettings(ValueError):
     """A setting is wrong. `str()` names each variable, one a line."""
@@ -62,6 +64,17 @@ class Config(BaseSettings):
     http_port: int = Field(9060, ge=0, le=65535)
     """Health and metrics."""
     log_level: str = "info"
+    otel_exporter_otlp_endpoint: str = ""
+    """The collector of traces, such as http://collector:4318, by OTLP over HTTP. Without it nothing is recorded."""
+    otel_exporter_otlp_traces_endpoint: str = ""
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    otel_traces_exporter: Literal["otlp", "none"] = "otlp"
+    otel_sdk_disabled: bool = False
+    otel_traces_sampler: Sampler = "traceidratio"
+    otel_traces_sampler_arg: float = Field(0.01, ge=0, le=1)
+    """The share of the checkouts of resources that is sampled. Those of REST are sampled by the gateway."""
+    otel_bsp_max_queue_size: int = Field(2048, ge=1)
+    """Spans that wait to be sent. What does not fit is dropped, and counted."""
     compare_every: float = Field(15.0, gt=0)
     """Seconds between full comparisons with the checkout service."""
     relist_every: float = Field(60.0, ge=10)
@@ -99,6 +112,19 @@ class Config(BaseSettings):
         if value.labels(ORIGIN) is None:
             raise ValueError(f"no mirror can have the labels {value} beside its own, {ORIGIN}")
         return value
+
+    @property
+    def traces(self) -> bool:
+        """Whether traces are recorded."""
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return bool(endpoint) and self.otel_traces_exporter == "otlp" and not self.otel_sdk_disabled
+
+    @property
+    def trace_ratio(self) -> float:
+        """The share of the checkouts of resources that is sampled."""
+        if self.otel_traces_sampler.endswith("always_on"):
+            return 1.0
+        return 0.0 if self.otel_traces_sampler.endswith("always_off") else self.otel_traces_sampler_arg
 
     def scope(self) -> Scope:
         """Return what is watched."""

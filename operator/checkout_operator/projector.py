@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from checkout_operator import tracing
 from checkout_operator.cache import Ending, ResourceCache
 from checkout_operator.cluster import Cluster, ClusterUnavailable, NamespaceGone, Refused
 from checkout_operator.event_recorder import EventRecorder
@@ -194,7 +195,7 @@ class Projector:
         try:
             async with self._writers:
                 view = self._pending.pop(name)  # only now: changes that came meanwhile need no write of their own
-                with self._faults.isolated(str(name)):
+                with self._faults.isolated(str(name)), tracing.within(view.traceparent):
                     await self._show(name, view)
         finally:
             del self._writing[name]
@@ -271,7 +272,8 @@ class Projector:
         began = time.monotonic()
         took = math.inf  # a write that was not answered is as slow as can be, however soon that was known
         try:
-            done = await call
+            with tracing.span(f"{verb} Checkout"):
+                done = await call
             took = time.monotonic() - began
         except (ClusterUnavailable, Refused) as error:
             if isinstance(error, Refused):  # that is an answer

@@ -3,16 +3,18 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
+from checkout_operator import tracing
 from checkout_operator.spec import Resource
 from checkout_operator.status import SagaView, StepView
 from services.pb import checkout_pb2 as pb
 from services.pb import checkout_pb2_grpc
+from services.pb.call_pb2 import Call
 
 CALL_SECONDS = 5.0
 REPLACE_SECONDS = 2.0
@@ -84,8 +86,16 @@ class SagaClient:
 
         A key that has a checkout already gives that one. Raises SagaUnavailable when the call as a whole gave no answer.
         """
-        items = [pb.StartCheckout(timeout_seconds=one.spec.timeout_seconds, **_request(one)) for one in resources]
-        reply = await self._call(self._stub.StartCheckouts, pb.StartCheckoutsRequest(items=items))
+        with ExitStack() as traces:
+            items = [
+                pb.StartCheckout(
+                    timeout_seconds=one.spec.timeout_seconds,
+                    call=Call(traceparent=traces.enter_context(tracing.root("start Checkout", **_names(one)))),
+                    **_request(one),
+                )
+                for one in resources
+            ]
+            reply = await self._call(self._stub.StartCheckouts, pb.StartCheckoutsRequest(items=items))
         return [_outcome(result, lambda one: one.answer.checkout) for result in reply.results]
 
     async def cancel(self, resources: Sequence[Resource]) -> list[Outcome]:
@@ -162,6 +172,11 @@ class SagaClient:
             self._open()
 
 
+def _names(resource: Resource) -> dict[str, str]:
+    """Return what a span says of a resource."""
+    return {"k8s.namespace.name": resource.namespace, "cartwright.resource": resource.name}
+
+
 def _request(resource: Resource) -> dict[str, Any]:
     return {
         "user_id": resource.spec.user_id,
@@ -217,4 +232,5 @@ def _view(checkout: pb.Checkout) -> SagaView:
             StepView(step.name, step.state, step.attempts, step.started_at_ms, step.finished_at_ms)
             for step in checkout.steps
         ),
+        traceparent=checkout.traceparent,
     )

@@ -87,6 +87,8 @@ class SagaView:
     created_ms: int
     finished_ms: int
     steps: tuple[StepView, ...]
+    traceparent: str = ""
+    """The span of its claim, in W3C's form; empty where the service names none."""
 
     @property
     def ended(self) -> bool:

@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+
+from checkout_operator import tracing
 
 
 class Metrics:
@@ -73,14 +76,24 @@ class Metrics:
             "Unexpected errors, each with its traceback in the log.",
             registry=self.registry,
         )
+        self.spans = Counter(
+            "checkout_operator_spans_total", "Spans, by what became of them.", ("outcome",), registry=self.registry
+        )
         self.loop_lag = Gauge(
             "checkout_operator_loop_lag_seconds", "How late the event loop runs.", registry=self.registry
         )
 
 
+def _add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the trace of the checkout under way on the line."""
+    if trace_id := tracing.trace_id():
+        event.setdefault("trace_id", trace_id)
+    return event
+
+
 def make_log(level: str) -> structlog.stdlib.BoundLogger:
     """Log to the standard output in JSON, kopf's messages included. Returns the operator's logger."""
-    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
+    shared: list[Any] = [_add_trace, structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from services.cart.changes import Lease, Token
 from services.cart.domain import Cart
 from services.cart.pipeline import Pipeline, pack
+from services.chassis import tracing
 from services.chassis.resilience import BreakerPolicy, CircuitBreaker
 from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
@@ -87,7 +88,7 @@ class RedisCache:
 
     async def read(self, user_ids: Sequence[int]) -> list[Cart | Lease | None]:
         """Return the cart of each user, or a lease to fill it, or neither."""
-        replies = await self._exchange([_look(user_id) for user_id in user_ids], replies=2 * len(user_ids))
+        replies = await self._exchange("GET cart", [_look(user_id) for user_id in user_ids], replies=2 * len(user_ids))
         if replies is None:
             self._count["error"].inc(len(user_ids))
             return [None] * len(user_ids)
@@ -192,7 +193,7 @@ class RedisCache:
         if not calls:
             return []
         evalsha = [self._call(b"EVALSHA", self._digest, operation, call) for call in calls]
-        replies = await self._exchange(evalsha, replies=len(calls))
+        replies = await self._exchange(f"EVALSHA cart {operation.decode()}", evalsha, replies=len(calls))
         if replies is None:
             self._count["error"].inc(len(calls))
             return [None] * len(calls)
@@ -200,7 +201,7 @@ class RedisCache:
         unknown = [position for position, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             evals = [self._call(b"EVAL", self._script, operation, calls[position]) for position in unknown]
-            again = await self._exchange(evals, replies=len(evals)) or [None] * len(evals)
+            again = await self._exchange("EVAL cart", evals, replies=len(evals)) or [None] * len(evals)
             replies = list(replies)
             for position, reply in zip(unknown, again, strict=True):
                 replies[position] = reply
@@ -219,8 +220,8 @@ class RedisCache:
             self._count["foreign"].inc(foreign)
         return outcome, value
 
-    async def _exchange(self, commands: Sequence[bytes], *, replies: int) -> Sequence[Any] | None:
-        """Make one round trip; None where Redis does not answer. It is one call to the breaker.
+    async def _exchange(self, name: str, commands: Sequence[bytes], *, replies: int) -> Sequence[Any] | None:
+        """Make one round trip, `name` in traces; None where Redis does not answer. It is one call to the breaker.
 
         Only what is about Redis as a whole moves the breaker: no connection, no answer in time, and its own words for an
         outage, such as LOADING, OOM, READONLY, BUSY or NOPERM. What it says about the keys of one cart does not.
@@ -231,7 +232,9 @@ class RedisCache:
             return None
         ok: bool | None = None
         try:
-            answers = await self._pipeline.send(commands, replies=replies)
+            with tracing.span(name, tracing.Kind.CLIENT) as span:
+                span.set("db.system.name", "redis")
+                answers = await self._pipeline.send(commands, replies=replies)
         except (RedisError, OSError, TimeoutError):
             ok = False
             return None

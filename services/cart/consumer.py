@@ -61,8 +61,14 @@ class PurchaseRemover:
             if purchase.lines:
                 if event.completed_at_ms:
                     self._cleared.observe(max(0.0, now - event.completed_at_ms / 1000))
-                request_id = message.headers.get("request_id", "")
-                self._log.info("removed", checkout_id=purchase.checkout_id, user_id=user_id, request_id=request_id)
+                request_id, trace_id = message.headers.get("request_id", ""), message.trace_id
+                self._log.info(
+                    "removed",
+                    checkout_id=purchase.checkout_id,
+                    user_id=user_id,
+                    request_id=request_id,
+                    trace_id=trace_id,
+                )
 
     async def _remove_all(self, batches: Sequence[Bought]) -> list[Sequence[Cart | Exception]]:
         outcomes = iter(await self._remove([one for bought in batches for one in bought]))

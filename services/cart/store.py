@@ -26,6 +26,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from services.cart.domain import Cart, Line
+from services.chassis import tracing
 from services.errors import Fault, OutcomeUnknown, Unavailable
 
 MAX_TIME_MS = 2000
@@ -71,7 +72,8 @@ class MongoCarts:
     async def read(self, user_ids: Sequence[int]) -> list[Cart | Exception]:
         """Read documents from the primary, with one find."""
         try:
-            with _translated(lost=Unavailable):
+            with _translated(lost=Unavailable), tracing.span("find carts", tracing.Kind.CLIENT) as span:
+                span.set("db.system.name", "mongodb")
                 found = await self._find(user_ids)
         except Fault as fault:
             return [fault] * len(user_ids)
@@ -117,7 +119,8 @@ class MongoCarts:
         self, pairs: Sequence[Pair], operations: Sequence[InsertOne[Any] | ReplaceOne[Any]]
     ) -> list[bool | Exception]:
         try:
-            with _translated(lost=OutcomeUnknown):
+            with _translated(lost=OutcomeUnknown), tracing.span("bulkWrite carts", tracing.Kind.CLIENT) as span:
+                span.set("db.system.name", "mongodb")
                 done = await self._carts.bulk_write(operations, ordered=False)
         except BulkWriteError as error:
             details = error.details or {}

@@ -7,12 +7,12 @@ only a batch that has not been sent: what it reads was committed no earlier than
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from services.chassis import call
+from services.chassis import call, tracing
 from services.chassis.fair_queue import FairQueue
 from services.chassis.telemetry import Metrics
 from services.error_codes import ErrorCode
@@ -71,11 +71,15 @@ class Batcher(Generic[I, O]):
         limits: Limits = Limits(),
         key: Callable[[I], Hashable] | None = None,
         owner: Callable[[I], Hashable] | None = None,
+        stamp: Callable[[I], I] | None = None,
     ) -> None:
-        """Take a name for the metrics, what sends a batch, and what of an item is its key and its owner.
+        """Take a name for the metrics and traces, what sends a batch, and what of an item is its key and its owner.
 
-        Without `key` an item has none. Without `owner` all items have the same one.
+        Without `key` an item has none. Without `owner` all items have the same one. `stamp` returns an item with the ids of
+        the request under way, where it holds such.
         """
+        self._name = name
+        self._stamp = stamp
         self._send = send
         self._limits = limits
         self._key = key
@@ -92,12 +96,22 @@ class Batcher(Generic[I, O]):
         self._took = metrics.batch_seconds.labels(name)
         self._shed = metrics.batch_shed.labels(name)
 
-    async def ask(self, value: I) -> O:
+    def ask(self, value: I) -> Coroutine[Any, Any, O]:
         """Send an item with the next batch, and give its outcome or raise its fault.
 
         Unavailable: it was not sent, because too many wait, or it waited too long. OutcomeUnknown: it was sent, and the
         request's time was over before an answer came. A caller that is cancelled withdraws an item that has not been sent.
         """
+        ride = tracing.ride(self._name)
+        return self._ask(value) if ride is tracing.NO_SPAN else self._ask_within(ride, value)
+
+    async def _ask_within(self, ride: tracing.Span | tracing.NoSpan, value: I) -> O:
+        with ride:
+            return await self._ask(value)
+
+    async def _ask(self, value: I) -> O:
+        if self._stamp is not None:
+            value = self._stamp(value)
         if self._closed:
             raise Unavailable("this process is stopping")
         if len(self._waiting) >= self._limits.waiting:
@@ -176,7 +190,8 @@ class Batcher(Generic[I, O]):
         for item in batch:
             item.sent = True
         try:
-            with call.within(_longest([item.asked for item in batch])):
+            asked = [item.asked for item in batch]
+            with tracing.batch(self._name, asked, _longest(asked)):
                 outcomes = await self._send([item.value for item in batch])
             if len(outcomes) != len(batch):
                 raise OutcomeUnknown(f"{len(batch)} outcomes were expected, {len(outcomes)} came")  # noqa: TRY301 - as if sent
@@ -237,9 +252,7 @@ def _settle(item: _Item[I, O], outcome: O | BaseException) -> None:
         item.answer.set_result(outcome)
 
 
-def _longest(asked: Sequence[call.Call]) -> call.Call:
-    """Give the call of a batch: the first one's ids, and the longest time that any item has."""
-    first = asked[0]
+def _longest(asked: Sequence[call.Call]) -> float | None:
+    """Return the deadline of a batch: the longest time that any item has."""
     deadlines = [one.deadline for one in asked if one.deadline is not None]
-    deadline = max(deadlines) if len(deadlines) == len(asked) else None
-    return call.Call(first.request_id, first.traceparent, deadline)
+    return max(deadlines) if len(deadlines) == len(asked) else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from services.chassis.batch import Batcher, Limits
-from services.chassis.client import Endpoint, method_name, outcomes, stamp
+from services.chassis.client import Endpoint, method_name, outcomes, stamped
 from services.chassis.postgres import forbid_in_transaction
 from services.chassis.resilience import Retrier
 from services.errors import Fault
@@ -48,7 +48,7 @@ class BatchedCall(Generic[V]):
         self._retry = retry
         name = f"{endpoint.name}.{method_name(method)}"
         self._batcher: Batcher[Any, V] = Batcher(
-            name, self._send, endpoint.metrics, limits=limits, key=key, owner=owner
+            name, self._send, endpoint.metrics, limits=limits, key=key, owner=owner, stamp=stamped
         )
 
     async def __call__(self, item: Any) -> V:
@@ -57,7 +57,6 @@ class BatchedCall(Generic[V]):
         Unavailable: it was not sent, or not done. OutcomeUnknown: no answer came, it may have been done.
         """
         forbid_in_transaction(self._endpoint.name)
-        stamp(item.call)
         return await self._batcher.ask(item)
 
     async def _send(self, items: Sequence[Any]) -> Sequence[V | Fault]:

@@ -76,7 +76,7 @@ async def batch(
         except Exception as error:  # noqa: BLE001 - the refusal of this item, reported there
             results[position] = _refusal(refused(), error)
     if good:
-        with call.within(call_of([asked[position].call for position, _ in good])):
+        with call.within(_shared([asked[position].call for position, _ in good])):
             outcomes = await _outcomes(act, [value for _, value in good])
         for (position, _), outcome in zip(good, outcomes, strict=True):
             results[position] = _result(outcome, render, refused)
@@ -125,6 +125,12 @@ def _refusal(result: R, error: Exception) -> R:
         REPORT.get()(error)
     refuse(cast("RefusalMessage", result.refusal), fault)
     return result
+
+
+def _shared(calls: Sequence[CallMessage]) -> call.Call:
+    """Return one call for items that are done together, within the span of the RPC where there is one."""
+    one, outer = call_of(calls), call.current()
+    return one if outer.spans is None else call.Call(one.request_id, outer.traceparent, one.deadline, outer.spans)
 
 
 def call_of(calls: Sequence[CallMessage]) -> call.Call:

@@ -28,13 +28,16 @@ class BatchedStatement(Generic[I, O]):
         *,
         limits: Limits = LIMITS,
         key: Callable[[I], Hashable] | None = None,
+        stamp: Callable[[I], I] | None = None,
     ) -> None:
         """Take a name for the metrics and what runs the statement. Two items of one `key` never run at once, nor together.
+
+        `stamp` returns an item with the ids of the request under way, where it holds such.
 
         `run` must take effect for all of its items or for none, as one statement or one transaction does.
         """
         self._run = run
-        self._batcher: Batcher[I, O] = Batcher(name, self._send, metrics, limits=limits, key=key)
+        self._batcher: Batcher[I, O] = Batcher(name, self._send, metrics, limits=limits, key=key, stamp=stamp)
 
     async def __call__(self, item: I) -> O:
         """Run the statement for an item. Unavailable: it did not take effect. OutcomeUnknown: it may have."""

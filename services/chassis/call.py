@@ -8,11 +8,14 @@ import re
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar, Token
+from typing import Any
 
 import msgspec
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, version 00. Ids of zeros only are no ids."""
+_SAMPLED = frozenset("13579bdf")  # the last digit of the flags; W3C gives their lowest bit this meaning
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -22,10 +25,32 @@ class Call(msgspec.Struct, frozen=True):
     traceparent: str = ""
     deadline: float | None = None
     """On the monotonic clock, in seconds; None: no deadline."""
+    spans: list[Any] | None = None
+    """What this process has recorded of it so far (services/chassis/tracing); None: nothing is recorded."""
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that it belongs to, in 32 hexadecimal digits; empty for a bare call."""
+        return self.traceparent[3:35]
+
+    @property
+    def span_id(self) -> str:
+        """The span under which it runs, in 16 hexadecimal digits; empty for a bare call."""
+        return self.traceparent[36:52]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the traceparent says that every process exports its part of the trace."""
+        return is_sampled(self.traceparent)
 
     def remaining(self) -> float | None:
         """Give the seconds left, which may be negative; None without a deadline."""
         return None if self.deadline is None else self.deadline - time.monotonic()
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Return whether a traceparent says that every process exports its part of the trace."""
+    return traceparent[-1:] in _SAMPLED
 
 
 def _random_ids() -> Iterator[str]:
@@ -37,12 +62,29 @@ def _random_ids() -> Iterator[str]:
 
 
 _ids = _random_ids()
+
+
+def new_id() -> str:
+    """Return a new id of a span: 16 hexadecimal digits."""
+    return next(_ids)
+
+
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 def current() -> Call:
     """Give the request under way; a bare one with an empty id where there is none."""
     return _current.get() or Call(request_id="")
+
+
+def begin(call: Call) -> "Token[Call | None]":
+    """Make `call` the request under way; `end` with the token makes it again the one that was before."""
+    return _current.set(call)
+
+
+def end(token: "Token[Call | None]") -> None:
+    """End what `begin` began."""
+    _current.reset(token)
 
 
 class within:  # noqa: N801 - used as a function; a generator would cost each request several times as much

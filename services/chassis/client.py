@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from services.chassis import call
+from services.chassis import call, tracing
 from services.chassis.channel import RenewableChannel
 from services.chassis.faults import OUTAGE, code_of, fault_in, fault_of
 from services.chassis.postgres import forbid_in_transaction
@@ -71,6 +71,12 @@ class Endpoint:
         unexpectedly with this request. Other faults: as the service said. The breaker counts as failures only what says
         that the service as a whole is away or overloaded: no connection, no answer in time, and the codes of OUTAGE.
         """
+        with tracing.span(rpc_name(method), tracing.Kind.CLIENT) as span:
+            span.set("rpc.system.name", "grpc")
+            span.set("server.address", self.name)
+            return await self._send(method, request, within)
+
+    async def _send(self, method: Callable[..., Awaitable[Any]], request: Any, within: float) -> Any:
         forbid_in_transaction(self.name)
         left = _time_left()
         self.breaker.admit()
@@ -144,6 +150,12 @@ class Endpoint:
             self.channel.renew()
 
 
+def rpc_name(method: Any) -> str:
+    """Return the full name of a stub's method, such as `cartwright.cart.CartService/GetCarts`."""
+    path = getattr(method, "_method", b"?")
+    return path.decode().lstrip("/") if isinstance(path, bytes) else str(path)
+
+
 def method_name(method: Any) -> str:
     """Return the name of a stub's method, such as `GetCarts`."""
     path = getattr(method, "_method", b"?")
@@ -167,6 +179,12 @@ def stamp(message: Any) -> None:
     message.request_id = now.request_id
     message.traceparent = now.traceparent
     message.timeout_ms = 0 if left is None else max(1, int(left * 1000))
+
+
+def stamped(item: Any) -> Any:
+    """Return an outgoing item of a batch, whose `call` is filled from the request under way."""
+    stamp(item.call)
+    return item
 
 
 def outcomes(results: Iterable[Any], value: Callable[[Any], V], *, expected: int) -> Sequence[V | Fault]:

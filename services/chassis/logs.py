@@ -47,10 +47,12 @@ def set_up(service: str, role: str, level: str) -> Logger:
 
 
 def _add_request(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put the request under way on the line."""
+    """Put the request under way and its trace on the line."""
     now = call.current()
     if now.request_id:
         event.setdefault("request_id", now.request_id)
+    if now.traceparent:
+        event.setdefault("trace_id", now.trace_id)
     return event
 
 

@@ -20,6 +20,11 @@ class Message:
     """Text. Headers without a value are left out; bytes that are not UTF-8 are replaced by U+FFFD; of two headers of one
     name the last one counts."""
 
+    @property
+    def trace_id(self) -> str:
+        """The trace that led to it, in 32 hexadecimal digits; empty where it names none."""
+        return self.headers.get("traceparent", "")[3:35]
+
 
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
 """Applies messages of one partition in their order. It must be idempotent: a message may come again. Transient means that

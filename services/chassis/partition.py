@@ -15,13 +15,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CorruptRecordException, TopicAuthorizationFailedError, UnsupportedCodecError
 from prometheus_client import Counter, Gauge
 
-from services.chassis import call
+from services.chassis import call, tracing
 from services.chassis.dead_letters import CannotSetAside, DeadLetters
 from services.chassis.logs import Logger
 from services.chassis.messages import Handle, message_of
 from services.chassis.offsets import LOST, OffsetCommits
 from services.chassis.run import wait
 from services.chassis.telemetry import Metrics
+from services.chassis.tracing.consuming import process
 from services.errors import OutcomeUnknown, Transient, Unavailable
 
 ATTEMPTS = 5
@@ -206,12 +207,14 @@ class PartitionWorker:
     async def _call_handler(self, records: Sequence[ConsumerRecord]) -> BaseException | None:
         try:
             messages = [message_of(record) for record in records]
-            headers = messages[0].headers
-            request = call.incoming(
-                headers.get("request_id", ""), headers.get("traceparent", ""), seconds=HANDLER_SECONDS
-            )
+            requests = [
+                call.incoming(
+                    one.headers.get("request_id", ""), one.headers.get("traceparent", ""), seconds=HANDLER_SECONDS
+                )
+                for one in (messages if tracing.recorder() else messages[:1])
+            ]
             deadline = asyncio.timeout(HANDLER_SECONDS)
-            with call.within(request):
+            with process(self.partition.topic, requests, self.partition.partition):
                 async with deadline:
                     await self._handle(messages)
         except (KeyboardInterrupt, SystemExit):

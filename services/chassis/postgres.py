@@ -17,7 +17,8 @@ from typing import Any, Self, TypeAlias
 import asyncpg
 from asyncpg.transaction import Transaction
 
-from services.chassis import call
+from services.chassis import call, tracing
+from services.chassis.sql_summary import summary
 from services.errors import OutcomeUnknown, Unavailable
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -148,6 +149,11 @@ class Postgres:
 
         Unavailable: it did not take effect. OutcomeUnknown: the connection was lost, it may have.
         """
+        with tracing.span(summary(sql), tracing.Kind.CLIENT) as span:
+            span.set("db.system.name", "postgresql")
+            return await self._fetch(sql, *args)
+
+    async def _fetch(self, sql: str, *args: Any) -> list[Row]:
         async with self._connection() as connection:
             with _translated(lost=OutcomeUnknown):
                 return await connection.fetch(sql, *args, timeout=_seconds(STATEMENT_SECONDS))

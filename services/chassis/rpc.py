@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.chassis import call
+from services.chassis import call, tracing
 from services.chassis.batched_request import REPORT
 from services.chassis.failures import report
 from services.chassis.faults import status_of
@@ -34,6 +34,12 @@ _OPTIONS = (
 )
 
 AGED_GRACE_SECONDS = 300  # for calls on a connection that is too old: longer than any but a stream, which is made again
+
+_FAILED = frozenset({
+    grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DATA_LOSS,
+})  # fmt: skip
+"""The codes that are a failure of the server and not the caller's, as OpenTelemetry's conventions have them."""
 
 Register = Callable[[grpc.aio.Server], None]
 
@@ -127,7 +133,8 @@ class _Guard(grpc.aio.ServerInterceptor):
     async def _answer(self, method: str, handler: Any, raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         started = time.perf_counter()
         code, details, reply = grpc.StatusCode.OK, "", None
-        with call.within(_call_in(context)):
+        with call.within(_call_in(context)), tracing.root(method[1:], tracing.Kind.SERVER) as span:
+            span.set("rpc.system.name", "grpc")
             REPORT.set(lambda error: report(self._log, self._metrics, method, error))
             try:
                 request = handler.request_deserializer(raw)
@@ -137,6 +144,8 @@ class _Guard(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:  # noqa: BLE001 - it ends as a status code, and was reported where unexpected
                 code, details = _status(error)
+                if code in _FAILED:
+                    span.fail(code.name)
             self._note(method, code, started)
         if code is not grpc.StatusCode.OK:
             await context.abort(code, details)

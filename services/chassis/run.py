@@ -21,6 +21,7 @@ from services.chassis.logs import Logger, set_up
 from services.chassis.redaction import redacted
 from services.chassis.rpc import Register, Server
 from services.chassis.telemetry import Metrics
+from services.chassis.tracing import starting
 from services.errors import Fault, Transient
 
 RunOnce = Callable[[], Awaitable[int]]
@@ -162,7 +163,11 @@ def run(service: str, roles: Mapping[str, Role], arguments: Sequence[str] | None
     runtime = Runtime(service, role, env)
     try:
         runtime.log = set_up(service, role, env.get("LOG_LEVEL") or "info")
-        uvloop.run(_with_signals(runtime, roles[role]))
+        end_tracing = starting.start(service, role, env, runtime.log, runtime.metrics)
+        try:
+            uvloop.run(_with_signals(runtime, roles[role]))
+        finally:
+            end_tracing()
     except BadSettings as error:
         sys.exit(_complain(service, str(error)))
     except (web.CannotListen, Fault) as error:

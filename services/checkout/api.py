@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from services.chassis import call
+from services.chassis import call, tracing
 from services.chassis.batched_request import batch, call_of
 from services.checkout.domain import (
     AnotherRunning,
@@ -57,7 +57,8 @@ class CheckoutApi(checkout_pb2_grpc.CheckoutServiceServicer):
         conflicts: dict[tuple[int, str], Fault] = {}
 
         async def one(wanted: Wanted) -> Answer | Exception:
-            with call.within(wanted.asked):
+            with call.within(wanted.asked), tracing.root("checkout.start") as span:
+                span.set("user.id", wanted.request.user_id)
                 [outcome] = await self._checkouts.start([wanted.request])
             if isinstance(outcome, AnotherRunning | UnknownProducts):
                 conflicts[wanted.request.user_id, wanted.request.key] = outcome

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from services.chassis import tracing
 from services.checkout.domain import CartBusy, LostLease, Payment, Reservation, Session, Status
 from services.checkout.saga import WRITTEN_LATE, Action, Move, after_payment, after_stock, apply, decide
 from services.errors import Fault, InternalError, OutcomeUnknown
 
+_SPANS = {action: f"saga.{action.name.lower()}" for action in Action}
 Clock = Callable[[], datetime]
 Observe = Callable[[Session], None]
 
@@ -82,6 +84,18 @@ class Driver:
         unexpected failure leaves the outcome as unknown as a lost reply does. LostLease: another process drives the saga,
         and nothing is parked.
         """
+        # A driver after the first took the saga over. Its span links to the claim, whose id stands in the row.
+        links = (session.traceparent,) if session.lease_epoch > 1 and session.traceparent else ()
+        with tracing.root("saga", links=links, is_kept=bool(links)) as span:
+            span.set("cartwright.checkout_id", session.id)
+            span.set("cartwright.lease_epoch", session.lease_epoch)
+            span.set("user.id", session.user_id)
+            session = await self._advance(session)
+            if session.reason is not None:
+                span.fail(session.reason)
+        return session
+
+    async def _advance(self, session: Session) -> Session:
         try:
             while session.status is Status.PROCESSING:
                 session = await self._step(session)
@@ -101,7 +115,8 @@ class Driver:
         if isinstance(decision, Move):
             return await self._write(session, decision)
         if decision is Action.CLAIM:
-            claimed = await self._claims.claim(session)
+            with tracing.span("saga.claim"):
+                claimed = await self._claims.claim(session)
             return await self._write(session, claimed) if isinstance(claimed, Move) else claimed
         after = apply(session, await self._perform(decision, session), self._clock())
         return await self._write_step(session, await self._go_on(after) if after.step in WRITTEN_LATE else after)
@@ -120,7 +135,8 @@ class Driver:
 
     async def _perform(self, action: Action, session: Session) -> Move:
         """Return the move that the answer means. OutcomeUnknown: it decides nothing, and the call is to be repeated."""
-        move = await self._answer(action, session)
+        with tracing.span(_SPANS[action]):
+            move = await self._answer(action, session)
         if move is None:
             raise OutcomeUnknown(f"{action} is undecided")
         return move

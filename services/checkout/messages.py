@@ -46,6 +46,7 @@ def checkout_message(session: Session) -> pb.Checkout:
         idempotency_key=session.key,
         resource=_reference(session.resource),
         note=session.last_error or "",
+        traceparent=session.traceparent,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.chassis import call, kafka
+from services.chassis import call, kafka, tracing
 from services.chassis.brokers import Brokers
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
@@ -108,17 +108,30 @@ class KafkaPublisher:
         return self._producer
 
     async def _send(self, producer: AIOKafkaProducer, event: Event) -> int | Exception:
-        try:
-            headers = [(name, value.encode()) for name, value in event.headers.items()]
-            await producer.send_and_wait(self._topic, event.payload, key=event.key.encode(), headers=headers)
-        except kafka.REFUSED_MESSAGE as error:
-            failure: Exception = error
-            return failure
-        except (KafkaError, TimeoutError, OSError):
-            raise
-        except Exception as error:  # noqa: BLE001 - it is about this event, and ends in the event's row
-            return error
-        return event.id
+        with tracing.follow(f"send {self._topic}", tracing.Kind.PRODUCER, *_ids(event)) as span:
+            span.set("messaging.system", "kafka")
+            span.set("messaging.destination.name", self._topic)
+            now = call.current()
+            try:
+                # What a consumer does with the event belongs under its publication.
+                written = event.headers | ({} if now.spans is None else {"traceparent": now.traceparent})
+                headers = [(name, value.encode()) for name, value in written.items()]
+                await producer.send_and_wait(self._topic, event.payload, key=event.key.encode(), headers=headers)
+            except kafka.REFUSED_MESSAGE as error:
+                span.fail(type(error).__name__)
+                failure: Exception = error
+                return failure
+            except (KafkaError, TimeoutError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001 - it is about this event, and ends in the event's row
+                span.fail(type(error).__name__)
+                return error
+            return event.id
+
+
+def _ids(event: Event) -> tuple[str, str]:
+    """Return the request id and the traceparent of the purchase that an event tells of."""
+    return event.headers.get("request_id", ""), event.headers.get("traceparent", "")
 
 
 class Relay:
@@ -152,7 +165,7 @@ class Relay:
             if isinstance(outcome, Exception):
                 await self._failed(event, outcome)
             else:
-                with call.within(call.incoming(event.headers.get("request_id", ""), "", seconds=None)):
+                with call.within(call.incoming(*_ids(event), seconds=None)):
                     self._log.info("published", event_id=event.headers.get("event_id"))
         self._published.inc(len(done))
         return len(done)

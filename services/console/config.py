@@ -1,5 +1,9 @@
 """The settings of the console."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from services.chassis.env import Port
 from services.chassis.oidc.policy import OidcSettings
 
@@ -22,6 +26,8 @@ class Config(OidcSettings):
     """The secret of that client; empty for a public one. PKCE is used with both."""
     console_url: str = ""
     """Where people reach the console, such as https://console.shop.example; needed with AUTH_CLIENT_ID."""
+    trace_viewer_url: Annotated[str, Field(pattern=r"^(https?://\S*\{trace_id\}\S*)?$")] = ""
+    """Where people see a trace, such as https://jaeger.shop.example/trace/{trace_id}. Empty: a checkout's page names its trace only."""
     product_addr: str = "127.0.0.1:50051"
     inventory_addr: str = "127.0.0.1:50053"
     payment_addr: str = "127.0.0.1:50054"

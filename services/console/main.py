@@ -40,7 +40,7 @@ async def serve(runtime: Runtime) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         board = Board(services, Reader(parts, session))
         statics = Statics()
-        renderer = Renderer(statics, has_tls=has_tls(config.console_url))
+        renderer = Renderer(statics, config.trace_viewer_url, has_tls=has_tls(config.console_url))
         doors = await stack.enter_async_context(access(config, renderer, runtime.log, runtime.metrics))
         changes = Changes(services.changes, runtime.log)
         edge = Edge(renderer, doors.admit, runtime.log, runtime.metrics)

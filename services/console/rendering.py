@@ -49,8 +49,11 @@ class Statics:
 class Renderer:
     """Renders templates."""
 
-    def __init__(self, statics: Statics, *, has_tls: bool = False) -> None:
-        """Take the files of the pages. `has_tls`: people reach the pages by https, whatever stands between."""
+    def __init__(self, statics: Statics, trace_viewer: str = "", *, has_tls: bool = False) -> None:
+        """Take the files of the pages. `has_tls`: people reach the pages by https, whatever stands between.
+
+        `trace_viewer`: the address of a trace, with `{trace_id}` in it; empty where there is no viewer.
+        """
         self._has_tls = has_tls
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -69,6 +72,7 @@ class Renderer:
         }
         self._environment.filters["svg"] = Markup  # what services.console.plots has made, and escaped
         self._environment.globals["static"] = statics.url
+        self._environment.globals["trace_url"] = lambda trace_id: trace_viewer.replace("{trace_id}", trace_id)
 
     def fragment(self, template: str, **values: Any) -> str:
         """Return a part of a page."""

@@ -59,6 +59,8 @@ class Story:
     resource: str
     trace_id: str
     away: tuple[str, ...]
+    is_sampled: bool
+    """Whether every process has exported its part of the trace."""
 
     @property
     def checkout(self) -> checkout_pb2.Checkout:
@@ -98,6 +100,7 @@ def tell(parts: Parts) -> Story:
         resource=resource_of(checkout),
         trace_id=inspected.traceparent.split("-")[1] if inspected.traceparent.count("-") == 3 else "",  # noqa: PLR2004 - W3C
         away=tuple(one.part for one in (parts.payment, parts.reservation, parts.order) if one.is_away),
+        is_sampled=inspected.traceparent[-1:] in set("13579bdf"),  # W3C: the lowest bit of the flags
     )
 
 

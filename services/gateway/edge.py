@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import Histogram
 
 from services import errors
-from services.chassis import call
+from services.chassis import call, tracing
 from services.chassis.connection import PlainReads
 from services.chassis.failures import report
 from services.chassis.logs import Logger
@@ -33,6 +33,8 @@ API = "/api/"
 """Where the paths start whose requests have a user."""
 CHECKOUT = "/api/v1/checkout"
 """Where the paths of checkouts start."""
+_FAILED = 500
+"""Answers from this status on are failures of ours."""
 PAGES = frozenset({"/health", "/ready", "/metrics"})
 """The routes that machines ask all the time; they are not logged."""
 _REFUSED = web.RequestKey("refused", bool)
@@ -112,7 +114,11 @@ class Edge:
     async def _serve(self, request: Asked, handler: Handles, route: _Route, method: str) -> web.StreamResponse:
         started = time.perf_counter()
         headers = request.headers
-        now = call.incoming(agreed(headers, REQUEST_ID), agreed(headers, TRACEPARENT), seconds=SECONDS)
+        given = agreed(headers, TRACEPARENT)
+        now = asked = call.incoming(agreed(headers, REQUEST_ID), given, seconds=SECONDS)
+        recorder = tracing.recorder()
+        if recorder is not None:
+            now = recorder.enter(asked, from_client=asked.traceparent == given)
         with call.within(now):
             try:
                 response = await self._answered(request, handler, route)
@@ -125,6 +131,17 @@ class Edge:
             self._count(method, route.label, response.status, took)
             if route.logged and _REFUSED not in request:
                 self._access.write(request.method, route.label, request.get(USER), response.status, took)
+            if recorder is not None and route.logged:
+                failure = str(response.status) if response.status >= _FAILED else None
+                if recorder.is_wanted(now, failure, took):
+                    recorder.leave(
+                        now,
+                        name=f"{method} {route.label}",
+                        parent_id=asked.span_id if asked.traceparent == given else "",
+                        seconds=took,
+                        error=failure,
+                        attributes=_facts(request, route, response.status),
+                    )
         return response
 
     async def _answered(self, request: Asked, handler: Handles, route: _Route) -> web.StreamResponse:
@@ -167,6 +184,13 @@ def _route(label: str) -> _Route:
         logged=label not in PAGES,
         checkout=label.startswith(CHECKOUT),
     )
+
+
+def _facts(request: Asked, route: _Route, status: int) -> dict[str, Any]:
+    """Return what the span of a request says of it. Nothing of a header, a query or a body is in it."""
+    facts = {"http.request.method": request.method, "http.route": route.label, "http.response.status_code": status}
+    user_id = request.get(USER)
+    return facts if user_id is None else facts | {"user.id": user_id}
 
 
 def _check(request: Asked, route: _Route) -> None:

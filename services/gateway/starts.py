@@ -12,7 +12,7 @@ from typing import Any
 
 from services.chassis import call
 from services.chassis.batch import Batcher, Limits
-from services.chassis.client import Endpoint, method_name, stamp
+from services.chassis.client import Endpoint, method_name, stamped
 from services.chassis.telemetry import Metrics
 from services.errors import InternalError, OutcomeUnknown, Transient
 from services.pb import checkout_pb2 as pb
@@ -41,6 +41,7 @@ class Starts:
             metrics,
             limits=LIMITS,
             owner=attrgetter("user_id"),
+            stamp=stamped,
         )
 
     async def __call__(self, user_id: int, key: str) -> pb.StartCheckoutResult:
@@ -49,11 +50,11 @@ class Starts:
         OutcomeUnknown: it was neither claimed nor refused in time, or no answer came. Unavailable: it was not started.
         """
         item = pb.StartCheckout(user_id=user_id, origin=pb.REST, idempotency_key=key, wait_ms=WAIT_MS)
-        result = await self._ask(item)
+        result = await self._batcher.ask(item)
         while _undecided(result) and _time_left() > LEAST_SECONDS:
             await asyncio.sleep(PAUSE_SECONDS)
             try:
-                again = await self._ask(item)
+                again = await self._batcher.ask(item)
             except Transient:
                 break  # what is known of it stands: it may be running
             if again.WhichOneof("outcome") == "answer":
@@ -62,10 +63,6 @@ class Starts:
         if result.WhichOneof("outcome") == "pending":
             raise OutcomeUnknown("the checkout has not been claimed in time")
         return result
-
-    async def _ask(self, item: pb.StartCheckout) -> pb.StartCheckoutResult:
-        stamp(item.call)
-        return await self._batcher.ask(item)
 
     async def _send(self, items: Sequence[pb.StartCheckout]) -> Sequence[pb.StartCheckoutResult]:
         request = pb.StartCheckoutsRequest(items=items)

@@ -36,8 +36,10 @@ class OrderCreator:
         self._made.inc(new)
         self._duplicates.inc(len(orders) - new)
         for message, order in zip(messages, orders, strict=True):
-            request_id = message.headers.get("request_id", "")
-            self._log.info("order", order_id=order.id, checkout_id=order.checkout_id, request_id=request_id)
+            request_id, trace_id = message.headers.get("request_id", ""), message.trace_id
+            self._log.info(
+                "order", order_id=order.id, checkout_id=order.checkout_id, request_id=request_id, trace_id=trace_id
+            )
 
 
 class PurchasedLine(msgspec.Struct, rename="camel"):

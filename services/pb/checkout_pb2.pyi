@@ -147,7 +147,7 @@ class StepRecord(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., started_at_ms: _Optional[int] = ..., finished_at_ms: _Optional[int] = ...) -> None: ...
 
 class Checkout(_message.Message):
-    __slots__ = ("id", "user_id", "status", "step", "reason", "total_minor", "currency", "lines", "steps", "order_id", "version", "created_at_ms", "finished_at_ms", "saga_step", "origin", "idempotency_key", "resource", "note")
+    __slots__ = ("id", "user_id", "status", "step", "reason", "total_minor", "currency", "lines", "steps", "order_id", "version", "created_at_ms", "finished_at_ms", "saga_step", "origin", "idempotency_key", "resource", "note", "traceparent")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class Checkout(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     user_id: int
     status: Status
@@ -184,7 +185,8 @@ class Checkout(_message.Message):
     idempotency_key: str
     resource: ResourceRef
     note: str
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[int] = ..., status: _Optional[_Union[Status, str]] = ..., step: _Optional[str] = ..., reason: _Optional[str] = ..., total_minor: _Optional[int] = ..., currency: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[StepRecord, _Mapping]]] = ..., order_id: _Optional[str] = ..., version: _Optional[int] = ..., created_at_ms: _Optional[int] = ..., finished_at_ms: _Optional[int] = ..., saga_step: _Optional[str] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[int] = ..., status: _Optional[_Union[Status, str]] = ..., step: _Optional[str] = ..., reason: _Optional[str] = ..., total_minor: _Optional[int] = ..., currency: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[Line, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[StepRecord, _Mapping]]] = ..., order_id: _Optional[str] = ..., version: _Optional[int] = ..., created_at_ms: _Optional[int] = ..., finished_at_ms: _Optional[int] = ..., saga_step: _Optional[str] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., note: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class GetCheckout(_message.Message):
     __slots__ = ("call", "user_id", "checkout_id", "origin", "idempotency_key")

@@ -167,6 +167,13 @@ SELECTOR = {
         {"key": "ticket", "operator": "Exists"},
     ],
 }
+TRACES = {
+    "endpoint": "http://otel-collector.observability:4318",
+    "ratio": 0.05,
+    "slow": "500ms",
+    "headersSecret": "otel",
+    "viewerUrl": "https://jaeger.example/trace/{trace_id}",
+}
 KAFKA_USER = {"username": "shop", "existingSecret": "kafka-user"}
 CASES: dict[str, Case] = {
     "production": _with(),
@@ -193,6 +200,7 @@ CASES: dict[str, Case] = {
     "kafka-sasl": _kafka("SASL_PLAINTEXT", saslMechanism="PLAIN", **KAFKA_USER),
     "kafka-sasl-ssl": _kafka("SASL_SSL", caSecret="authority", topic="shop.checkouts", **KAFKA_USER),
     "bank": _with(BANK),
+    "traces": _with({"traces": TRACES}),
     "operators": _with({"operator": {"replicas": 3}}),
     "no-operator": _with({"operator": {"enabled": False}}),
     "no-auditor": _with({"auditor": {"enabled": False}, "networkPolicy": PEERS}),

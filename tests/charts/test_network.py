@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+
+from tests.charts.cases import BASE, TRACES, Case, merged
 from tests.charts.rendering import Pod, fits, literals
 
 CALLS = {
@@ -196,6 +199,23 @@ def test_every_pod_finds_names(rendering):
         assert wanted in found, pod.name
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        (TRACES["endpoint"], 4318),
+        ("https://otlp.example", 443),
+        ("http://otlp.example/base", 80),
+        ("https://[2001:db8::1]:8443/otlp", 8443),
+    ],
+)
+def test_spans_have_a_way_out(render, endpoint, port):
+    """Every component may reach the collector's port, and without a collector none has that way."""
+    traced = render(Case(merged(BASE, {"traces": {"endpoint": endpoint}})))
+    for pod in [one for one in traced.pods if one.lasts]:
+        ways = [rule for rule in rules(traced, pod, "egress") if ports_of(rule) == {port} and "to" not in rule]
+        assert ways, pod.name
+
+
 def test_the_migration_needs_no_policy_of_before(rendered):
     """At the first install and in an upgrade to other stores the job has its own way out, before anything else is there."""
     policy = rendered["production"].named("NetworkPolicy")["cartwright-migrations"]
@@ -234,6 +254,12 @@ def test_pods_leave_for_their_stores_alone(rendering):
         operated = rendering.case.values.get("operator", {}).get("enabled", True)
         if pod.component in {"operator", "test"} or (pod.component in {"auditor", "audit"} and operated):
             wanted |= APISERVER
+        if "traces" in rendering.case.values and pod.component not in {
+            "migrations",
+            "test",
+            "audit",
+        }:  # they trace nothing
+            wanted |= {4318}
         out = set().union(*(ports_of(rule) for rule in rules(rendering, pod, "egress") if "to" not in rule))
         assert out == wanted, pod.name
 

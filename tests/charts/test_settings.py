@@ -6,7 +6,8 @@ import re
 import pytest
 
 from checkout_operator.config import Config as OperatorConfig
-from tests.charts.cases import CANARY, CASES, URLS
+from services.chassis.tracing.settings import TracingSettings
+from tests.charts.cases import CANARY, CASES, TRACES, URLS
 from tests.charts.rendering import literals, strings
 
 PORTS = {
@@ -31,11 +32,16 @@ WORKERS = {
     ("checkout", "relay"): 9156,
     ("checkout", "recovery"): 9157,
 }
-FOUND = {"AUTH_JWKS_URL", "CONSOLE_URL"}  # by the issuer's discovery document; needed for a login alone
+FOUND = {
+    "AUTH_JWKS_URL",
+    "CONSOLE_URL",
+    "TRACE_VIEWER_URL",
+}  # by the issuer's discovery document; needed for a login, for a link
 STAND_INS = {
     "_URL": "scheme://user:password@host/db",
     "_PASSWORD": "password",
     "_SECRET": "secret",
+    "_HEADERS": "authorization=secret",
 }  # what secrets would hold
 
 
@@ -84,7 +90,8 @@ def test_every_variable_is_read(rendering):
         known = {name.upper() for name in config_of(service, role).model_fields}
         parts = {name for value in literals(container).values() for name in re.findall(r"\$\((\w+)\)", value)}
         names = {one["name"] for one in container["env"]}
-        known |= {"SSL_CERT_FILE"}  # read by Python itself
+        known |= {name.upper() for name in TracingSettings.model_fields}  # read in every process
+        known |= {"SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_HEADERS"}  # read by Python itself, and by OpenTelemetry
         known |= set(rendering.case.values.get("services", {}).get(service, {}).get("env", ()))  # the user's own
         assert names - parts <= known, f"{pod.name}: {container['name']}: {names - parts - known}"
 
@@ -95,7 +102,7 @@ def test_every_process_can_start(rendering):
         service, role = process(container)
         config, seen = config_of(service, role), told(container)
         if service == "operator":
-            config(**{name.lower(): value for name, value in seen.items()})
+            config(**seen_by(seen))
         else:
             config.from_env(seen)
         addresses = {name.upper() for name in config.model_fields if re.search(r"_(addr|url)$", name)} - FOUND
@@ -149,6 +156,27 @@ def test_origins_reach_the_gateway_alone(rendered):
     for name, wanted in (("cors", {"gateway": "https://shop.example.com,http://localhost:3000"}), ("production", {})):
         seen = {process(one)[0]: told(one).get("CORS_ORIGINS") for _, one in ours(rendered[name])}
         assert {service: value for service, value in seen.items() if value} == wanted
+
+
+def test_every_process_traces_where_a_collector_is_set(rendered):
+    """With `traces.endpoint` every process records as the values say, and the console links to the viewer; else none does."""
+    for pod, container in ours(rendered["traces"]):
+        seen = told(container)
+        service, role = process(container)
+        settings = OperatorConfig(**seen_by(seen)) if service == "operator" else TracingSettings.from_env(seen)
+        assert settings.otel_exporter_otlp_endpoint == TRACES["endpoint"], pod.name
+        assert settings.otel_traces_sampler_arg == TRACES["ratio"]
+        assert seen["TRACE_SLOW"] == TRACES["slow"]
+        assert seen["OTEL_EXPORTER_OTLP_HEADERS"] == STAND_INS["_HEADERS"]
+        viewer = seen.get("TRACE_VIEWER_URL")
+        assert viewer == (TRACES["viewerUrl"] if (service, role) == ("console", "serve") else None)
+    for _, container in ours(rendered["production"]):
+        assert not [one["name"] for one in container["env"] if one["name"].startswith(("OTEL_", "TRACE_"))]
+
+
+def seen_by(seen):
+    """Give variables as the operator's settings take them."""
+    return {name.lower(): value for name, value in seen.items()}
 
 
 def test_workers_have_pods_of_their_own_where_asked(rendered):

@@ -6,8 +6,8 @@ import socket
 import pytest
 import yaml
 
-from devstack import grafana, prometheus, watch
-from devstack.home import user_environment
+from devstack import grafana, ports, prometheus, watch
+from devstack.home import Home, user_environment
 from devstack.table import PARTS
 
 ROWS = [{"name": part.name, "ports": [port for _, port in part.ports]} for part in PARTS.values()]
@@ -71,14 +71,14 @@ def test_a_port_that_is_taken_is_named(monkeypatch, tmp_path):
     """A port that is taken is said with who holds it, and which variable chooses another."""
 
     class Running:
-        home = watch.Home(tmp_path)
+        home = Home(tmp_path)
 
         def rows(self):
             return ROWS
 
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = str(held.getsockname()[1])
-        with pytest.raises(watch.ports.PortTaken, match=rf"port {port} is taken by .*PROMETHEUS_PORT="):
+        with pytest.raises(ports.PortTaken, match=rf"port {port} is taken by .*PROMETHEUS_PORT="):
             watch.watch(Running(), {"PROMETHEUS_PORT": port}, print, print)
-    with pytest.raises(watch.ports.PortTaken, match="GRAFANA_PORT=x: must be a port number"):
+    with pytest.raises(ports.PortTaken, match="GRAFANA_PORT=x: must be a port number"):
         watch.watch(Running(), {"PROMETHEUS_PORT": "9099", "GRAFANA_PORT": "x"}, print, print)

@@ -29,6 +29,7 @@
 - {name: HTTP_PORT, value: {{ .part.http | quote }}}
 - {name: DRAIN_DELAY, value: "{{ $values.drain.delaySeconds }}s"}
 - {name: DRAIN_TIMEOUT, value: "{{ $values.drain.timeoutSeconds }}s"}
+{{- include "cartwright.traces" .root }}
 {{- if .part.grpc }}
 - {name: GRPC_PORT, value: {{ .part.grpc | quote }}}
 - {name: GRPC_REFLECTION, value: "0"}
@@ -74,6 +75,20 @@
 {{- end }}
 {{- end }}
 
+{{/* Which traces are recorded, and where they go. */}}
+{{- define "cartwright.traces" -}}
+{{- with .Values.traces }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .ratio | quote }}}
+- {name: TRACE_SLOW, value: {{ .slow | quote }}}
+{{- with .headersSecret }}
+- {name: OTEL_EXPORTER_OTLP_HEADERS, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.traces.headersKey | quote }}}}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Who the users are: (dict "root" $ "audience" "…"). */}}
 {{- define "cartwright.auth" -}}
 {{- $auth := .root.Values.auth -}}
@@ -102,6 +117,9 @@
 {{- $parts := list -}}
 {{- range $name, $its := include "cartwright.measured" . | fromYaml }}{{ $parts = append $parts (printf "%s=%s:%v" $name $its.host $its.port) }}{{ end -}}
 - {name: METRICS_ADDRS, value: {{ join "," $parts | quote }}}
+{{- with .Values.traces.viewerUrl }}
+- {name: TRACE_VIEWER_URL, value: {{ . | quote }}}
+{{- end }}
 {{- if eq .Values.auth.mode "mock" }}
 - {name: LISTEN_HOST, value: 127.0.0.1} # nobody is asked who they are: kubectl port-forward alone reaches it
 {{- else }}
@@ -134,6 +152,7 @@
 - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 - {name: CHECKOUT_ADDR, value: "dns:///{{ include "cartwright.name" . }}-checkout:50056"}
 - {name: LOG_LEVEL, value: {{ .Values.logLevel }}}
+{{- include "cartwright.traces" . }}
 {{- if gt (int .Values.operator.replicas) 1 }}
 - {name: SHARDING, value: Leases}
 - {name: MEMBER_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}

@@ -115,6 +115,13 @@ user's secret holds only a password, Kubernetes puts it into the URL when the co
 {{- end }}
 {{- end }}
 
+{{/* Egress to the collector of traces, where there is one. */}}
+{{- define "cartwright.egress.traces" -}}
+{{- with .Values.traces.endpoint }}
+- ports: [{port: {{ regexReplaceAll "^[a-z]+://(\\[[^\\]]*\\]|[^/:?]*):?([0-9]*).*$" . "${2}" | default (ternary "443" "80" (hasPrefix "https:" .)) }}}] # the collector of traces
+{{- end }}
+{{- end }}
+
 {{/* Egress to the API server, which is no pod. */}}
 {{- define "cartwright.egress.apiServer" -}}
 - ports:

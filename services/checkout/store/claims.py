@@ -44,7 +44,11 @@ class ClaimQueries(Queries):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._claims: BatchedStatement[NewClaim, Session | None] = BatchedStatement(
-            "checkout.claim", self._claim_all, self._metrics, key=lambda one: one.claim.user_id
+            "checkout.claim",
+            self._claim_all,
+            self._metrics,
+            key=lambda one: one.claim.user_id,
+            stamp=lambda one: replace(one, asked=call.current()),
         )
         self._accepted_claims: BatchedStatement[AcceptedClaim, Session | None] = BatchedStatement(
             "checkout.claim_accepted", self._claim_accepted_all, self._metrics, key=lambda one: one.session.id

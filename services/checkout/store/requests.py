@@ -61,7 +61,11 @@ class RequestQueries(Queries):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._inserts: BatchedStatement[_New, Session | None] = BatchedStatement(
-            "checkout.accept", self._insert_all, self._metrics, key=lambda new: (new.request.user_id, new.request.key)
+            "checkout.accept",
+            self._insert_all,
+            self._metrics,
+            key=lambda new: (new.request.user_id, new.request.key),
+            stamp=lambda new: replace(new, asked=call.current()),
         )
 
     async def find_accepted(self, request: ResourceRequest) -> Session | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from services.chassis import call
 from services.chassis.batched_statement import BatchedStatement
 from services.checkout.domain import LostLease, Reason, Session, Status
 from services.checkout.event import completed_event
@@ -42,6 +43,8 @@ class _Move:
 
     before: Session
     after: Session
+    traceparent: str = ""
+    """The span that makes the move, under which its event goes on."""
 
 
 class StepQueries(Queries):
@@ -50,7 +53,11 @@ class StepQueries(Queries):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._moves: BatchedStatement[_Move, Session] = BatchedStatement(
-            "checkout.move", self._move_all, self._metrics, key=lambda move: move.before.id
+            "checkout.move",
+            self._move_all,
+            self._metrics,
+            key=lambda move: move.before.id,
+            stamp=lambda move: replace(move, traceparent=call.current().traceparent or move.after.traceparent),
         )
 
     async def move(self, before: Session, after: Session) -> Session:
@@ -58,7 +65,7 @@ class StepQueries(Queries):
         return await self._moves(_Move(before, after))
 
     async def _move_all(self, moves: Sequence[_Move]) -> list[Session | Exception]:
-        rows = await self._db.fetch(_MOVE, *zip(*(_values(move.before, move.after) for move in moves), strict=True))
+        rows = await self._db.fetch(_MOVE, *zip(*(_values(move) for move in moves), strict=True))
         written = {str(row["id"]): row for row in rows}
         return [
             _written(move.after, written[move.before.id]) if move.before.id in written else LostLease(move.before.id)
@@ -66,10 +73,11 @@ class StepQueries(Queries):
         ]
 
 
-def _values(before: Session, after: Session) -> tuple[Any, ...]:
+def _values(move: _Move) -> tuple[Any, ...]:
     """Return a move as the statement takes it. An event goes with the move that completes a checkout."""
+    before, after = move.before, move.after
     event_id = str(uuid.uuid4()) if after.status is Status.COMPLETED else None
-    headers = {"event_id": event_id, "request_id": after.request_id, "traceparent": after.traceparent}
+    headers = {"event_id": event_id, "request_id": after.request_id, "traceparent": move.traceparent}
     return (
         before.id,
         before.step,

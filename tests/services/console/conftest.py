@@ -127,11 +127,17 @@ def doors():
 
 
 @pytest.fixture
-async def client(services, doors):
+def viewer():
+    """Where traces are seen: nowhere."""
+    return ""
+
+
+@pytest.fixture
+async def client(services, doors, viewer):
     """A browser without a script."""
     log, metrics, stopping = structlog.get_logger(), Metrics(), asyncio.Event()
     statics = Statics()
-    renderer = Renderer(statics)
+    renderer = Renderer(statics, viewer)
     changes = Changes(services.changes, log)
     following = asyncio.create_task(changes.run(stopping))
     pages = Pages(services, Board(services, NoPages()), renderer, changes, stopping)

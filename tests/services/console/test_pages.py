@@ -106,6 +106,16 @@ async def test_a_story_shows_what_each_service_holds(client):
     assert f"make story CHECKOUT={made.ID}" in said
 
 
+@pytest.mark.parametrize("viewer", ["", "https://jaeger.example/trace/{trace_id}?uiEmbed=v0"])
+async def test_a_story_leads_to_its_trace(client, viewer):
+    """Where a viewer of traces is set, a checkout's page links to its trace; else it only names it."""
+    shown = await page(client, f"/checkouts/{made.ID}")
+    assert made.TRACE in shown
+    link = f'<a href="https://jaeger.example/trace/{made.TRACE}?uiEmbed=v0">Open the trace</a>'
+    assert (link in shown) is bool(viewer)
+    assert "not sampled" not in shown
+
+
 async def test_an_unknown_checkout_is_a_page_with_words(client):
     """An id that there is not is 404, and says what to do."""
     said = words(await page(client, f"/checkouts/{OTHER}", 404))

@@ -39,6 +39,7 @@ def test_a_purchase_is_told_from_the_request_to_the_event():
     assert story.moments[3].took == "600 ms"
     assert [(line.name, line.price, line.total) for line in story.lines] == [("Laptop", "$1,299.99", "$2,599.98")]
     assert story.trace_id == TRACE
+    assert story.is_sampled
     assert story.resource == f"co-{of.checkout.id}"
 
 
