@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs console story env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate bench bench-operator bench-takeover budget bench-compare
+.PHONY: help up down status logs console story audit env start stop restart watch clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate seeds mutants linearizability bench bench-operator bench-takeover budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ console: $(VENV)/.stamp ## Open the console, or print its address
 
 story: $(VENV)/.stamp ## Print one purchase's story: make story CHECKOUT=<its id, order id, key, request id or trace id>
 	@$(PY) -m devstack story "$(CHECKOUT)"
+
+audit: $(VENV)/.stamp ## Hold the books of all stores against each other once; 0: they agree, 1: they differ, 2: one could not be read
+	@$(PY) -m devstack audit
 
 env: $(VENV)/.stamp ## Print export lines for psql and others: eval "$$(make -s env)"
 	@$(PY) -m devstack env
@@ -119,6 +122,15 @@ rough: $(VENV)/.stamp ## The same with one trouble all the time: make rough TROU
 
 simulate: $(VENV)/.stamp ## Run simulated schedules of faults: make simulate [SEEDS=20000] [FIRST=1] [JOBS=2], or replay one: make simulate SEED=7
 	@PYTHONPATH=.:operator $(PY) -m tests.simulation $(if $(SEED),--seed "$(SEED)" $(if $(WHOLE),--whole),--seeds "$(or $(SEEDS),20000)" --first "$(or $(FIRST),1)" --jobs "$(or $(JOBS),1)")
+
+seeds: $(VENV)/.stamp ## Plant each of the seeded bugs, and run the test that must notice it: make seeds [SEED=name]
+	@$(PY) -m devstack fetch && $(PY) -m tests.seeds $(if $(SEED),--seed "$(SEED)")
+
+mutants: $(VENV)/.stamp ## Change the pure cores in every small way, and say which changes no test notices: make mutants [JOBS=2]
+	@$(PY) -m tests.mutants --jobs "$(or $(JOBS),2)"
+
+linearizability: $(VENV)/.stamp ## Check histories of carts and keys under faults with porcupine, 3 min: make linearizability [SECONDS=60] [SEED=7]
+	@$(PY) -m devstack fetch && $(PY) -m tests.linearizability --seconds "$(or $(SECONDS),60)" --seed "$(or $(SEED),0)"
 
 bench: $(VENV)/.stamp ## Measure throughput, latency and cost: make bench [LOADS=products,cart] [RUNS=3] [BENCH_PEER=http://127.0.0.1:8081]
 	@PYTHONPATH=. $(PY) -m tests.bench.main --loads "$(LOADS)" --runs "$(or $(RUNS),3)" --peer "$(BENCH_PEER)"

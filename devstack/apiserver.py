@@ -17,6 +17,7 @@ from devstack.ports import HOST
 from devstack.progress import Say
 
 OPERATOR_USER = "cartwright-operator"
+AUDITOR_USER = "cartwright-auditor"
 NAMESPACE = "default"
 SKEW = 1  # minor versions that kubectl may be away from its server
 
@@ -116,11 +117,12 @@ async def ready(home: Home, port: int) -> bool:
 
 
 def write_kubeconfigs(home: Home, port: int) -> None:
-    """Write the kubeconfig of the person and that of the operator."""
+    """Write the kubeconfigs of the person, of the operator and of the auditor."""
     data = home.data("apiserver")
     authority = "-----BEGIN" + (data / "apiserver.crt").read_text().rpartition("-----BEGIN")[2]
     users = [line.split(",") for line in _tokens(data).read_text().splitlines()]
-    for (token, user, *_), path in zip(users, (home.kubeconfig, home.operator_kubeconfig), strict=True):
+    paths = (home.kubeconfig, home.operator_kubeconfig, home.auditor_kubeconfig)
+    for (token, user, *_), path in zip(users, paths, strict=True):
         cluster = {
             "server": f"https://{HOST}:{port}",
             "certificate-authority-data": b64encode(authority.encode()).decode(),
@@ -141,7 +143,9 @@ def write_kubeconfigs(home: Home, port: int) -> None:
 def _tokens(data: Path) -> Path:
     """Return the file of tokens that the API server accepts, made once: kubeconfigs that were handed out stay valid."""
     path = data / "tokens.csv"
-    if not path.exists():
-        admin, operator = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        write_secret(path, f'{admin},admin,admin,"system:masters"\n{operator},{OPERATOR_USER},{OPERATOR_USER}\n')
+    text = path.read_text() if path.exists() else ""
+    for user, group in (("admin", ',"system:masters"'), (OPERATOR_USER, ""), (AUDITOR_USER, "")):
+        if f",{user},{user}" not in text:
+            text += f"{secrets.token_urlsafe(32)},{user},{user}{group}\n"
+            write_secret(path, text)
     return path

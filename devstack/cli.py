@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from devstack import apiserver, cluster, fetch, health, helm, home, live, logs, messages, ports, stores
+from devstack import apiserver, audits, cluster, fetch, health, helm, home, live, logs, messages, ports, stores
 from devstack import status as showing
 from devstack import watch as watching
 from devstack.client import FAILURES, Stack, StackError
@@ -207,6 +207,23 @@ def story(checkout: Annotated[str, typer.Argument(help="Its id, order id, key, r
     logs_of = [str(stack.home.log(one)) for one in PARTS if one not in STORES]
     command = [sys.executable, "-m", "services.console.terminal", checkout, *logs_of]
     done = subprocess.run(command, cwd=home.ROOT, env=home.user_environment() | addresses, check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+def audit() -> None:
+    """Hold the books of all stores against each other once. Exits with 1 where they differ, with 2 where one cannot be read."""
+    stack = _stack()
+    try:
+        env = stack.environment("auditor")
+        env |= {name: value for name, value in home.user_environment().items() if name.startswith("AUDIT_")}
+    except StackError as error:
+        _fail(error)
+    command = [sys.executable, "-m", "services.auditor.main", "once"]
+    with console.status("reading the books of every store"):
+        done = subprocess.run(command, cwd=home.ROOT, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    for shown in audits.render(done.stdout.splitlines()):
+        console.print(shown, soft_wrap=False)
     raise typer.Exit(done.returncode)
 
 

@@ -181,6 +181,11 @@ class Stack:
         status = self.request("status")
         return environment.exports(self.home, status["ports"], status["env"])
 
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the environment that a part runs in."""
+        status = self.request("status")
+        return environment.for_part(part(name), self.home, status["ports"], status["env"])
+
     def own_cluster(self) -> cluster.Context | None:
         """Return the user's own cluster that the stack works with, or None where it has an API server of its own."""
         found = self.request("status").get("own_cluster")

@@ -16,6 +16,7 @@ from devstack.progress import Say
 
 CRDS = ROOT / "crds" / "checkouts.yaml"
 ROLE = ROOT / "manifests" / "operator-rbac.yaml"
+AUDITOR_ROLE = ROOT / "manifests" / "auditor-rbac.yaml"
 ADMISSION = ROOT / "manifests" / "admission.yaml"
 SECONDS = 30
 ANSWER_SECONDS = 10
@@ -55,11 +56,11 @@ class Cluster:
         self.run("get", "--raw", "/version", seconds=ANSWER_SECONDS)
 
     def prepare(self, *, role: bool) -> None:
-        """Bring the Checkout resource up to date and wait until it is served. `role` adds the operator's role and the policies.
+        """Bring the Checkout resource up to date and wait until it is served. `role` adds the operator's role, the auditor's, and the policies.
 
         The policies warn of a Checkout without an idempotency key, and refuse who has no right to buy for its user.
         """
-        files = [CRDS, ROLE, ADMISSION] if role else [CRDS]
+        files = [CRDS, ROLE, AUDITOR_ROLE, ADMISSION] if role else [CRDS]
         # Server-side, so that a field that a new version lacks goes, and by force: these objects are ours.
         named = [word for path in files for word in ("-f", str(path))]
         self.run("apply", "--server-side", "--force-conflicts", "--field-manager=cartwright", *named)

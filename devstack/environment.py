@@ -68,7 +68,10 @@ def for_part(part: Part, home: Home, ports: Mapping[str, int], user: Mapping[str
     elif user.get("KUBECONFIG"):  # the user's own cluster, whose context names the namespace
         env["NAMESPACE"] = user.get("NAMESPACE") or NAMESPACE
     else:
-        env |= {"KUBECONFIG": str(home.operator_kubeconfig), "NAMESPACE": NAMESPACE}
+        own = home.auditor_kubeconfig if part.name == "auditor" else home.operator_kubeconfig
+        env |= {"KUBECONFIG": str(own), "NAMESPACE": NAMESPACE}
+    if part.name == "auditor":
+        env = {"AUDIT_NAMESPACES": env["NAMESPACE"], "AUDIT_COMMAND": "make story CHECKOUT={checkout_id}"} | env
     if part.folder != ".":
         env["PYTHONPATH"] = str(ROOT / part.folder)
     if part.name == "console":

@@ -63,7 +63,7 @@ def program(name: str, env: Mapping[str, str], say: Say) -> Path:
     if not target.exists():
 
         def build(folder: Path) -> None:
-            go, settings = _go(env, say)
+            go, settings = toolchain(env, say)
             with progress.step(say, name, "building", source.takes) as at:
                 _build(name, go, folder / name, {**env, **settings}, at)
 
@@ -81,11 +81,7 @@ def _build(name: str, go: Path, output: Path, env: Mapping[str, str], at: Callab
         f"-s -w {stamps}",
         *(["-tags", source.tags] if source.tags else []),
     ]
-    # What a user has set for Go programs of their own would build another program, or none. The modules stay writable,
-    # so that the cache can be deleted as any folder.
-    theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}
-    plain = {variable: value for variable, value in env.items() if variable not in theirs}
-    plain |= {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    plain = environment(env)
     folder = fetch.TOOLS / source.modules
     modules = sum("/go.mod " not in line for line in (folder / "go.sum").read_text().splitlines())
     listed = [str(go), "list", *flags, "-deps", "-f", f"{{{{if .Stale}}}}{_STALE}{{{{.ImportPath}}}}{{{{end}}}}"]
@@ -123,7 +119,17 @@ def _compiled(said: str, stale: int) -> Done:
     return Done(len(named), stale, "packages", named[-1] if named else "")
 
 
-def _go(env: Mapping[str, str], say: Say) -> tuple[Path, dict[str, str]]:
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a build. What a user has set for Go programs of their own would build another one, or none.
+
+    The modules stay writable, so that the cache can be deleted as any folder.
+    """
+    theirs = {"GOFLAGS", "GOOS", "GOARCH", "GOWORK", "GOEXPERIMENT"}
+    plain = {variable: value for variable, value in env.items() if variable not in theirs}
+    return plain | {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+
+
+def toolchain(env: Mapping[str, str], say: Say) -> tuple[Path, dict[str, str]]:
     """Return a Go toolchain that is new enough, and its settings: ours leaves nothing outside our cache."""
     found = fetch.on_path("go", env)
     if found:

@@ -87,6 +87,11 @@ class Home:
         return self.path / "operator.kubeconfig"
 
     @property
+    def auditor_kubeconfig(self) -> Path:
+        """The kubeconfig of the auditor, which may list Checkouts and nothing else."""
+        return self.path / "auditor.kubeconfig"
+
+    @property
     def own_cluster_kubeconfig(self) -> Path:
         """The kubeconfig of the user's own cluster: the one context that was current at `make up`."""
         return self.path / "own-cluster.kubeconfig"

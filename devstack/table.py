@@ -70,6 +70,15 @@ _ALL = (
     _worker("cart", "consumer", 9152),
     _worker("orders", "consumer", 9155),
     Part(
+        "auditor",
+        (("AUDITOR_HTTP_PORT", 9059),),
+        "services.auditor.main",
+        "serve",
+        ("apiserver",),
+        after="checkout",
+        uses_cluster=True,
+    ),
+    Part(
         "operator",
         (("OPERATOR_HTTP_PORT", 9060),),
         "checkout_operator.main",

@@ -46,6 +46,37 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Books",
+            (
+                Number(
+                    "Differences",
+                    "Books of two stores that do not agree, as the auditor finds them.",
+                    "none",
+                    f"sum(max by (namespace, kind) (cartwright_audit_differences{{{HERE}}}))",
+                    1,
+                ),
+                Number(
+                    "Oldest difference",
+                    "For how long two books have not agreed that should.",
+                    "s",
+                    f"max(cartwright_audit_oldest_difference_seconds{{{HERE}}})",
+                    1,
+                ),
+                Number(
+                    "Books not compared",
+                    "Books whose store nobody named to the auditor, or that it cannot read.",
+                    "none",
+                    f"count(max by (namespace, book) (cartwright_audit_book_compared{{{HERE}}}) == 0) or vector(0)",
+                ),
+                Number(
+                    "Last whole pass",
+                    "How long ago the auditor had compared every row of every book.",
+                    "s",
+                    f"time() - max(cartwright_audit_full_pass_timestamp_seconds{{{HERE}}} > 0)",
+                ),
+            ),
+        ),
+        Row(
             "Money",
             (
                 Graph(

@@ -77,11 +77,16 @@ def _seconds(most: float) -> float:
 class Postgres:
     """A pool of connections that act as one role."""
 
-    def __init__(self, url: str, *, role: str, schema: str, size: int = 10) -> None:
-        """Connect to `url` as `role`; unqualified names mean `schema`; the pool holds at most `size` connections."""
+    def __init__(self, url: str, *, role: str, schema: str, size: int = 10, read_only: bool = False) -> None:
+        """Connect to `url` as `role`; unqualified names mean `schema`; the pool holds at most `size` connections.
+
+        With `read_only` PostgreSQL refuses whatever would change something.
+        """
         self._url = url
         self._size = size
         self._settings = _SETTINGS | {"role": role, "search_path": schema, "application_name": role}
+        if read_only:
+            self._settings["default_transaction_read_only"] = "on"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def __aenter__(self) -> Self:
@@ -168,6 +173,19 @@ class Postgres:
                 _in_transaction.reset(token)
             with _translated(lost=OutcomeUnknown):
                 await transaction.commit()
+
+    @asynccontextmanager
+    async def snapshot(self, seconds: float = STATEMENT_SECONDS) -> AsyncIterator[Connection]:
+        """Run a transaction that only reads, and whose statements all see the same moment; each may take `seconds`.
+
+        Unavailable: the snapshot was lost. Errors of asyncpg where PostgreSQL refuses a statement.
+        """
+        async with self._connection() as connection:
+            with _translated(lost=Unavailable):
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    if seconds > STATEMENT_SECONDS:
+                        await connection.execute(f"SET LOCAL statement_timeout = '{seconds:.0f}s'")
+                    yield connection
 
     async def ready(self) -> str:
         """Say `ok`, or what is wrong, for a readiness page."""

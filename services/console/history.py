@@ -17,6 +17,19 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """The auditor's verdict. `oldest_seconds` is the age of the oldest difference, 0 where there is none."""
+
+    differences: Mapping[str, int]
+    """How many differences count, by kind, of the kinds that have some."""
+    oldest_seconds: float
+    compared: int
+    """How many books are compared."""
+    left_out: tuple[str, ...]
+    """The books that are not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """What the parts of the platform measured at one time. None: the part that measures it did not answer."""
 
@@ -31,6 +44,8 @@ class Sample:
     """The parts that did not answer."""
     running: int | None = None
     """Checkouts that ran."""
+    audit: Audit | None = None
+    """None: no auditor answered."""
 
     @property
     def behind(self) -> float | None:

@@ -7,7 +7,7 @@ replicas is asked at each of them.
 import asyncio
 import math
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import aiohttp
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -15,7 +15,7 @@ from prometheus_client.samples import Sample as MetricSample
 
 from services.chassis.bounded import read_bounded
 from services.chassis.env import BadSettings
-from services.console.history import Breaker, Sample
+from services.console.history import Audit, Breaker, Sample
 
 SECONDS = 1.0
 MAX_BYTES = 4 * 1024 * 1024
@@ -24,7 +24,9 @@ _LAST_PORT = 65535
 _OLDEST, _WAITING = "cartwright_outbox_oldest_seconds", "cartwright_outbox_waiting"
 _BREAKER, _LAG = "cartwright_breaker_open", "cartwright_consumer_lag"
 _DEAD = ("cartwright_outbox_dead_total", "cartwright_messages_dead_total")
-_WANTED = (_OLDEST, _WAITING, _BREAKER, _LAG, *_DEAD)
+_DIFFERENCES, _DIFFERENCE_AGE = "cartwright_audit_differences", "cartwright_audit_oldest_difference_seconds"
+_BOOKS = "cartwright_audit_book_compared"
+_WANTED = (_OLDEST, _WAITING, _BREAKER, _LAG, *_DEAD, _DIFFERENCES, _DIFFERENCE_AGE, _BOOKS)
 
 Pages = Mapping[str, Sequence[str] | None]
 """The metrics pages of each part, one for each replica; None: it did not answer."""
@@ -101,6 +103,28 @@ def sample(pages: Pages, at_ms: int, running: int | None) -> Sample:
         dead_messages=dead,
         away=tuple(part for part, replicas in pages.items() if replicas is None),
         running=running,
+        audit=_audit(one for replicas in pages.values() for page in replicas or () for one in _samples(page)),
+    )
+
+
+def _audit(samples: Iterable[MetricSample]) -> Audit | None:
+    """Return the auditor's verdict. Where there are two auditors, during an update, what either has found counts."""
+    found: dict[str, int] = {}
+    books: dict[str, float] = {}
+    oldest = 0.0
+    for one in samples:
+        if one.name == _DIFFERENCES and one.value:
+            kind = one.labels["kind"]
+            found[kind] = max(found.get(kind, 0), int(one.value))
+        elif one.name == _DIFFERENCE_AGE:
+            oldest = max(oldest, one.value)
+        elif one.name == _BOOKS:
+            book = one.labels["book"]
+            books[book] = max(books.get(book, 0.0), one.value)
+    if not books:
+        return None
+    return Audit(
+        found, oldest, sum(map(bool, books.values())), tuple(book for book, value in books.items() if not value)
     )
 
 

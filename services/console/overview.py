@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.console.answers import Answer
-from services.console.history import Breaker, History, Sample
+from services.console.history import Audit, Breaker, History, Sample
 from services.console.listing import Row, rows
 from services.console.plots import Series, bars, line
 from services.console.words import PHASES, Tone, counted, reason_of, span
@@ -180,6 +180,8 @@ def _figures(
         Tone.WARNING if late else Tone.QUIET,
     )
     yield _outbox(sample)
+    if sample is not None and sample.audit is not None:
+        yield _books(sample.audit)
     if sample is not None and sample.lag:
         behind = sample.behind
         if behind is None:
@@ -198,6 +200,17 @@ def _outbox(sample: Sample | None) -> Figure:
     return Figure("Outbox", span(sample.outbox_oldest_seconds * 1000), waiting, tone)
 
 
+def _books(audit: Audit) -> Figure:
+    compared = f"{counted(audit.compared, 'book')} compared"
+    if audit.left_out:
+        compared += f", not {', '.join(audit.left_out)}"
+    if count := sum(audit.differences.values()):
+        return Figure(
+            "Books", counted(count, "difference"), f"the oldest for {span(audit.oldest_seconds * 1000)}", Tone.BAD
+        )
+    return Figure("Books", "agree", compared, Tone.GOOD if audit.compared else Tone.QUIET)
+
+
 def _warnings(sample: Sample | None) -> Iterator[str]:
     if sample is None:
         return
@@ -210,6 +223,9 @@ def _warnings(sample: Sample | None) -> Iterator[str]:
         )
     if sample.dead_messages:
         yield f"{counted(int(sample.dead_messages), 'message')} could not be applied and were set aside."
+    if sample.audit is not None and sample.audit.differences:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in sample.audit.differences.items())
+        yield f"The books of the stores do not agree: {kinds}. The log of the auditor names what differs."
     for part in sample.away:
         yield f"{part} does not answer."
 

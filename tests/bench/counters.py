@@ -87,7 +87,7 @@ class Counters:
     """Reads the counters of a platform on this machine.
 
     Meanwhile its cart service speaks to MongoDB through a tap, and its operator puts its full comparison off: that asks
-    for a checkout as a user does, and could not be told from one.
+    for a checkout as a user does, and could not be told from one. Its auditor, which reads every store by the clock, rests.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Counters:
         self._tap = MongoTap(host, int(port)).__enter__()
         tapped = {"MONGODB_URL": f"mongodb://127.0.0.1:{self._tap.port}"}
         self._restart({"cart": tapped, "cart-consumer": tapped, "operator": {"COMPARE_EVERY": "3600"}})
+        self._platform.stack.stop("auditor")
         self._set(_QUIET_SETTINGS)
         self._position = self._log.stat().st_size
         return self
@@ -115,6 +116,7 @@ class Counters:
         straight = {"MONGODB_URL": self._platform.urls["MONGODB_URL"]}
         self._restart({"cart": straight, "cart-consumer": straight, "operator": {"COMPARE_EVERY": COMPARE_EVERY}})
         self._tap.__exit__()
+        self._platform.stack.start("auditor")
 
     @property
     def seen(self) -> Counter[str]:

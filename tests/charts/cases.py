@@ -195,6 +195,10 @@ CASES: dict[str, Case] = {
     "bank": _with(BANK),
     "operators": _with({"operator": {"replicas": 3}}),
     "no-operator": _with({"operator": {"enabled": False}}),
+    "no-auditor": _with({"auditor": {"enabled": False}, "networkPolicy": PEERS}),
+    "audits": _with(
+        {"auditor": {"after": "2m", "every": "1m", "cronJob": {"schedule": "30 2 * * *", "suspend": False}}}
+    ),
     "no-definition": _with({"crds": {"enabled": False}}),
     "definition-not-kept": _with({"crds": {"keep": False}}),
     "scaled": _with({"services": dict.fromkeys(SERVICES, SCALED)}),

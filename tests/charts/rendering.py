@@ -87,6 +87,9 @@ class Rendering:
         for one in self.of("Deployment", "StatefulSet", "Job"):
             template = one["spec"]["template"]
             made.append(Pod(one, template["metadata"]["labels"], template["spec"]))
+        for one in self.of("CronJob"):
+            template = one["spec"]["jobTemplate"]["spec"]["template"]
+            made.append(Pod(one, template["metadata"]["labels"], template["spec"]))
         return made
 
     def pod(self, component: str) -> Pod:

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.charts.cases import CASES, EXTENDED
+
 pytestmark = pytest.mark.real
 
 
@@ -17,28 +19,39 @@ def pod(made):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def refused(server, objects):
-    """Show objects to the server, each but once, and give what it has against any, by the cases that it is in."""
-    cases = {}
-    for case, one in objects:
-        cases.setdefault(json.dumps(one, sort_keys=True), []).append(case)
-    assert cases
-    with ThreadPoolExecutor(8) as pool:
-        told = zip(cases.items(), pool.map(lambda text: server.complaints(json.loads(text)), cases), strict=True)
-        return [f"{', '.join(those)}: {json.loads(text)['kind']}: {said}" for (text, those), said in told if said]
+@pytest.fixture(params=[*CASES, *EXTENDED, "stores"])
+def each(request, rendered, extended, stores):
+    """Give each case of each chart in turn."""
+    if request.param == "stores":
+        return stores
+    return (extended if request.param in EXTENDED else rendered)[request.param]
 
 
-def test_objects_are_as_kubernetes_wants_them(server, rendered, extended, stores):
-    """The API server takes every object of every case, with each of its fields, and warns of none."""
-    objects = [(case, one) for case, rendering in (rendered | extended).items() for one in rendering.objects]
-    told = refused(server, [*objects, *(("stores", one) for one in stores.objects)])
+@pytest.fixture(scope="module")
+def refused(server):
+    """Show objects to the server, each but once however many cases have it, and give what it has against them."""
+    shown = set()
+
+    def refused(objects):
+        fresh = {json.dumps(one, sort_keys=True) for one in objects} - shown
+        shown.update(fresh)
+        with ThreadPoolExecutor(8) as pool:
+            told = zip(fresh, pool.map(lambda text: server.complaints(json.loads(text)), fresh), strict=True)
+            return [f"{json.loads(text)['kind']}: {said}" for text, said in told if said]
+
+    return refused
+
+
+def test_objects_are_as_kubernetes_wants_them(refused, each):
+    """The API server takes every object of a case, with each of its fields, and warns of none."""
+    assert each.objects
+    told = refused(each.objects)
     assert not told, "\n".join(told)
 
 
-def test_pods_are_let_in_where_the_strictest_rules_hold(server, rendered, extended, stores):
-    """The API server lets every pod of every case into a namespace that is held to the restricted standard."""
-    pods = [(case, pod(one)) for case, rendering in (rendered | extended).items() for one in rendering.pods]
-    told = refused(server, [*pods, *(("stores", pod(one)) for one in stores.pods)])
+def test_pods_are_let_in_where_the_strictest_rules_hold(refused, each):
+    """The API server lets every pod of a case into a namespace that is held to the restricted standard."""
+    told = refused(pod(one) for one in each.pods)
     assert not told, "\n".join(told)
 
 

@@ -23,6 +23,7 @@ def keeping(rendering):
         "gateway",
         "console",
         "operator",
+        "auditor",
     }
 
 

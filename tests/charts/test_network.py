@@ -128,7 +128,8 @@ def test_services_lead_to_ports_that_are_there(rendering):
             assert port["targetPort"] in there, name
             assert component == "gateway" or port["port"] == there[port["targetPort"]], name
     components = {one["metadata"]["labels"]["app.kubernetes.io/component"] for one in rendering.of("Service")}
-    assert components - {"bank"} == {*GRPC, "gateway", "console"} - {"bank"}
+    optional = {"bank", "auditor"}
+    assert components - optional == {*GRPC, "gateway", "console"} - optional
 
 
 def test_everything_is_closed(rendering):
@@ -230,7 +231,8 @@ def test_pods_leave_for_their_stores_alone(rendering):
             wanted |= {443, 8443} | ({9443} if "jwksUrl" in rendering.case.values["auth"] else set())
         if pod.component.partition("-")[0] == "payment" and not rendering.case.values.get("bank"):
             wanted |= {7443}
-        if pod.component in {"operator", "test"}:
+        operated = rendering.case.values.get("operator", {}).get("enabled", True)
+        if pod.component in {"operator", "test"} or (pod.component in {"auditor", "audit"} and operated):
             wanted |= APISERVER
         out = set().union(*(ports_of(rule) for rule in rules(rendering, pod, "egress") if "to" not in rule))
         assert out == wanted, pod.name

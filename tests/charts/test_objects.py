@@ -34,6 +34,7 @@ def test_several_operators_share_the_work(rendered):
     wanted = {
         "SHARDING": "Leases",
         "MEMBER_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "MEMBER_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
         "MEMBER_GROUP": "cartwright-operator",
         "LEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
     }
@@ -73,6 +74,18 @@ def test_budgets_are_as_told(rendered):
     told = {"unhealthyPodEvictionPolicy": "IfHealthyBudget"}
     wanted = dict.fromkeys(STATELESS - {"bank", "console", "orders"}, told | {"maxUnavailable": "25%"})
     assert budgets("budgets") == wanted | {"cart": told | {"minAvailable": 1}}
+
+
+def test_an_audit_can_be_made_by_hand(rendered):
+    """The CronJob of the audit rests unless told otherwise, and its Job runs the auditor once, as the auditor's account."""
+    (rests,) = rendered["production"].of("CronJob")
+    assert (rests["metadata"]["name"], rests["spec"]["suspend"]) == ("cartwright-audit", True)
+    (told,) = rendered["audits"].of("CronJob")
+    assert (told["spec"]["schedule"], told["spec"]["suspend"]) == ("30 2 * * *", False)
+    pod = rendered["production"].pod("audit")
+    assert [one["args"] for one in pod.containers] == [["services.auditor.main", "once"]]
+    assert (pod.spec["serviceAccountName"], pod.spec["restartPolicy"]) == ("cartwright-auditor", "Never")
+    assert rendered["no-auditor"].of("CronJob") == []
 
 
 def test_scaling_is_for_what_keeps_nothing(rendering):

@@ -8,7 +8,8 @@ import pytest
 from tests.charts.rendering import fits, literals
 
 STANDARD = {"name", "instance", "component", "part-of", "version", "managed-by"}
-TOKENS = {"operator", "test"}  # who may speak to the API server
+OPERATORS = {"operator", "test"}  # what runs the operator's image
+TOKENS = OPERATORS | {"auditor", "audit"}  # who may speak to the API server
 
 
 def test_pods_run_as_nobody(rendering):
@@ -87,13 +88,14 @@ def test_pods_may_drain_in_peace(rendering):
 
 
 def test_tokens_are_for_those_who_need_one(rendering):
-    """Only the operator and the chart's own test get a token for the API server."""
+    """Only the operator, the chart's own test and, where there is an operator, the auditor get a token for the API server."""
     accounts = rendering.named("ServiceAccount")
     for pod in rendering.pods:
         named = pod.spec.get("serviceAccountName")
         account = accounts[named] if named else {}
         mounts = pod.spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
-        assert mounts is (pod.component in TOKENS), pod.name
+        operated = rendering.case.values.get("operator", {}).get("enabled", True)
+        assert mounts is (pod.component in (TOKENS if operated else {"test"})), pod.name
         assert pod.spec["enableServiceLinks"] is False, pod.name
 
 
@@ -184,11 +186,11 @@ def test_images_are_pulled_as_told(rendered):
     for pod in rendered["pulled"].pods:
         assert pod.spec["imagePullSecrets"] == [{"name": "r"}]
         for container in pod.containers:
-            kind = "operator" if pod.component in TOKENS else "services"
+            kind = "operator" if pod.component in OPERATORS else "services"
             assert (container["image"], container["imagePullPolicy"]) == (f"r.example/x/{kind}:12", "Always")
     for pod in rendered["digests"].pods:
         for container in pod.containers:
-            kind, digit = ("operator", "f") if pod.component in TOKENS else ("services", "0")
+            kind, digit = ("operator", "f") if pod.component in OPERATORS else ("services", "0")
             assert container["image"] == f"ghcr.io/cartwright/{kind}@sha256:{digit * 64}"
 
 

@@ -9,6 +9,7 @@ from devstack.home import ROOT
 EMPTY = {"apiGroups": ["cartwright.dev"], "resources": [], "verbs": []}
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
 ALL = "cartwright-operator.shop"
+AUDITOR_OF_ALL = "cartwright-auditor.shop"
 
 
 def checkouts(*verbs):
@@ -27,6 +28,18 @@ def claims(kind, name, *verbs):
     role = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": [kind], "resourceNames": [name], "verbs": ["get"]}
     lease = LEASES | {"resourceNames": ["checkouts.cartwright.dev"], "verbs": ["get", *verbs]}
     return [lease, LEASES | {"verbs": ["create"]}, role]
+
+
+def audits(rendering):
+    """Give the rules of the auditor's roles, by namespace and name: it lists what the operator watches, where there is one."""
+    names = [one for one in rendering.named("Deployment") if one.endswith("-auditor")]
+    if not names or not any(one.endswith("-operator") for one in rendering.named("Deployment")):
+        return {}
+    values = rendering.case.values
+    watch, mirrors = values.get("watch", {}), values.get("operator", {}).get("mirror", {}).get("namespace", "shop")
+    if watch.get("allNamespaces"):
+        return {("", AUDITOR_OF_ALL): [checkouts("list")]}
+    return {(one, f"{names[0]}.shop"): [checkouts("list")] for one in {*(watch.get("namespaces") or ["shop"]), mirrors}}
 
 
 def golden(rendering):
@@ -66,9 +79,9 @@ def place(one):
 
 
 def test_rights_are_these_and_no_more(rendering):
-    """The operator and the chart's test have the rights listed here, where they are needed; operators that share the work have their Leases; nobody else has any."""
-    wanted = golden(rendering)
-    aggregated = [one for one in rendering.of("ClusterRole") if one["metadata"]["name"] != ALL]
+    """The operator, the auditor and the chart's test have the rights listed here, where they are needed; operators that share the work have their Leases; nobody else has any."""
+    wanted = golden(rendering) | audits(rendering)
+    aggregated = [one for one in rendering.of("ClusterRole") if one["metadata"]["name"] not in {ALL, AUDITOR_OF_ALL}]
     assert bool(aggregated) is rendering.case.values.get("rbac", {}).get("aggregateClusterRoles", False)
     roles = [one for one in rendering.of("Role", "ClusterRole") if one not in aggregated]
     assert {place(one): one["rules"] for one in roles} == wanted
@@ -108,7 +121,8 @@ def test_the_clusters_own_roles_cover_checkouts(rendered):
 
 def test_the_role_is_the_same_beside_a_chart():
     """The operator's rights on devstack's API server are those of the chart, but for claims: it is alone there."""
-    for name, rules in (("operator-rbac", WORKS), ("operator-leases-rbac", MEMBERS)):
+    named = {"operator-rbac": WORKS, "operator-leases-rbac": MEMBERS, "auditor-rbac": [checkouts("list")]}
+    for name, rules in named.items():
         documents = yaml.safe_load_all((ROOT / "manifests" / f"{name}.yaml").read_text())
         assert [one["rules"] for one in documents if one["kind"] == "Role"] == [rules]
 

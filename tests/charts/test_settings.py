@@ -20,6 +20,7 @@ PORTS = {
     "orders": (50055, 9055),
     "checkout": (50056, 9056),
     "bank": (50058, 9058),
+    "auditor": (None, 9059),
     "operator": (None, 9060),
 }
 WORKERS = {
@@ -66,7 +67,7 @@ def told(container):
             seen[one["name"]] = STAND_INS[re.search(r"_[A-Z]+$", one["name"])[0]]
         else:
             path = one["valueFrom"]["fieldRef"]["fieldPath"]
-            seen[one["name"]] = {"metadata.namespace": "shop", "metadata.name": "a-pod"}[path]
+            seen[one["name"]] = {"metadata.namespace": "shop", "metadata.name": "a-pod", "metadata.uid": "a-uid"}[path]
     return seen
 
 
@@ -98,6 +99,8 @@ def test_every_process_can_start(rendering):
         else:
             config.from_env(seen)
         addresses = {name.upper() for name in config.model_fields if re.search(r"_(addr|url)$", name)} - FOUND
+        if service == "auditor" and ("bank", "serve") not in {process(one) for _, one in rendering.platform}:
+            addresses.discard("BANK_POSTGRES_URL")  # a payment provider of the user's own has no book for us
         if role != "migrate":
             assert addresses <= set(seen), f"{pod.name}: {container['name']}: {addresses - set(seen)}"
 
@@ -135,8 +138,9 @@ def test_everything_runs(rendering):
     values = rendering.case.values
     if not (values.get("bank", {}).get("enabled") or (rendering.case.files and "dev" in rendering.case.files[0].name)):
         wanted.remove(("bank", "serve"))
-    if not values.get("operator", {}).get("enabled", True):
-        wanted.remove(("operator", "serve"))
+    for optional in ("operator", "auditor"):
+        if not values.get(optional, {}).get("enabled", True):
+            wanted.remove((optional, "serve"))
     assert found == sorted([*wanted, *WORKERS])
 
 
@@ -228,6 +232,17 @@ def test_urls_of_the_values_are_kept_in_secrets(rendered, case):
         ("mirrors", "operator", "MIRROR_MODE", "None"),
         ("mirrors", "operator", "MIRROR_MAX_OBJECTS", "100000"),
         ("slow-drain", "payment", "DRAIN_TIMEOUT", "120s"),
+        ("production", "auditor", "AUDIT_NAMESPACES", "shop"),
+        ("watch-others", "auditor", "AUDIT_NAMESPACES", "mirrors,team-a"),
+        ("watch-all", "auditor", "AUDIT_NAMESPACES", "*"),
+        ("audits", "audit", "AUDIT_AFTER", "2m"),
+        ("bank", "audit", "BANK_POSTGRES_URL", "scheme://user:password@host/db"),
+        (
+            "production",
+            "auditor",
+            "AUDIT_COMMAND",
+            "kubectl -n shop exec deploy/cartwright-console -- python -m services.console.terminal {checkout_id}",
+        ),
     ],
 )
 def test_values_reach_their_process(rendered, case, component, variable, value):

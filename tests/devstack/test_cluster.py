@@ -93,9 +93,30 @@ def test_the_operator_is_refused_the_rest(stack, home) -> None:
 def test_kubeconfigs_are_secret(stack, home) -> None:
     """Tokens and keys can be read by nobody else."""
     data = home.data("apiserver")
-    for path in (home.kubeconfig, home.operator_kubeconfig, data / "tokens.csv", data / "apiserver.key"):
+    restricted = (home.operator_kubeconfig, home.auditor_kubeconfig)
+    for path in (home.kubeconfig, *restricted, data / "tokens.csv", data / "apiserver.key"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    assert "system:masters" not in home.operator_kubeconfig.read_text()
+    assert not [path for path in restricted if "system:masters" in path.read_text()]
+
+
+def test_the_auditor_may_list_checkouts_and_no_more(stack, home) -> None:
+    """The auditor lists Checkouts. It can neither read anything else nor write a Checkout, its status or an event."""
+    env = user_environment()
+    auditor = Cluster(apiserver.kubectl(env, print), str(home.auditor_kubeconfig), home, env)
+    auditor.run("get", "checkouts")
+    words = ["create checkouts", "delete checkouts", "patch checkouts", "patch checkouts --subresource=status"]
+    for asked in (*words, "watch checkouts", "create events", "get secrets", "list pods"):
+        with pytest.raises(ClusterError):  # kubectl exits with 1 for "no"
+            auditor.run("auth", "can-i", *asked.split(), "-n", NAMESPACE)
+
+
+def test_tokens_that_were_handed_out_stay_valid(tmp_path) -> None:
+    """A folder that an earlier version made keeps its tokens, and gets those of users that are new."""
+    (tmp_path / "tokens.csv").write_text('a,admin,admin,"system:masters"\nb,cartwright-operator,cartwright-operator\n')
+    for _ in range(2):
+        lines = apiserver._tokens(tmp_path).read_text().splitlines()
+        assert lines[:2] == ['a,admin,admin,"system:masters"', "b,cartwright-operator,cartwright-operator"]
+        assert [line.split(",")[1:] for line in lines[2:]] == [["cartwright-auditor", "cartwright-auditor"]]
 
 
 def test_its_certificate_is_good_for_strict_clients(stack, home) -> None:

@@ -30,6 +30,18 @@ async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, 
     assert (cluster.statuses["first"]["sagaVersion"], cluster.statuses["first"]["phase"]) == (3, "Paying")
 
 
+async def test_a_write_that_failed_is_made_again(new, view, cluster, cache, away):
+    """A status that could not be written, and that nobody has touched since, is written by the next comparison."""
+    projector = new()
+    cluster.faults["status"] = [away()]
+    projector.enqueue(view)
+    await projector.flush()
+    assert cluster.statuses == {}
+    await projector.repair(cache.get(at("first")), view)
+    await projector.flush()
+    assert cluster.statuses["first"]["phase"] == "Paying"
+
+
 async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
     """An error that nobody foresaw, met by one resource, is counted, and the others are written."""
     projector = new(mirror_mode="All")

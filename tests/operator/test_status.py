@@ -113,6 +113,7 @@ def test_the_order_and_the_total():
     ("order", "short"),
     [
         ("6d99ee86-d583-4930-981d-d122408e51c6", "6d99…"),
+        ("6d99ee", "6d99…"),
         ("6d99e", "6d99e"),  # it is no wider than what would be left of it
         ("o1", "o1"),
     ],

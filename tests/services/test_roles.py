@@ -72,3 +72,46 @@ async def test_no_service_becomes_another(service, schema):
     assert not await service.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     for other in others:
         assert not await service.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", other)
+
+
+@pytest.fixture(
+    name="auditor", params=[("POSTGRES_URL", SCHEMAS), ("BANK_POSTGRES_URL", ("bank",))], ids=["shop", "bank"]
+)
+async def auditor_fixture(platform, request):
+    """A connection that acts as the auditor does and may ask for a transaction that writes, and the tables of the database."""
+    url, schemas = request.param
+    connection = await asyncpg.connect(platform.urls[url])
+    rows = await connection.fetch(
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY ($1::text[])", list(schemas)
+    )
+    await connection.execute("SET ROLE cartwright_auditor")
+    yield connection, [f"{schema}.{table}" for schema, table in rows]
+    await connection.close()
+
+
+async def test_the_auditor_changes_nothing(auditor):
+    """The auditor's role can write to no table, however it asks, and can make none."""
+    connection, tables = auditor
+    assert tables
+    for sql in (
+        *(f"DELETE FROM {table}" for table in tables),
+        *(f"TRUNCATE {table}" for table in tables),
+        *(f"DROP TABLE {table}" for table in tables),
+        "CREATE TABLE public.mine (x int)",
+        "CREATE SCHEMA mine",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(sql)
+    assert not await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+
+
+async def test_the_auditor_reads_no_more_than_it_compares(platform):
+    """What a shopper chose or was answered is no book: the auditor's role cannot read it."""
+    connection = await asyncpg.connect(platform.urls["POSTGRES_URL"], server_settings={"role": "cartwright_auditor"})
+    for column in ("idempotency_key", "response_body", "request_id", "origin_ref"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"SELECT {column} FROM checkout.checkout_sessions LIMIT 1")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetch("SELECT * FROM product.products LIMIT 1")
+    await connection.fetch("SELECT id, total_amount FROM checkout.checkout_sessions LIMIT 1")
+    await connection.close()

@@ -57,6 +57,9 @@
 {{- if eq .part.service "console" }}
 {{ include "cartwright.console" .root }}
 {{- end }}
+{{- if eq .part.service "auditor" }}
+{{ include "cartwright.auditor" .root }}
+{{- end }}
 {{- if eq .part.service "gateway" }}
 {{- if eq $values.auth.mode "jwt" }}
 - {name: AUTH_USER_CLAIM, value: {{ $values.auth.userClaim | quote }}}
@@ -111,6 +114,18 @@
 - {name: AUTH_CLIENT_SECRET, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $console.auth.clientSecretKey | quote }}}}}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The auditor's: what it compares beside the stores, and the command that its log names. */}}
+{{- define "cartwright.auditor" -}}
+- {name: AUDIT_EVERY, value: {{ .Values.auditor.every | quote }}}
+- {name: AUDIT_AFTER, value: {{ .Values.auditor.after | quote }}}
+{{- if .Values.operator.enabled }}
+- {name: AUDIT_NAMESPACES, value: {{ ternary "*" (include "cartwright.watch.named" . | fromJsonArray | join ",") .Values.watch.allNamespaces | quote }}}
+{{- end }}
+{{- if .Values.console.enabled }}
+- {name: AUDIT_COMMAND, value: {{ printf "kubectl -n %s exec deploy/%s-console -- python -m services.console.terminal {checkout_id}" .Release.Namespace (include "cartwright.name" .) | quote }}}
 {{- end }}
 {{- end }}
 

@@ -12,14 +12,18 @@ inventory: {grpc: 50053, http: 9053, stores: [postgresql], migrates: true, worke
 payment: {grpc: 50054, http: 9054, stores: [postgresql], calls: [bank], migrates: true, workers: {resolver: {http: 9154}}}
 orders: {grpc: 50055, http: 9055, stores: [postgresql], migrates: true, workers: {consumer: {http: 9155, stores: [kafka]}}}
 checkout: {grpc: 50056, http: 9056, stores: [postgresql], calls: [cart, product, inventory, payment], migrates: true, topics: true, workers: {relay: {http: 9156, stores: [kafka], calls: []}, recovery: {http: 9157}}}
+auditor: {http: 9059, stores: [postgresql, mongodb, redis, kafka], apiServer: true, optional: true}
 bank: {grpc: 50058, http: 9058, stores: [bankPostgresql], migrates: true, optional: true}
 {{- end }}
 
-{{/* The services that run: all but the bank and the console where they are not wanted. */}}
+{{/* The services that run: all but the bank, the console and the auditor where they are not wanted. */}}
 {{- define "cartwright.services" -}}
 {{- $all := include "cartwright.platform" . | fromYaml -}}
 {{- if not .Values.bank.enabled }}{{ $all = omit $all "bank" }}{{ end -}}
 {{- if not .Values.console.enabled }}{{ $all = omit $all "console" }}{{ end -}}
+{{- if not .Values.auditor.enabled }}{{ $all = omit $all "auditor" }}{{ end -}}
+{{- if and .Values.auditor.enabled .Values.bank.enabled }}{{ $_ := set $all.auditor "stores" (append $all.auditor.stores "bankPostgresql") }}{{ end -}}
+{{- if and .Values.auditor.enabled (not .Values.operator.enabled) }}{{ $_ := set $all.auditor "apiServer" false }}{{ end -}}
 {{- toYaml $all }}
 {{- end }}
 
@@ -55,7 +59,7 @@ each pod can be asked; workers are among them where they run in their service's 
 {{- define "cartwright.measured" -}}
 {{- $found := dict -}}
 {{- range $name, $part := include "cartwright.deployments" . | fromYaml -}}
-{{- if $part.grpc -}}
+{{- if or $part.grpc (eq $name "auditor") -}}
 {{- $host := printf "%s-%s" (include "cartwright.name" $) $name -}}
 {{- $_ := set $found $name (dict "component" $name "host" $host "port" $part.http) -}}
 {{- range $role, $its := ($part.sidecars | default dict) -}}

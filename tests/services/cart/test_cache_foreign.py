@@ -15,6 +15,8 @@ FOREIGN_VALUES = [
     f'{{"user_id": USER, "version": {10**30}, {CART}'.encode(),
     f'{{"user_id": USER, "version": -1, {CART}'.encode(),
     f'{{"user_id": USER, "version": "2", {CART}'.encode(),
+    b'{"user_id": USER, "version": 1, "cart_id": "\xff", "lines": []}',  # a text that is none
+    b'{"user_id": USER, "version": 1, "of_a_later_version": ' + b"[" * 50_000,
 ]  # fmt: skip
 
 

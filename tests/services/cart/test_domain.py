@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cart.domain import (
+    BadPurchase,
     BadQuantity,
     Cart,
     LineFull,
@@ -16,6 +17,7 @@ from services.cart.domain import (
     UnknownProduct,
     add,
     clear,
+    new_id,
     remove,
     remove_bought,
     set_quantity,
@@ -109,3 +111,48 @@ def test_a_change_notes_the_names_of_its_lines() -> None:
     later = with_names(remove(3), {1: "Laptop 2", 2: "Mouse"})(named)
     assert [line.name for line in later.lines] == ["Laptop 2", "Mouse"]
     assert with_names(lambda cart: cart, {1: "Laptop 3"})(later) is later
+
+
+def test_what_was_bought_whole_leaves_no_line() -> None:
+    """A line of which all was bought goes; one of which more was put in since keeps the rest, and knows which checkout bought."""
+    cart = add(2, 5)(add(1, 5)(Cart(1)))
+    [first, second] = cart.lines
+    left = remove_bought([Purchase("c", ((first.line_id, 5), (second.line_id, 3)))])(cart)
+    assert [(line.product_id, line.quantity, line.bought) for line in left.lines] == [(2, 2, ("c",))]
+
+
+def test_a_quantity_is_set_on_its_own_line_alone() -> None:
+    """The other lines of the cart stay as they are, whatever is added to or set on one."""
+    cart = add(3, 3)(add(2, 2)(add(1, 1)(Cart(1))))
+    changed = add(3, 1)(set_quantity(2, 9, listed=True)(cart))
+    assert [(line.product_id, line.quantity) for line in changed.lines] == [(1, 1), (2, 9), (3, 4)]
+
+
+def test_ids_are_those_of_a_document() -> None:
+    """A cart and a line have an id of 24 hexadecimal digits, as MongoDB's ObjectId, given by whoever makes ids."""
+    ids = iter(["line", "cart"])
+    made = add(1, 1, lambda: next(ids))(Cart(1))
+    assert (made.lines[0].line_id, made.cart_id) == ("line", "cart")
+    assert len(new_id()) == 24
+    assert int(new_id(), 16) >= 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (TooManyLines, "a cart holds at most 100 different products"),
+        (NotInCart, "item not found in cart"),
+        (UnknownProduct, "product not found"),
+        (BadPurchase, "a purchased quantity must be positive"),
+    ],
+)
+def test_what_is_refused_says_why(fault: type[Exception], words: str) -> None:
+    """Each refusal has its words, which the contract quotes."""
+    assert str(fault()) == words
+
+
+def test_the_name_of_a_gone_product_is_kept() -> None:
+    """A change of another line takes nothing from the name of a product that is not in the catalogue any more."""
+    cart = with_names(add(1, 1), {1: "Laptop"})(Cart(1))
+    changed = with_names(add(2, 1), {2: "Mouse"})(cart)
+    assert [line.name for line in changed.lines] == ["Laptop", "Mouse"]

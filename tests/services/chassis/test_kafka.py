@@ -74,3 +74,9 @@ async def test_a_refused_message_stops_no_other(line):
 def test_only_an_outage_is_called_one(error, said):
     """A missing topic and a refusal are not taken for a Kafka that does not answer."""
     assert kafka.problem(error) == said
+
+
+async def test_an_acknowledgement_is_that_of_every_replica(line):
+    """A producer asks for the word of all in-sync replicas (acks=-1): that of a lone broker is lost with it."""
+    async with kafka.connected_producer(line.brokers, "test") as sender:
+        assert sender._sender._acks == -1

@@ -7,7 +7,9 @@ import asyncpg
 import pytest
 
 from services.chassis import postgres
+from services.chassis.client import Endpoint
 from services.chassis.postgres import Postgres
+from services.chassis.telemetry import Metrics
 from services.errors import OutcomeUnknown, Unavailable
 
 pytestmark = pytest.mark.real
@@ -148,6 +150,45 @@ async def test_a_reply_that_makes_no_sense_is_a_lost_one(db, monkeypatch):
     with pytest.raises(Unavailable):
         async with db.transaction() as connection:
             await connection.fetch("SELECT 1")
+
+
+async def test_a_lost_reply_to_a_commit_is_unknown(db, monkeypatch):
+    """A COMMIT whose reply was lost may have been made, and here it was: that is told as neither done nor undone."""
+    commit = asyncpg.transaction.Transaction.commit
+
+    async def lose_the_reply(self):
+        await commit(self)
+        raise asyncpg.ConnectionDoesNotExistError("gone")
+
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", lose_the_reply)
+    with pytest.raises(OutcomeUnknown):
+        async with db.transaction() as connection:
+            await connection.execute("INSERT INTO chassis_tests VALUES (1)")
+    assert len(await db.fetch("SELECT * FROM chassis_tests")) == 1
+
+
+async def test_a_connection_whose_statement_was_cancelled_is_closed(db, url):
+    """Nobody is given a connection on which a statement was cut off: its reply could be taken for that of the next one."""
+    before = (await db.fetch("SELECT pg_backend_pid() AS pid"))[0]["pid"]
+    held = await asyncpg.connect(url)
+    async with held.transaction():
+        await held.execute("LOCK TABLE public.chassis_tests")
+        waiting = asyncio.create_task(db.fetch("SELECT * FROM chassis_tests"))
+        async with asyncio.timeout(5):
+            while not await held.fetch("SELECT 1 FROM pg_locks WHERE pid = $1 AND NOT granted", before):  # noqa: ASYNC110 - the server's state
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    await held.close()
+    assert (await db.fetch("SELECT pg_backend_pid() AS pid"))[0]["pid"] != before
+
+
+async def test_nothing_is_called_inside_a_transaction(db):
+    """A call to another part while rows are locked would hold the locks for as long as the network likes: it is refused."""
+    async with Endpoint("bank", "127.0.0.1:1", Metrics()) as bank, db.transaction():
+        with pytest.raises(AssertionError, match="inside a database transaction"):
+            await bank.send(None, None, within=1)
 
 
 async def test_what_is_wrong_with_one_value_is_no_outage(db):

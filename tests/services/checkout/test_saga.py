@@ -1,25 +1,30 @@
 """The saga's table, exhaustively."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from services.checkout.domain import Line, Origin, Payment, Reason, Reservation, Session, Status, Step
+from services.checkout.domain import Line, Origin, Payment, Reason, Reservation, Session, Status, Step, StepRecord
 from services.checkout.saga import (
     TRANSITIONS,
     WRITTEN_LATE,
     Action,
     Move,
+    accepted_records,
     after_payment,
     after_stock,
     apply,
+    claimed_records,
     decide,
     first_records,
     shown_step,
+    tried_again,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STOCK = (Action.RESERVE, Action.PIN, Action.CONFIRM, Action.RELEASE)
 
 
 def session(step: Step = Step.CLAIMED) -> Session:
@@ -128,3 +133,83 @@ def test_a_cancel_that_comes_too_late_completes() -> None:
         ("pay", "done"),
         ("confirm", "done"),
     ]
+
+
+@pytest.mark.parametrize("why", [Reason.CANCELLED, Reason.TIMED_OUT])
+def test_a_saga_that_is_to_stop_says_why(why: Reason) -> None:
+    """Before its claim it fails, after it what it holds is released, while it pays the payment is cancelled: each for that reason."""
+    assert decide(Step.ACCEPTED, why) == Move(Step.FAILED, why)
+    assert decide(Step.CLAIMED, why) == decide(Step.RESERVED, why) == Move(Step.RELEASING, why)
+    assert decide(Step.PAYING, why) == Move(Step.CANCELLING, why)
+
+
+@pytest.mark.parametrize("step", [Step.COMPLETED, Step.FAILED])
+def test_what_has_ended_has_nothing_to_do(step: Step) -> None:
+    """A driver that asks what to do after the end has a bug, and hears of it."""
+    with pytest.raises(ValueError, match=f"a saga in {step} has nothing to do"):
+        decide(step, None)
+
+
+def test_each_answer_of_payment_has_its_reason() -> None:
+    """A declined payment and a cancelled one both release the stock, and the shopper hears which it was."""
+    assert {answer: after_payment(answer) for answer in Payment} == {
+        Payment.INTENT: None,
+        Payment.CAPTURED: Move(Step.PAID),
+        Payment.DECLINED: Move(Step.RELEASING, Reason.PAYMENT_DECLINED),
+        Payment.CANCELLED: Move(Step.RELEASING, Reason.CANCELLED),
+    }
+
+
+def test_each_answer_of_stock_has_its_move() -> None:
+    """What is held is pinned, what is pinned is paid, what expired or fell short is released, and each says why."""
+    expired = Move(Step.RELEASING, Reason.RESERVATION_EXPIRED)
+    moves = {(action, answer): after_stock(action, answer) for action in STOCK for answer in Reservation}
+    assert {asked: move for asked, move in moves.items() if move} == {
+        (Action.RESERVE, Reservation.HELD): Move(Step.RESERVED),
+        (Action.RESERVE, Reservation.PINNED): Move(Step.PAYING),
+        (Action.RESERVE, Reservation.INSUFFICIENT): Move(Step.RELEASING, Reason.OUT_OF_STOCK),
+        (Action.RESERVE, Reservation.EXPIRED): expired,
+        (Action.RESERVE, Reservation.RELEASED): expired,
+        (Action.PIN, Reservation.PINNED): Move(Step.PAYING),
+        (Action.PIN, Reservation.EXPIRED): expired,
+        (Action.PIN, Reservation.RELEASED): expired,
+        (Action.PIN, Reservation.REFUSED): expired,
+        (Action.CONFIRM, Reservation.CONFIRMED): Move(Step.COMPLETED),
+        (Action.RELEASE, Reservation.RELEASED): Move(Step.FAILED),
+        (Action.RELEASE, Reservation.EXPIRED): Move(Step.FAILED),
+    }
+
+
+def test_a_move_keeps_what_is_known() -> None:
+    """On its way a checkout is processing; it keeps what its last attempt met until a move says more; a decline is its reason."""
+    met = replace(session(Step.PAYING), last_error="bank is away", reason=Reason.TIMED_OUT)
+    moved = apply(met, Move(Step.RELEASING, Reason.PAYMENT_DECLINED), NOW)
+    assert (moved.status, moved.reason, moved.last_error) == (
+        Status.PROCESSING,
+        Reason.PAYMENT_DECLINED,
+        "bank is away",
+    )
+    assert apply(met, Move(Step.RELEASING, None, "details"), NOW).last_error == "details"
+
+
+def test_the_records_say_when() -> None:
+    """Each step has the time at which it began, the first attempt is the first, and what is done has the time of its end."""
+    later = datetime(2026, 1, 1, 0, 0, 9, tzinfo=UTC)
+    accepted = StepRecord("claim", "running", 1, NOW)
+    assert accepted_records(NOW) == (accepted,)
+    reserving = StepRecord("reserve", "running", 1, later)
+    assert claimed_records((accepted,), later) == (StepRecord("claim", "done", 1, NOW, later), reserving)
+    assert first_records(later) == (StepRecord("claim", "done", 1, later, later), reserving)
+    paying = apply(session(), Move(Step.PAYING), later)
+    assert paying.steps[-2:] == (StepRecord("reserve", "done", 1, NOW, later), StepRecord("pay", "running", 1, later))
+
+
+def test_another_attempt_counts_for_the_running_step_alone() -> None:
+    """What is done has as many attempts as it took."""
+    done, running = first_records(NOW)
+    assert tried_again((done, running)) == (done, replace(running, attempts=2))
+
+
+def test_a_failure_without_a_failed_step_failed_at_its_claim() -> None:
+    """A checkout that was barred before it began has no step that failed."""
+    assert shown_step(replace(session(), step=Step.FAILED, steps=())) == "claim"

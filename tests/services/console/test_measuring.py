@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from services.chassis.env import BadSettings
 from services.chassis.telemetry import Metrics
 from services.console import measuring
-from services.console.history import Breaker
+from services.console.history import Audit, Breaker
 from services.console.measuring import Reader, addresses, sample
 
 
@@ -37,6 +37,33 @@ def test_a_sample_is_what_the_pages_say():
     assert (found.outbox_oldest_seconds, found.outbox_waiting, found.dead_messages) == (3.5, 2, 2)
     assert found.breakers == (Breaker("checkout", "payment"),)
     assert (found.away, found.running, found.at_ms) == (("cart-consumer",), 1, 5)
+
+
+def audited(*, books, **differences):
+    """A metrics page as the auditor makes it."""
+    metrics = Metrics()
+    count = metrics.gauge("cartwright_audit_differences", "Differences.", ("kind",))
+    age = metrics.gauge("cartwright_audit_oldest_difference_seconds", "Age.", ("kind",))
+    compared = metrics.gauge("cartwright_audit_book_compared", "Compared.", ("book",))
+    for kind in ("money", "stock"):
+        count.labels(kind).set(differences.get(kind, 0))
+        age.labels(kind).set(60 * differences.get(kind, 0))
+    for book, value in books.items():
+        compared.labels(book).set(value)
+    return metrics.page().decode()
+
+
+def test_the_auditors_verdict_is_that_of_its_page():
+    """What any auditor has found counts, and a book is compared where one of them compares it; without one nothing is said."""
+    pages = {
+        "auditor": [
+            audited(books={"bank": 0, "orders": 1}),
+            audited(books={"bank": 0, "orders": 0, "carts": 1}, money=2),
+        ],
+        "orders": [page()],
+    }
+    assert sample(pages, 1, None).audit == Audit({"money": 2}, 120.0, 2, ("bank",))
+    assert sample({"orders": [page()], "auditor": None}, 1, None).audit is None
 
 
 def test_nothing_is_made_up():

@@ -1,7 +1,7 @@
 """The front page: figures, what needs a person, and the plots of the last hour."""
 
 from services.console.answers import Answer, AnswerState
-from services.console.history import SAMPLES, Breaker, History, Sample
+from services.console.history import SAMPLES, Audit, Breaker, History, Sample
 from services.console.overview import MINUTE_MS, Facts, Minutes, overview
 from services.console.plots import Series, bars, line
 from services.pb import checkout_admin_pb2, checkout_pb2, inventory_pb2, product_pb2
@@ -73,6 +73,25 @@ def test_what_needs_a_person_is_said_in_words():
         "Events have waited for 1 min 15 s to be published: orders are late, and what was bought stays in carts.",
         "1 message could not be applied and were set aside.",
         "cart-consumer does not answer.",
+    )
+
+
+def test_the_books_are_said_to_agree_or_not():
+    """The front page has the auditor's verdict, and says which books it does not compare; without an auditor it has none."""
+
+    def figure(audit):
+        history = History()
+        history.add(Sample(NOW, 0.0, 0, running=0, audit=audit))
+        found = overview(facts(), history)
+        return [(one.value, one.note, one.tone) for one in found.figures if one.name == "Books"], found.warnings
+
+    assert figure(None) == ([], ())
+    assert figure(Audit({}, 0.0, 11, ())) == ([("agree", "11 books compared", "good")], ())
+    assert figure(Audit({}, 0.0, 10, ("bank",)))[0] == [("agree", "10 books compared, not bank", "good")]
+    shown, warnings = figure(Audit({"money": 1, "stock": 2}, 75.0, 11, ()))
+    assert shown == [("3 differences", "the oldest for 1 min 15 s", "bad")]
+    assert warnings == (
+        "The books of the stores do not agree: money (1), stock (2). The log of the auditor names what differs.",
     )
 
 

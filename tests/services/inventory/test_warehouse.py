@@ -183,6 +183,40 @@ async def test_a_reserve_that_waits_for_its_head_holds_no_stock(db, real_warehou
     assert (await late)[0].state is State.RELEASED
 
 
+@pytest.mark.real
+async def test_a_pin_looks_at_the_clock_after_its_lock(db, real_warehouse, stock):
+    """A reservation that expires while its pin waits for a lock is not pinned: no payment begins for it."""
+    await real_warehouse.reserve([checked_request("late", [(1, 1)])])
+    async with db.transaction() as connection:
+        await connection.execute("SELECT 1 FROM reservation WHERE checkout_id = 'late' FOR UPDATE")
+        late = asyncio.create_task(real_warehouse.pin(["late"]))
+        async with asyncio.timeout(5):
+            while not await db.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - the server's state
+                await asyncio.sleep(0.01)
+        await connection.execute("UPDATE reservation SET expires_at = clock_timestamp() WHERE checkout_id = 'late'")
+    assert isinstance((await late)[0], NotHeld)
+    assert await real_warehouse.expire(10) == 1
+    assert await stock(real_warehouse, 1) == (10, 0, 0)
+
+
+@pytest.mark.real
+async def test_what_is_pinned_is_not_swept(db, real_warehouse, stock):
+    """The sweeper leaves pinned stock alone, whatever its time says: a payment may be under way for it."""
+    await real_warehouse.reserve([checked_request("a", [(1, 3)])])
+    await real_warehouse.pin(["a"])
+    await db.fetch("UPDATE reservation SET expires_at = '-infinity'")
+    assert await real_warehouse.expire(10) == 0
+    assert await stock(real_warehouse, 1) == (7, 3, 0)
+
+
+async def test_a_confirm_does_not_ask_for_the_time(short, stock):
+    """What no sweeper has returned is still held, and is sold to whoever has paid for it, however late the confirm comes."""
+    await short.reserve([checked_request("a", [(1, 3)])])
+    assert (await short.confirm(["a"]))[0].state is State.CONFIRMED
+    assert await short.expire(10) == 0
+    assert await stock(short, 1) == (7, 0, 3)
+
+
 async def test_restock_counts_once(warehouse, stock):
     """A delivery that is announced twice is one delivery; one for an unknown product is refused alone."""
     for _ in range(2):

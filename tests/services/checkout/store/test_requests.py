@@ -86,6 +86,13 @@ async def test_cancel(sessions, wanted):
     assert (await sessions.find_accepted(wanted)).id == tomb.id
 
 
+async def test_cancel_of_what_was_never_made(sessions, wanted):
+    """Who cancels what has not been seen yet bars its key: accepted later, it has failed and buys nothing."""
+    (cancelled,) = await Checkouts(sessions, None, None, notify=None).cancel([wanted])
+    assert cancelled.status is Status.FAILED
+    assert await sessions.accept(wanted) is None
+
+
 async def test_cancel_of_a_running_one(sessions, wanted):
     """The driver sees it with its next step."""
     session = await sessions.accept(wanted)

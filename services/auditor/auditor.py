@@ -1,0 +1,405 @@
+"""Reads the books and compares them, for as long as the platform runs. It only reads, and never in the way of a purchase.
+
+What has changed is compared once it is `after` seconds old: by then every book of a purchase must have it, whoever was restarted
+meanwhile. What is looked at again is what differed at the last look. Beside that it goes through whole books by their primary
+keys, a page at a time and within a share of the time, so that a row that nothing announces is found too: on a small platform
+within a minute, on a large one within hours (`cartwright_audit_full_pass_timestamp_seconds`).
+
+Memory is bounded by a page of each book, and by the differences that are remembered.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from services.auditor.books import Book, CachedCart, Cart, Checkout, Dossier, Resource, Stock, Transaction
+from services.auditor.comparisons import compare, compare_cached, compare_resources, compare_stock
+from services.auditor.differences import Difference, Differences, Kind
+from services.auditor.pace import Pace
+from services.auditor.reading import CannotRead
+from services.auditor.reporting import Report
+from services.auditor.shop import FIRST, Mark, Rows
+from services.auditor.topic import Sent
+
+OF_CHECKOUTS = frozenset({Kind.MONEY, Kind.ORDERS, Kind.RESERVATIONS, Kind.OUTBOX, Kind.CARTS})
+"""The kinds whose subject is a checkout."""
+IN_ONE_DATABASE = frozenset({Book.CHECKOUTS, Book.PAYMENTS, Book.RESERVATIONS, Book.ORDERS, Book.OUTBOX})
+BOUNDS = {Kind.STOCK: 1.0, Kind.CACHE: 4.0}
+"""Seconds. Stock is read in one snapshot, so that nothing is under way in it. A value of the cache is trusted for 10 s."""
+MOST_AGAIN = 1000
+"""How many checkouts that differed are looked at again in a round."""
+TURN_SECONDS = 1.0
+"""How long a turn of the pass over whole books may take."""
+PROBE_SECONDS = 60.0
+"""How old the last read of a book may become where nothing asks for it."""
+MOST_CACHED = 200
+
+
+class ShopBooks(Protocol):
+    """The books of the database `ecommerce`. Every method of a port raises CannotRead where its store cannot be read."""
+
+    async def now(self) -> datetime:
+        """Return the time of the database."""
+
+    async def changed(self, mark: Mark, until: datetime, most: int) -> tuple[list[str], Mark]:
+        """Return the ids of checkouts that changed after the mark and until then, and the next mark."""
+
+    async def page(self, book: Book, after: str, most: int) -> list[str]:
+        """Return checkout ids of a book that come after this one."""
+
+    async def without_checkout(self, ids: Sequence[str]) -> list[str]:
+        """Return those ids of which there is no checkout."""
+
+    async def checkouts(self, ids: Sequence[str]) -> dict[str, Checkout]:
+        """Return the checkouts that exist, by id."""
+
+    async def rows(self, ids: Sequence[str]) -> Rows:
+        """Return what the books hold of these checkouts, at one moment."""
+
+    async def stock(self) -> list[Stock]:
+        """Return the stock of every product."""
+
+
+class BankBook(Protocol):
+    """The ledger of the bank."""
+
+    async def transactions(self, keys: Sequence[str], now: datetime) -> dict[str, Transaction]:
+        """Return the transactions that exist, by key, with times of the clock that says `now`."""
+
+    async def page(self, after: str, most: int) -> list[str]:
+        """Return keys that come after this one."""
+
+
+class CartBook(Protocol):
+    """The documents of carts."""
+
+    async def carts(self, user_ids: Sequence[int]) -> dict[int, Cart]:
+        """Return the carts that exist, by user."""
+
+
+class CacheBook(Protocol):
+    """The cached copies of carts."""
+
+    async def some(self, most: int) -> tuple[list[CachedCart], bool]:
+        """Return the next cached carts, and whether all have been returned with them; then it begins anew."""
+
+    async def of(self, user_ids: Sequence[int]) -> list[CachedCart]:
+        """Return the cached carts of these users."""
+
+
+class TopicBook(Protocol):
+    """The topic of events."""
+
+    async def missing(self, sent: Sequence[Sent]) -> frozenset[str]:
+        """Return the ids of those events that the topic should have, and does not."""
+
+    async def probe(self) -> None:
+        """Find out whether it can be read."""
+
+
+class ResourceBook(Protocol):
+    """The Checkout resources."""
+
+    def pages(self) -> AsyncIterator[list[Resource]]:
+        """Yield the resources that show a checkout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The stores. None: nothing says where it is, so that its book is not compared."""
+
+    shop: ShopBooks
+    bank: BankBook | None = None
+    carts: CartBook | None = None
+    cache: CacheBook | None = None
+    topic: TopicBook | None = None
+    resources: ResourceBook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the auditor works; times in seconds. `share`: of the time, for what is long."""
+
+    after: float
+    full_every: float
+    share: float
+    page: int
+
+
+class Auditor:
+    """The auditor of one platform."""
+
+    def __init__(
+        self, books: Books, settings: Settings, report: Report, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._books = books
+        self._settings = settings
+        self._report = report
+        self._clock = clock
+        self.differences = Differences(settings.after, BOUNDS)
+        self._mark: Mark | None = None
+        self._first: dict[int, int] = {}
+        """By product: what was received without deliveries, when it was first read."""
+        self._walk = _walk(books)
+        self._place = 0
+        self._last = ""
+        self._full = Pace(settings.share, settings.full_every)
+        self._stock = Pace(settings.share, 0.0)
+        self._listing = Pace(settings.share, 0.0)
+        self._read_at: dict[Book, float] = {}
+        self._told: tuple[datetime, float] | None = None
+        """The database's clock, and our own when it was asked."""
+
+    @property
+    def now(self) -> datetime:
+        """The time by the database's clock, as it was last asked and has gone on since."""
+        if self._told is None:
+            return datetime.now(UTC)
+        return self._told[0] + timedelta(seconds=self._clock() - self._told[1])
+
+    async def run_once(self) -> int:
+        """Make a round. Returns 1 where something was found by one look alone, so that the next round should come soon."""
+        with self._reading():
+            await self._ask_clock()
+            await self._again()
+            await self._recent()
+            await self._go_on()
+        with self._reading():
+            if self._stock.is_due(self._clock()) or self.differences.subjects(Kind.STOCK):
+                await self._look_at_stock()
+        with self._reading():
+            if self._listing.is_due(self._clock()) or self.differences.subjects(Kind.RESOURCES):
+                await self._look_at_resources()
+        await self._probe()
+        self._report.publish(self.differences, self.now)
+        return int(self.differences.is_unsure)
+
+    async def look_at_cache(self) -> int:
+        """Compare some cached carts with their documents. Returns 0."""
+        with self._reading():
+            await self._look_at_copies()
+            self._report.publish(self.differences, self.now)
+        return 0
+
+    async def run_whole(self, pause: float = max(BOUNDS.values())) -> None:
+        """Compare every book once, and after so many seconds look again at what differed."""
+        with self._reading():
+            await self._ask_clock()
+            while not await self._step():
+                pass
+        for is_first in (True, False):
+            for look in (self._look_at_stock, self._look_at_resources, self._look_at_all_copies):
+                with self._reading():
+                    await look()
+            await self._probe(0.0)
+            if is_first and self.differences.is_unsure:
+                await asyncio.sleep(pause)
+                with self._reading():
+                    await self._ask_clock()
+                    await self._again()
+            else:
+                return
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Go on where a book cannot be read, and say so."""
+        try:
+            yield
+        except CannotRead as error:
+            self._report.missed(error)
+
+    async def _ask_clock(self) -> None:
+        self._told = (await self._books.shop.now(), self._clock())
+        self._was_read(Book.CHECKOUTS)
+
+    def _was_read(self, *books: Book) -> None:
+        for book in books:
+            self._read_at[book] = self._clock()
+            self._report.read(book, time.time())
+
+    async def _again(self) -> None:
+        """Look again at checkouts that differed, first at those that were looked at longest ago."""
+        ids = self.differences.subjects(*OF_CHECKOUTS)[:MOST_AGAIN]
+        for at in range(0, len(ids), self._settings.page):
+            await self._examine(ids[at : at + self._settings.page])
+
+    async def _recent(self) -> None:
+        """Compare what has changed and is old enough by now."""
+        until = self.now - timedelta(seconds=self._settings.after)
+        mark = self._mark or Mark(until)
+        while True:
+            ids, following = await self._books.shop.changed(mark, until, self._settings.page)
+            if ids:
+                await self._examine(ids)
+            self._mark = mark = following
+            if len(ids) < self._settings.page:
+                return
+
+    async def _go_on(self) -> None:
+        """Go on with the pass over whole books, where its turn has come."""
+        began = self._clock()
+        if not self._full.is_due(began):
+            return
+        whole = False
+        try:
+            while not whole and self._clock() - began < TURN_SECONDS:
+                whole = await self._step()
+        finally:
+            self._full.ended(began, self._clock(), whole=whole)
+
+    async def _step(self) -> bool:
+        """Compare the next page of the pass over whole books; return whether it was the last one."""
+        book = self._walk[self._place]
+        after, most, ids = self._last or FIRST.get(book, ""), self._settings.page, list[str]()
+        if book is Book.BANK and self._books.bank is not None:
+            with self._reading():  # where it is away the pass goes on without it
+                ids = await self._books.bank.page(after, most)
+                self._was_read(book)
+        else:
+            ids = await self._books.shop.page(book, after, most)
+            self._was_read(book)
+        # A checkout is held against all books; of another book the rows are left that no checkout leads to.
+        those = ids if book is Book.CHECKOUTS else await self._books.shop.without_checkout(ids)
+        if those:
+            await self._examine(those)
+        self._last = ids[-1] if len(ids) == most else ""
+        if self._last:
+            return False
+        self._place = (self._place + 1) % len(self._walk)
+        if self._place == 0:
+            self._report.ended_full_pass(time.time())
+        return self._place == 0
+
+    async def _examine(self, ids: Sequence[str]) -> None:
+        """Hold all books of these checkouts against each other."""
+        rows = await self._books.shop.rows(ids)
+        read = set(IN_ONE_DATABASE)
+        transactions: Mapping[str, Transaction] = {}
+        carts: Mapping[int, Cart] = {}
+        missing: frozenset[str] = frozenset()
+        if self._books.bank is not None:
+            with self._reading():
+                transactions = await self._books.bank.transactions(ids, self.now)
+                read.add(Book.BANK)
+        users = list({one.user_id for one in rows.checkouts.values() if one.is_completed and one.source == "cart"})
+        if self._books.carts is not None:
+            with self._reading():
+                carts = await self._books.carts.carts(users) if users else {}
+                read.add(Book.CARTS)
+        if self._books.topic is not None:
+            events = (event for events in rows.events.values() for event in events)
+            sent = [Sent(one.event_id, one.created_at, one.sent_at) for one in events if one.sent_at is not None]
+            with self._reading():
+                missing = await self._books.topic.missing(sent)
+                read.add(Book.TOPIC)
+        if users:
+            self._was_read(*read & {Book.CARTS})
+        self._was_read(*(read - {Book.CARTS, Book.TOPIC}))
+        books = frozenset(read)
+        dossiers = [_dossier(one, books, rows, (transactions, carts), missing) for one in ids]
+        now = self.now
+        found = [difference for dossier in dossiers for difference in compare(dossier, now)]
+        examined = frozenset(ids)
+        self._look(found, lambda one: one.subject in examined and one.kind in OF_CHECKOUTS and one.books <= books)
+        self._report.compared(OF_CHECKOUTS, len(ids))
+
+    def _look(self, found: Iterable[Difference], covers: Callable[[Difference], bool]) -> None:
+        self._report.agree(self.differences.look(found, covers))
+
+    async def _look_at_stock(self) -> None:
+        began = self._clock()
+        try:
+            stock = await self._books.shop.stock()
+        finally:
+            self._stock.ended(began, self._clock())
+        self._was_read(Book.STOCK)
+        now, found = self.now, list[Difference]()
+        for one in stock:
+            found += compare_stock(one, self._first.setdefault(one.product_id, one.received - one.delivered), now)
+        self._look(found, lambda one: one.kind is Kind.STOCK)
+        self._report.compared([Kind.STOCK], len(stock))
+
+    async def _look_at_all_copies(self) -> None:
+        while not await self._look_at_copies():
+            pass
+
+    async def _look_at_copies(self) -> bool:
+        """Compare the next cached carts; return whether they were the last ones."""
+        cache, carts = self._books.cache, self._books.carts
+        if cache is None or carts is None:
+            return True
+        again = [int(subject.removeprefix("user ")) for subject in self.differences.subjects(Kind.CACHE)]
+        some, is_last = await cache.some(MOST_CACHED)
+        copies = {one.cart.user_id: one for one in [*some, *await cache.of(again)]}
+        self._was_read(Book.CACHE)
+        documents = await carts.carts(list(copies)) if copies else {}
+        now, found = self.now, list[Difference]()
+        for user_id, copy in copies.items():
+            found += compare_cached(copy, documents.get(user_id, Cart(user_id, 0)), now)
+        asked = {f"user {user_id}" for user_id in (*copies, *again)}
+        self._look(found, lambda one: one.kind is Kind.CACHE and one.subject in asked)
+        self._report.compared([Kind.CACHE], len(copies))
+        return is_last
+
+    async def _look_at_resources(self) -> None:
+        if self._books.resources is None:
+            return
+        began, found, count = self._clock(), list[Difference](), 0
+        try:
+            async for page in self._books.resources.pages():
+                checkouts = await self._books.shop.checkouts([one.checkout_id for one in page])
+                found += compare_resources(page, checkouts, self.now)
+                count += len(page)
+        finally:
+            self._listing.ended(began, self._clock())
+        self._was_read(Book.RESOURCES)
+        self._look(found, lambda one: one.kind is Kind.RESOURCES)
+        self._report.compared([Kind.RESOURCES], count)
+
+    async def _probe(self, older: float = PROBE_SECONDS) -> None:
+        """Read what nothing has asked for lately, so that a store that cannot be read is known before it is needed."""
+        books = self._books
+        for book, store in ((Book.BANK, books.bank), (Book.CARTS, books.carts), (Book.TOPIC, books.topic)):
+            if store is None or self._clock() - self._read_at.get(book, -older) < older:
+                continue
+            with self._reading():
+                if book is Book.BANK and books.bank is not None:
+                    await books.bank.page("", 1)
+                elif book is Book.CARTS and books.carts is not None:
+                    await books.carts.carts([0])
+                elif books.topic is not None:
+                    await books.topic.probe()
+                self._was_read(book)
+
+
+def _walk(books: Books) -> list[Book]:
+    """Return the books that a whole pass goes through."""
+    ours = [Book.CHECKOUTS, Book.PAYMENTS, Book.RESERVATIONS, Book.ORDERS, Book.OUTBOX]
+    return [*ours, Book.BANK] if books.bank is not None else ours
+
+
+def _dossier(
+    checkout_id: str,
+    read: frozenset[Book],
+    rows: Rows,
+    elsewhere: tuple[Mapping[str, Transaction], Mapping[int, Cart]],
+    missing: frozenset[str],
+) -> Dossier:
+    """Put together what every book holds of a checkout; `elsewhere` are the bank's and the carts' books."""
+    checkout = rows.checkouts.get(checkout_id)
+    return Dossier(
+        checkout_id,
+        read,
+        checkout,
+        rows.payments.get(checkout_id),
+        elsewhere[0].get(checkout_id),
+        rows.reservations.get(checkout_id),
+        rows.orders.get(checkout_id),
+        tuple(rows.events.get(checkout_id, ())),
+        elsewhere[1].get(checkout.user_id) if checkout else None,
+        missing,
+    )
