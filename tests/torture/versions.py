@@ -17,7 +17,7 @@ from typing import Any
 from devstack import environment
 from devstack.client import Stack
 from devstack.home import ROOT, Home, user_environment
-from devstack.table import PARTS
+from devstack.table import PARTS, Part
 
 TREES = "TORTURE_TREES"
 """The variable that names the file: a JSON object of parts and the folders that they run from. All others run from here."""
@@ -40,8 +40,16 @@ def old_tree(commit: str) -> Path:
     return folder
 
 
+def _file(part: Part) -> Path:
+    return Path(part.folder) / f"{str(part.module).replace('.', '/')}.py"
+
+
 def _git(*words: str, check: bool = True) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=check).stdout.strip()
+
+
+OURS = [name for name, part in PARTS.items() if not part.is_store and name not in {"console", "auditor"}]
+"""The parts that take part in a purchase."""
 
 
 class Rollout:
@@ -51,8 +59,13 @@ class Rollout:
         """Begin with every part on the old version."""
         self.path = home.path.parent / f"{home.path.name}-trees.json"
         self._old = str(old)
-        self._parts = {name for name, part in PARTS.items() if not part.is_store and name != "console"}
+        self._parts = set(self.parts)
         self._write()
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts that both versions have, in the order of the table."""
+        return [name for name in OURS if (Path(self._old) / _file(PARTS[name])).exists()]
 
     def move(self, stack: Stack, part: str, *, to_old: bool) -> None:
         """Start a part again with the other version, and wait until it serves."""
@@ -79,7 +92,7 @@ async def two_versions(stack: Stack, gauges: Any, rollout: Rollout, ends_at: flo
     """Roll this version out part by part, back half-way, and out again to the end; again and again until the time is over."""
     await asyncio.to_thread(rollout.migrate, stack)
     gauges.mark("migrated")
-    parts = [name for name, part in PARTS.items() if not part.is_store and name != "console"]
+    parts = rollout.parts
     half = parts[: len(parts) // 2]
     while time.monotonic() < ends_at:
         for names, to_old in ((half, False), (half[::-1], True), (parts, False), (parts[::-1], True)):
