@@ -27,6 +27,14 @@ def each(request, rendered, extended, stores):
     return (extended if request.param in EXTENDED else rendered)[request.param]
 
 
+def refusals(server, objects):
+    """Show objects to the server, and give what it has against any."""
+    shown = list(objects)
+    with ThreadPoolExecutor(8) as pool:
+        told = zip(shown, pool.map(server.complaints, shown), strict=True)
+        return [f"{one['kind']}: {said}" for one, said in told if said]
+
+
 @pytest.fixture(scope="module")
 def refused(server):
     """Show objects to the server, each but once however many cases have it, and give what it has against them."""
@@ -35,9 +43,7 @@ def refused(server):
     def refused(objects):
         fresh = {json.dumps(one, sort_keys=True) for one in objects} - shown
         shown.update(fresh)
-        with ThreadPoolExecutor(8) as pool:
-            told = zip(fresh, pool.map(lambda text: server.complaints(json.loads(text)), fresh), strict=True)
-            return [f"{json.loads(text)['kind']}: {said}" for text, said in told if said]
+        return refusals(server, map(json.loads, fresh))
 
     return refused
 

@@ -9,7 +9,7 @@ import pytest
 
 from devstack import helm
 from devstack.home import user_environment
-from tests.charts.cases import BANK, BASE, CHART, KAFKA_USER, ROUTES, SCALED, SERVICES, STORES, Case, merged
+from tests.charts.cases import BANK, BASE, CHART, KAFKA_USER, ROUTES, SCALED, SERVICES, STORES, TRACES, Case, merged
 from tests.charts.leaves import leaves, plant
 from tests.charts.rendering import KUBERNETES, strings
 
@@ -63,6 +63,7 @@ FULL = merged(
         "stores": {"kafka": {"securityProtocol": "SASL_SSL", **KAFKA_USER}},
         "gateway": ROUTES,
         "console": {"url": "https://console.example.com"},
+        "traces": TRACES,
         "serviceMonitor": {"enabled": True},
         "prometheusRule": {"enabled": True},
         "dashboards": {"enabled": True},

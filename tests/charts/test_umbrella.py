@@ -9,7 +9,7 @@ import pytest
 from devstack import helm
 from devstack.home import user_environment
 from tests.charts.cases import CHART, STORES, Case
-from tests.charts.test_apiserver import pod, refused
+from tests.charts.test_apiserver import pod, refusals
 from tests.charts.test_migrations import migrated
 from tests.charts.test_settings import process
 
@@ -40,7 +40,7 @@ def test_it_waits_for_no_hook(umbrella):
     """Nothing runs before the stores are installed: each pod makes what its service needs before it starts."""
     assert [one for one in umbrella.objects if "pre-install" in str(one["metadata"].get("annotations"))] == []
     for made in umbrella.pods:
-        if made.lasts and made.component not in {"gateway", "console", "operator", *NAMES, "kafka"}:
+        if made.lasts and made.component not in {"gateway", "console", "auditor", "operator", *NAMES, "kafka"}:
             assert migrated(made) == [process(made.spec["containers"][0])[0]], made.name
 
 
@@ -66,8 +66,7 @@ def test_its_parts_find_each_other(umbrella):
 @pytest.mark.real
 def test_the_api_server_takes_it(server, umbrella):
     """The API server takes every object and every pod of it."""
-    told = refused(server, [("umbrella", one) for one in umbrella.objects])
-    told += refused(server, [("umbrella", pod(one)) for one in umbrella.pods])
+    told = refusals(server, [*umbrella.objects, *map(pod, umbrella.pods)])
     assert not told, "\n".join(told)
 
 
