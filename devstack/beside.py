@@ -56,6 +56,9 @@ def wait_ready(name: str, url: str, home: Home) -> None:
         try:
             with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
                 return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
+        except urllib.error.HTTPError as error:  # it answers, and is not ready
+            error.close()
+        except OSError:
+            pass
+        time.sleep(0.2)
     raise NotReady(f"{name} is not ready after {READY_SECONDS:g} s:\n{last_lines(home.log(name))}")

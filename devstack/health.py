@@ -59,7 +59,8 @@ def _get(row: Mapping[str, Any], page: str) -> str | None:
         with urllib.request.urlopen(f"http://{HOST}:{row['ports'][-1]}/{page}", timeout=SECONDS) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
-        return error.read().decode(errors="replace")  # 503, with the reason in the body
+        with error:
+            return error.read().decode(errors="replace")  # 503, with the reason in the body
     except OSError:
         return None
 

@@ -69,9 +69,10 @@ def trace(url: str, trace_id: str) -> Mapping[str, Any]:
     try:
         return _ask(f"{url}/api/traces/{trace_id}")
     except urllib.error.HTTPError as error:
-        if error.code == 404:  # noqa: PLR2004 - not found
-            return {"data": []}
-        raise
+        with error:  # it holds the connection
+            if error.code == 404:  # noqa: PLR2004 - not found
+                return {"data": []}
+            raise
 
 
 def purchases(url: str, since: int) -> Sequence[Mapping[str, Any]]:

@@ -129,8 +129,9 @@ def test_the_page_of_a_trace(query):
         assert len(page(f"/trace/{TRACE}.txt").splitlines()) == 3
         assert "load it again" in page(f"/trace/{'1' * 32}")
         for wrong in ("/trace/../etc", "/", "/trace/x"):
-            with pytest.raises(urllib.error.HTTPError, match="404"):
+            with pytest.raises(urllib.error.HTTPError, match="404") as refused:
                 page(wrong)
+            refused.value.close()
 
 
 def test_nothing_to_trace(refused):
