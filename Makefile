@@ -145,7 +145,7 @@ bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 liv
 	@PYTHONPATH=.:operator $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
 
 bench-tracing: $(VENV)/.stamp ## Measure what tracing costs at 0, 1 and 100 %, 5 min: make bench-tracing [RUNS=12] [LOADS=cart,buyers64]
-	@PYTHONPATH=. $(PY) -m tests.bench.tracing --runs "$(or $(RUNS),12)" --loads "$(or $(LOADS),products,cart,buyers64)"
+	@PYTHONPATH=. $(PY) -m tests.bench.tracing --runs "$(or $(RUNS),12)" $(if $(LOADS),--loads "$(LOADS)")
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml
 	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/bench/test_budget.py $(ARGS)
