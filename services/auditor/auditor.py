@@ -10,20 +10,18 @@ Memory is bounded by a page of each book, and by the differences that are rememb
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-from services.auditor.books import Book, CachedCart, Cart, Checkout, Dossier, Resource, Stock, Transaction
+from services.auditor.books import Book, Cart, Dossier, Transaction
 from services.auditor.comparisons import compare, compare_cached, compare_resources, compare_stock
 from services.auditor.differences import Difference, Differences, Kind
 from services.auditor.pace import Pace
+from services.auditor.ports import FIRST, Books, Mark, Rows, Sent
 from services.auditor.reading import CannotRead
 from services.auditor.reporting import Report
-from services.auditor.shop import FIRST, Mark, Rows
-from services.auditor.topic import Sent
 
 OF_CHECKOUTS = frozenset({Kind.MONEY, Kind.ORDERS, Kind.RESERVATIONS, Kind.OUTBOX, Kind.CARTS})
 """The kinds whose subject is a checkout."""
@@ -37,87 +35,6 @@ TURN_SECONDS = 1.0
 PROBE_SECONDS = 60.0
 """How old the last read of a book may become where nothing asks for it."""
 MOST_CACHED = 200
-
-
-class ShopBooks(Protocol):
-    """The books of the database `ecommerce`. Every method of a port raises CannotRead where its store cannot be read."""
-
-    async def now(self) -> datetime:
-        """Return the time of the database."""
-
-    async def changed(self, mark: Mark, until: datetime, most: int) -> tuple[list[str], Mark]:
-        """Return the ids of checkouts that changed after the mark and until then, and the next mark."""
-
-    async def page(self, book: Book, after: str, most: int) -> list[str]:
-        """Return checkout ids of a book that come after this one."""
-
-    async def without_checkout(self, ids: Sequence[str]) -> list[str]:
-        """Return those ids of which there is no checkout."""
-
-    async def checkouts(self, ids: Sequence[str]) -> dict[str, Checkout]:
-        """Return the checkouts that exist, by id."""
-
-    async def rows(self, ids: Sequence[str]) -> Rows:
-        """Return what the books hold of these checkouts, at one moment."""
-
-    async def stock(self) -> list[Stock]:
-        """Return the stock of every product."""
-
-
-class BankBook(Protocol):
-    """The ledger of the bank."""
-
-    async def transactions(self, keys: Sequence[str], now: datetime) -> dict[str, Transaction]:
-        """Return the transactions that exist, by key, with times of the clock that says `now`."""
-
-    async def page(self, after: str, most: int) -> list[str]:
-        """Return keys that come after this one."""
-
-
-class CartBook(Protocol):
-    """The documents of carts."""
-
-    async def carts(self, user_ids: Sequence[int]) -> dict[int, Cart]:
-        """Return the carts that exist, by user."""
-
-
-class CacheBook(Protocol):
-    """The cached copies of carts."""
-
-    async def some(self, most: int) -> tuple[list[CachedCart], bool]:
-        """Return the next cached carts, and whether all have been returned with them; then it begins anew."""
-
-    async def of(self, user_ids: Sequence[int]) -> list[CachedCart]:
-        """Return the cached carts of these users."""
-
-
-class TopicBook(Protocol):
-    """The topic of events."""
-
-    async def missing(self, sent: Sequence[Sent]) -> frozenset[str]:
-        """Return the ids of those events that the topic should have, and does not."""
-
-    async def probe(self) -> None:
-        """Find out whether it can be read."""
-
-
-class ResourceBook(Protocol):
-    """The Checkout resources."""
-
-    def pages(self) -> AsyncIterator[list[Resource]]:
-        """Yield the resources that show a checkout."""
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The stores. None: nothing says where it is, so that its book is not compared."""
-
-    shop: ShopBooks
-    bank: BankBook | None = None
-    carts: CartBook | None = None
-    cache: CacheBook | None = None
-    topic: TopicBook | None = None
-    resources: ResourceBook | None = None
 
 
 @dataclass(frozen=True, slots=True)

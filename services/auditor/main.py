@@ -9,13 +9,14 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
-from services.auditor.auditor import Auditor, Books, Settings
+from services.auditor.auditor import Auditor, Settings
 from services.auditor.bank import Bank
 from services.auditor.books import Book
 from services.auditor.carts import Copies, Documents
 from services.auditor.cluster import Cluster, server_of
 from services.auditor.config import Config
 from services.auditor.differences import Kind
+from services.auditor.ports import Books
 from services.auditor.reading import CannotRead
 from services.auditor.reporting import Report
 from services.auditor.shop import Shop

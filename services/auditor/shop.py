@@ -6,10 +6,8 @@ else (the migrations `…_auditor.sql`).
 """
 
 import re
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +15,7 @@ import asyncpg
 import msgspec
 
 from services.auditor.books import Book, Checkout, Event, Line, Order, Payment, Reservation, Stock
+from services.auditor.ports import Mark, Rows
 from services.auditor.reading import reading
 from services.chassis.postgres import Connection, Postgres
 from services.errors import Fault
@@ -56,28 +55,6 @@ _PAGES = {
     Book.OUTBOX: "SELECT aggregate_id::text AS id FROM checkout.outbox_events WHERE aggregate_id > $1::text::uuid"
     " ORDER BY aggregate_id LIMIT $2",
 }
-_FIRST_UUID = str(uuid.UUID(int=0))
-FIRST = {Book.CHECKOUTS: _FIRST_UUID, Book.OUTBOX: _FIRST_UUID}
-"""What stands before the first id of a book; an empty text where it is not named here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far the changes of checkouts have been read."""
-
-    at: datetime
-    checkout_id: str = _FIRST_UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What the books of the database hold of some checkouts, by checkout id."""
-
-    checkouts: dict[str, Checkout]
-    payments: dict[str, Payment]
-    reservations: dict[str, Reservation]
-    orders: dict[str, Order]
-    events: dict[str, list[Event]]
 
 
 class _Line(msgspec.Struct):

@@ -7,13 +7,13 @@ what the topic keeps. What may be older than that is not judged.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.auditor.books import Book
+from services.auditor.ports import Sent
 from services.auditor.reading import CannotRead, reading
 from services.chassis.brokers import Brokers
 
@@ -22,15 +22,6 @@ SECONDS = 60.0
 """How long one look may take."""
 _POLL_MS = 500
 _BATCH = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An event that is marked as published."""
-
-    event_id: str
-    created_at: datetime
-    sent_at: datetime
 
 
 class Topic:

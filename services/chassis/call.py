@@ -31,12 +31,12 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def trace_id(self) -> str:
         """The trace that it belongs to, in 32 hexadecimal digits; empty for a bare call."""
-        return self.traceparent[3:35]
+        return trace_id(self.traceparent)
 
     @property
     def span_id(self) -> str:
         """The span under which it runs, in 16 hexadecimal digits; empty for a bare call."""
-        return self.traceparent[36:52]
+        return span_id(self.traceparent)
 
     @property
     def is_sampled(self) -> bool:
@@ -46,6 +46,16 @@ class Call(msgspec.Struct, frozen=True):
     def remaining(self) -> float | None:
         """Give the seconds left, which may be negative; None without a deadline."""
         return None if self.deadline is None else self.deadline - time.monotonic()
+
+
+def trace_id(traceparent: str) -> str:
+    """Return the trace that a traceparent names, in 32 hexadecimal digits; empty for an empty one."""
+    return traceparent[3:35]
+
+
+def span_id(traceparent: str) -> str:
+    """Return the span that a traceparent names, in 16 hexadecimal digits; empty for an empty one."""
+    return traceparent[36:52]
 
 
 def is_sampled(traceparent: str) -> bool:

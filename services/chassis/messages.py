@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
 
+from services.chassis import call
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -23,7 +25,7 @@ class Message:
     @property
     def trace_id(self) -> str:
         """The trace that led to it, in 32 hexadecimal digits; empty where it names none."""
-        return self.headers.get("traceparent", "")[3:35]
+        return call.trace_id(self.headers.get("traceparent", ""))
 
 
 Handle = Callable[[Sequence[Message]], Awaitable[None]]

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from devstack.home import ROOT
-from tests.linearizability.books import differences, settle
+from tests.linearizability.books import differences
 from tests.linearizability.cart_service import Run
 from tests.linearizability.checker import Verdict, check, program
 from tests.linearizability.rest import Nemesis, Shop, without_stale_reads
@@ -25,6 +25,7 @@ from tests.linearizability.test_cart import BROKEN, ROUNDS
 from tests.linearizability.topic import wait_until_applied
 from tests.platforms import OnThisMachine, new_stack
 from tests.seeds.seed import load
+from tests.torture.books import settle
 
 PAGES = ROOT / ".cartwright" / "linearizability-pages"
 ROUND_SECONDS, ROUND_USERS = 4.0, 6

@@ -17,6 +17,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from prometheus_client import Counter
 
+from services.chassis import call
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
 from services.chassis.tracing.settings import TracingSettings
@@ -127,7 +128,7 @@ def _readable(span: Span, resource: Resource) -> ReadableSpan:
         parent=_context(trace_id, span.parent_id, is_remote=span.is_root) if span.parent_id else None,
         resource=resource,
         attributes=attributes,
-        links=[Link(_context(int(one[3:35], 16), one[36:52], is_remote=True)) for one in span.links],
+        links=[Link(_context(int(call.trace_id(one), 16), call.span_id(one), is_remote=True)) for one in span.links],
         kind=_KINDS[span.kind],
         status=_OK if span.error is None else _FAILED,
         start_time=span.start_ns,

@@ -51,10 +51,10 @@ class Recorder:
         `from_client`: its traceparent is the client's, whose span is then the root's parent.
         """
         text = now.traceparent
-        sampled = now.is_sampled if from_client and self._obeys_client else self._samples(text[3:35])
+        sampled = now.is_sampled if from_client and self._obeys_client else self._samples(call.trace_id(text))
         if not sampled and not from_client:  # the usual case: what it has made for itself says so already
             return call.Call(now.request_id, text, now.deadline, [])
-        span_id = call.new_id() if from_client else text[36:52]
+        span_id = call.new_id() if from_client else call.span_id(text)
         return call.Call(now.request_id, f"{text[:36]}{span_id}-{'01' if sampled else '00'}", now.deadline, [])
 
     def is_wanted(self, now: call.Call, error: str | None, seconds: float) -> bool:

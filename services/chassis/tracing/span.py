@@ -80,7 +80,7 @@ class Span:
         text = parent.traceparent
         self.name = name
         self.kind = kind
-        self.parent_id = text[36:52]
+        self.parent_id = call.span_id(text)
         self.traceparent = f"{text[:36]}{call.new_id()}{text[52:]}"
         self.request_id = parent.request_id
         self.spans = spans
@@ -120,12 +120,12 @@ class Span:
     @property
     def trace_id(self) -> str:
         """Its trace."""
-        return self.traceparent[3:35]
+        return call.trace_id(self.traceparent)
 
     @property
     def span_id(self) -> str:
         """Its own id."""
-        return self.traceparent[36:52]
+        return call.span_id(self.traceparent)
 
     @property
     def seconds(self) -> float:

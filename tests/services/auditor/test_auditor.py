@@ -6,12 +6,12 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from services.auditor.auditor import Auditor, Books, Settings
+from services.auditor.auditor import Auditor, Settings
 from services.auditor.books import Book, CachedCart, Cart, CartLine, Checkout, Order, Payment, Reservation, Stock
 from services.auditor.differences import Kind
+from services.auditor.ports import Books, Mark, Rows
 from services.auditor.reading import CannotRead
 from services.auditor.reporting import Report
-from services.auditor.shop import Mark, Rows
 from services.chassis.telemetry import Metrics
 
 START = datetime(2026, 11, 26, 12, tzinfo=UTC)

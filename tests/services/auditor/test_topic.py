@@ -7,8 +7,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
+from services.auditor.ports import Sent
 from services.auditor.reading import CannotRead
-from services.auditor.topic import Sent, Topic
+from services.auditor.topic import Topic
 from services.chassis.brokers import Brokers
 
 pytestmark = pytest.mark.real
