@@ -40,7 +40,7 @@
 {{- end }}
 {{- range .part.calls }}
 {{- if ne . "bank" }}
-- {name: {{ upper . }}_ADDR, value: "dns:///{{ include "cartwright.name" $.root }}-{{ . }}:{{ (index (include "cartwright.platform" $ | fromYaml) .).grpc }}"}
+- {name: {{ upper . }}_ADDR, value: "dns:///{{ include "cartwright.name" $.root }}-{{ . }}:{{ (index (include "cartwright.platform" $ | fromJson) .).grpc }}"}
 {{- else if $values.bank.enabled }}
 {{- if ne $values.appEnv "dev" }}{{ fail "bank.enabled: the simulated payment provider charges nobody; it needs appEnv=dev" }}{{ end }}
 - {name: BANK_ADDR, value: "dns:///{{ include "cartwright.name" $.root }}-bank:50058"}
@@ -115,7 +115,7 @@
 {{- define "cartwright.console" -}}
 {{- $console := .Values.console -}}
 {{- $parts := list -}}
-{{- range $name, $its := include "cartwright.measured" . | fromYaml }}{{ $parts = append $parts (printf "%s=%s:%v" $name $its.host $its.port) }}{{ end -}}
+{{- range $name, $its := include "cartwright.measured" . | fromJson }}{{ $parts = append $parts (printf "%s=%s:%v" $name $its.host $its.port) }}{{ end -}}
 - {name: METRICS_ADDRS, value: {{ join "," $parts | quote }}}
 {{- with .Values.traces.viewerUrl }}
 - {name: TRACE_VIEWER_URL, value: {{ . | quote }}}

@@ -19,7 +19,7 @@ key by key, and a key that is null is left out; anything else takes the place: (
 {{- range $key, $value := $below }}{{ if kindIs "invalid" $value }}{{ $_ := unset $below $key }}{{ end }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml $made -}}
+{{- toJson $made -}}
 {{- end }}
 
 {{/* Labels of a pod: (dict "root" $ "component" "cart" "pod" settings). */}}
@@ -121,7 +121,7 @@ A container that makes what a service keeps, or finds it made: (dict "root" $ "s
 ["secret" name]). Safe to run twice and beside another.
 */}}
 {{- define "cartwright.migration" -}}
-{{- $facts := index (include "cartwright.platform" . | fromYaml) .service -}}
+{{- $facts := index (include "cartwright.platform" . | fromJson) .service -}}
 {{- $stores := concat $facts.stores (ternary (list "kafka") list (default false $facts.topics)) -}}
 {{- $part := dict "service" .service "http" 0 "stores" $stores "values" (index .root.Values.services .service) "pod" .pod -}}
 - name: {{ .name }}
