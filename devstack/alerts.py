@@ -1,11 +1,10 @@
 """Shows the alerts of a Prometheus as lines of a terminal."""
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+
+from devstack import beside
 
 POLL_SECONDS = 2.0
 
@@ -34,8 +33,7 @@ class Alert:
 
 def firing(url: str) -> frozenset[Alert]:
     """Return the alerts that fire now, of the Prometheus at `url`; OSError where it does not answer."""
-    with urllib.request.urlopen(f"{url}/api/v1/alerts", timeout=5) as answer:  # noqa: S310 - our own address
-        listed = json.load(answer)["data"]["alerts"]
+    listed = beside.ask(f"{url}/api/v1/alerts")["data"]["alerts"]
     return frozenset(
         Alert(frozenset(one["labels"].items()), one["annotations"]["description"], one["annotations"]["runbook_url"])
         for one in listed

@@ -14,6 +14,7 @@ from pathlib import Path
 from devstack import fetch, golang
 from devstack.home import Home, write_secret
 from devstack.ports import HOST
+from devstack.probes import says_ok
 from devstack.progress import Say
 
 OPERATOR_USER = "cartwright-operator"
@@ -108,12 +109,9 @@ async def ready(home: Home, port: int) -> bool:
     try:
         trust = ssl.create_default_context(cafile=str(certificate))
         reader, writer = await asyncio.wait_for(asyncio.open_connection(HOST, port, ssl=trust), 2)
-        writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
-        line = await asyncio.wait_for(reader.readline(), 2)
     except (OSError, TimeoutError):
         return False
-    writer.close()
-    return b" 200 " in line
+    return await says_ok(reader, writer, "/readyz")
 
 
 def write_kubeconfigs(home: Home, port: int) -> None:

@@ -1,11 +1,13 @@
 """A program that runs beside the platform for as long as a command does: its port, its log, its end."""
 
+import json
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from devstack import ports
 from devstack.home import Home
@@ -62,3 +64,13 @@ def wait_ready(name: str, url: str, home: Home) -> None:
             pass
         time.sleep(0.2)
     raise NotReady(f"{name} is not ready after {READY_SECONDS:g} s:\n{last_lines(home.log(name))}")
+
+
+def ask(url: str) -> Any:
+    """Return the JSON that a program answers with. Raises OSError where it does not answer, HTTPError where it refuses."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise

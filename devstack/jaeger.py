@@ -1,16 +1,14 @@
 """How Jaeger is found, which takes the platform's traces, and what it is asked for."""
 
-import json
 import re
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devstack import fetch, golang
+from devstack import beside, fetch, golang
 from devstack.ports import HOST
 from devstack.progress import Say
 
@@ -67,22 +65,16 @@ def trace(url: str, trace_id: str) -> Mapping[str, Any]:
     if not re.fullmatch(r"[0-9a-f]{32}", trace_id):
         raise ValueError("the id of a trace is 32 hexadecimal digits")
     try:
-        return _ask(f"{url}/api/traces/{trace_id}")
+        found: Mapping[str, Any] = beside.ask(f"{url}/api/traces/{trace_id}")
     except urllib.error.HTTPError as error:
-        with error:  # it holds the connection
-            if error.code == 404:  # noqa: PLR2004 - not found
-                return {"data": []}
-            raise
+        if error.code == 404:  # noqa: PLR2004 - not found
+            return {"data": []}
+        raise
+    return found
 
 
 def purchases(url: str, since: int) -> Sequence[Mapping[str, Any]]:
     """Return the traces of purchases that began since a time in microseconds; OSError where Jaeger does not answer."""
     asked = {"service": "gateway", "operation": "POST /api/v1/checkout", "start": since, "limit": 50}
-    found: Sequence[Mapping[str, Any]] = _ask(f"{url}/api/traces?{urllib.parse.urlencode(asked)}")["data"] or []
+    found: Sequence[Mapping[str, Any]] = beside.ask(f"{url}/api/traces?{urllib.parse.urlencode(asked)}")["data"] or []
     return found
-
-
-def _ask(url: str) -> Mapping[str, Any]:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
-        read: Mapping[str, Any] = json.load(answer)
-        return read

@@ -137,25 +137,3 @@ def last_lines(log: Path) -> str:
     """Return the last lines of a log, of which the last one mostly says what went wrong."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n".join(lines[-LAST_LINES:])
-
-
-async def listens(host: str, port: int) -> bool:
-    """Return whether something answers there."""
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
-
-
-async def serves(host: str, port: int, path: str = "/ready") -> bool:
-    """Return whether a process says there that it is ready."""
-    try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1)
-        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        line = await asyncio.wait_for(reader.readline(), 2)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return b" 200 " in line

@@ -19,7 +19,8 @@ from devstack import apiserver, environment, stores
 from devstack.cluster import Cluster, ClusterError
 from devstack.home import ROOT, Home
 from devstack.ports import HOST, hold
-from devstack.process import EXIT_USAGE, Watched, last_lines, listens, serves
+from devstack.probes import listens, serves
+from devstack.process import EXIT_USAGE, Watched, last_lines
 from devstack.table import PARTS, Part, part
 
 MIGRATION_TRIES = 5

@@ -1,8 +1,12 @@
 """Alerts as lines of a terminal."""
 
+import threading
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from devstack.alerts import Alert, changes
+import pytest
+
+from devstack.alerts import Alert, changes, firing
 
 
 def alert(name="CartwrightPartDown", says="it is down", **labels):
@@ -47,3 +51,20 @@ def test_a_prometheus_that_does_not_answer_ends_no_alert():
         "critical: CartwrightPartDown. it is down\n    What to do: docs/runbooks/CartwrightPartDown.md",
         "ended: CartwrightPartDown.",
     ]
+
+
+def test_a_prometheus_that_refuses_keeps_no_connection_open():
+    """A Prometheus that answers 503 counts as one that does not answer, and its connection is closed."""
+
+    class Starting(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(503)
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Starting) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(OSError, match="503") as refused:
+            firing(f"http://127.0.0.1:{server.server_port}")
+    assert refused.value.closed
