@@ -22,7 +22,7 @@ class Proxy:
     """A TCP proxy that can stop to deliver, with every connection that is open kept open."""
 
     def __init__(self, port):
-        self._port, self._delivering, self._tasks = port, asyncio.Event(), set()
+        self._port, self._delivering, self._tasks, self._writers = port, asyncio.Event(), set(), []
 
     async def start(self):
         """Listen, and give the port."""
@@ -42,9 +42,12 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:  # a task that is cancelled before it has begun closes nothing
+            writer.transport.abort()
 
     async def _serve(self, reader, writer):
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, upstream_writer]
         delivering = self._delivering
         for pair in ((reader, upstream_writer), (upstream_reader, writer)):
             task = asyncio.create_task(self._copy(*pair, delivering))

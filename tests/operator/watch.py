@@ -1,12 +1,17 @@
 """The operator's watch and its client, in the process of a test."""
 
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager
+from functools import partial
+from unittest.mock import patch
 
 import kopf
 import structlog
+from aiohttp import TCPConnector
 
+from checkout_operator import credentials as credentials_module
 from checkout_operator import handlers
 from checkout_operator.cache import ResourceCache
 from checkout_operator.claims import Claims
@@ -53,19 +58,33 @@ class Watching:
 
 @asynccontextmanager
 async def watching(**settings):
-    """Watch, with settings of a test's own, by the credentials that the environment gives."""
+    """Watch, with settings of a test's own, by the credentials that the environment gives.
+
+    At its end kopf cancels what it is doing. A connection whose handshake is just over then takes a round trip more to end: the
+    loop of the test must not end before it, or the socket stays open, and a later test is blamed for it.
+    """
+    sockets = []
+
+    def opened(address):
+        sockets.append(socket.socket(*address[:3]))
+        return sockets[-1]
+
+    connector = partial(TCPConnector, socket_factory=opened)
     watch, chosen, stopping = Watching(await Credentials.load()), handlers.settings(LabelSelector()), asyncio.Event()
     for name, value in settings.items():
         setattr(chosen.watching, name, value)
-    running = asyncio.create_task(
-        kopf.operator(
-            registry=watch.registry, settings=chosen, namespaces=["default"], standalone=True, stop_flag=stopping
+    with patch.object(credentials_module, "TCPConnector", connector):
+        running = asyncio.create_task(
+            kopf.operator(
+                registry=watch.registry, settings=chosen, namespaces=["default"], standalone=True, stop_flag=stopping
+            )
         )
-    )
-    try:
-        yield watch
-        assert not running.done()
-    finally:
-        stopping.set()
-        await running
-        await watch.cluster.close()
+        try:
+            yield watch
+            assert not running.done()
+        finally:
+            stopping.set()
+            await running
+            await watch.cluster.close()
+            await until(lambda: all(one.fileno() == -1 for one in sockets))
+    assert sockets
