@@ -17,7 +17,9 @@ FIRST = {
     "delivery_counted_twice": 60,
     "outcomes_in_the_wrong_order": 14,
     "no_second_look": 76,
-    "cache_filled_across_a_write": 76,
+    "cache_filled_across_a_write": 106,
+    "published_before_it_is": 22,
+    "purchases_removed_again": 6,
 }
 """The first seeds that showed a mistake when this was written: the search begins there, and goes on where the code has changed."""
 
