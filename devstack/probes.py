@@ -2,6 +2,8 @@
 
 import asyncio
 
+ANSWER_SECONDS = 2.0
+
 
 async def listens(host: str, port: int) -> bool:
     """Return whether something answers there."""
@@ -23,10 +25,10 @@ async def serves(host: str, port: int, path: str = "/ready") -> bool:
 
 
 async def says_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> bool:
-    """Return whether a connection answers 200 for a path within two seconds, and close it in any case."""
+    """Return whether a connection answers 200 for a path within ANSWER_SECONDS, and close it in any case."""
     try:
         writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        return b" 200 " in await asyncio.wait_for(reader.readline(), 2)
+        return b" 200 " in await asyncio.wait_for(reader.readline(), ANSWER_SECONDS)
     except (OSError, TimeoutError):
         return False
     finally:
