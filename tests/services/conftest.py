@@ -10,6 +10,10 @@ from devstack.home import ROOT
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate
 from tests.issuer import LocalIssuer
+from tests.platforms import new_stack
+
+STORES = frozenset({"postgres", "redis", "mongodb", "kafka"})
+"""The parts that services keep their data in."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -47,14 +51,21 @@ def issuer():
     local.stop()
 
 
+@pytest.fixture(scope="session")
+def started_stores(request):
+    """Start the stores, without the platform that uses them; give their addresses by their variables."""
+    with new_stack(f"stores-{request.config.getoption('--lane')}", only=STORES) as stack:
+        yield stack.env()
+
+
 class Stores:
-    """The addresses of the stores by their variables: the environment's, or else those of the platform, which is then started."""
+    """The addresses of the stores by their variables: the environment's, or else those of stores that are then started."""
 
     def __init__(self, request):
         self._request = request
 
     def __getitem__(self, variable):
-        return process_environment().get(variable) or self._request.getfixturevalue("platform").urls[variable]
+        return process_environment().get(variable) or self._request.getfixturevalue("started_stores")[variable]
 
 
 @pytest.fixture(scope="session")

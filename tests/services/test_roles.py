@@ -1,12 +1,32 @@
-"""Each service's role on the platform's own database: its own tables, and nobody else's."""
+"""Each service's role on a database that all services share, as their migrations make it: its own tables, and nobody else's."""
+
+import asyncio
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-from services.chassis.migrate import role_of
+from devstack.home import ROOT
+from services.chassis.migrate import migrate, role_of
 
 pytestmark = pytest.mark.real
 SCHEMAS = ("product", "inventory", "payment", "checkout", "orders")
+DATABASES = {"POSTGRES_URL": SCHEMAS, "BANK_POSTGRES_URL": ("bank",)}
+
+
+@pytest.fixture(scope="module")
+def urls(stores):
+    """Make the shop's database and the bank's by the migrations of all services, and give their URLs by their variables."""
+    made = {}
+
+    async def make():
+        for variable, schemas in DATABASES.items():
+            made[variable] = urlunsplit(urlsplit(stores[variable])._replace(path=f"/roles_{variable.lower()}"))
+            for schema in schemas:
+                await migrate(made[variable], schema=schema, folder=ROOT / "services" / schema / "migrations")
+
+    asyncio.run(make())
+    return made
 
 
 @pytest.fixture(params=SCHEMAS)
@@ -16,17 +36,17 @@ def schema(request):
 
 
 @pytest.fixture
-async def service(platform, schema):
+async def service(urls, schema):
     """A connection that acts as the service does."""
-    connection = await asyncpg.connect(platform.urls["POSTGRES_URL"], server_settings={"role": role_of(schema)})
+    connection = await asyncpg.connect(urls["POSTGRES_URL"], server_settings={"role": role_of(schema)})
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-async def tables(platform):
+async def tables(urls):
     """Every table of the services, as (schema, name)."""
-    connection = await asyncpg.connect(platform.urls["POSTGRES_URL"])
+    connection = await asyncpg.connect(urls["POSTGRES_URL"])
     rows = await connection.fetch(
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY ($1::text[])", list(SCHEMAS)
     )
@@ -74,15 +94,13 @@ async def test_no_service_becomes_another(service, schema):
         assert not await service.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", other)
 
 
-@pytest.fixture(
-    name="auditor", params=[("POSTGRES_URL", SCHEMAS), ("BANK_POSTGRES_URL", ("bank",))], ids=["shop", "bank"]
-)
-async def auditor_fixture(platform, request):
+@pytest.fixture(name="auditor", params=DATABASES, ids=["shop", "bank"])
+async def auditor_fixture(urls, request):
     """A connection that acts as the auditor does and may ask for a transaction that writes, and the tables of the database."""
-    url, schemas = request.param
-    connection = await asyncpg.connect(platform.urls[url])
+    connection = await asyncpg.connect(urls[request.param])
     rows = await connection.fetch(
-        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY ($1::text[])", list(schemas)
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY ($1::text[])",
+        list(DATABASES[request.param]),
     )
     await connection.execute("SET ROLE cartwright_auditor")
     yield connection, [f"{schema}.{table}" for schema, table in rows]
@@ -105,9 +123,9 @@ async def test_the_auditor_changes_nothing(auditor):
     assert not await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 
 
-async def test_the_auditor_reads_no_more_than_it_compares(platform):
+async def test_the_auditor_reads_no_more_than_it_compares(urls):
     """What a shopper chose or was answered is no book: the auditor's role cannot read it."""
-    connection = await asyncpg.connect(platform.urls["POSTGRES_URL"], server_settings={"role": "cartwright_auditor"})
+    connection = await asyncpg.connect(urls["POSTGRES_URL"], server_settings={"role": "cartwright_auditor"})
     for column in ("idempotency_key", "response_body", "request_id", "origin_ref"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.fetch(f"SELECT {column} FROM checkout.checkout_sessions LIMIT 1")

@@ -19,9 +19,9 @@ SECOND = FIRST | {"0002_more.sql": "ALTER TABLE shelf ADD note text; INSERT INTO
 async def place(stores):
     """The URL of a database that is not there yet, and a schema of a name that nobody has."""
     mark = secrets.token_hex(4)
-    shop = stores["POSTGRES_URL"]
-    yield urlunsplit(urlsplit(shop)._replace(path=f"/migrate_{mark}")), f"schema_{mark}"
-    connection = await asyncpg.connect(shop)
+    server = urlsplit(stores["POSTGRES_URL"])
+    yield urlunsplit(server._replace(path=f"/migrate_{mark}")), f"schema_{mark}"
+    connection = await asyncpg.connect(urlunsplit(server._replace(path="/postgres")))
     await connection.execute(f"DROP DATABASE IF EXISTS migrate_{mark}")
     for role in await connection.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE $1", f"%{mark}%"):
         await connection.execute(f"DROP ROLE {role['rolname']}")

@@ -15,9 +15,16 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-async def db(platform):
-    """Give the inventory's own connection to the database, under its own role."""
-    async with Postgres(platform.urls["POSTGRES_URL"], role=role_of("inventory"), schema="inventory") as db:
+async def db(database):
+    """Give the inventory's own connection to its database, with plenty of the products 1 to 3, under its own role."""
+    url = await database(
+        "inventory",
+        """
+        TRUNCATE inventory.stock, inventory.reservation, inventory.reservation_line, inventory.restock;
+        INSERT INTO inventory.stock (product_id, received, available) SELECT id, 10000, 10000 FROM generate_series(1, 3) AS id
+        """,
+    )
+    async with Postgres(url, role=role_of("inventory"), schema="inventory") as db:
         yield db
 
 
