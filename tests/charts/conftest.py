@@ -8,7 +8,7 @@ import pytest
 from devstack import helm
 from devstack.home import user_environment
 from tests.charts.cases import CASES, CHART, EXTENDED, STORES, Case
-from tests.charts.rendering import Rendering
+from tests.charts.rendering import Rendering, helm_environment
 from tests.charts.server import Server
 from tests.platforms import new_stack
 
@@ -69,7 +69,7 @@ def stores(render):
 @pytest.fixture(scope="session")
 def helm_on(server):
     """Run helm on the API server: give what it ended with and what it printed."""
-    env = user_environment() | {"KUBECONFIG": str(server.kube.kubeconfig)}
+    env = helm_environment() | {"KUBECONFIG": str(server.kube.kubeconfig)}
     program = str(helm.find(user_environment(), print))
 
     def run(*words, given=""):

@@ -8,7 +8,7 @@ import yaml
 from devstack import helm
 from devstack.home import ROOT, user_environment
 from tests.charts.cases import CHART, DEV, NAMESPACE
-from tests.charts.rendering import KUBERNETES
+from tests.charts.rendering import KUBERNETES, helm_environment
 from tests.kube import Kube
 
 KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
@@ -24,7 +24,7 @@ def policies():
         command = [str(program), "template", release, str(CHART), "-n", namespace, "--kube-version", KUBERNETES]
         command += ["-f", str(DEV[0]), *words]
         command += SERVED if served else ()
-        done = subprocess.run(command, env=user_environment(), capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=helm_environment(), capture_output=True, text=True, check=True)
         return [one for one in yaml.safe_load_all(done.stdout) if one and one["kind"] in KINDS]
 
     return policies

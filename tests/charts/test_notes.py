@@ -8,6 +8,7 @@ import pytest
 from devstack import helm
 from devstack.home import user_environment
 from tests.charts.cases import CASES, CHART, NAMESPACE
+from tests.charts.rendering import helm_environment
 
 pytestmark = pytest.mark.real
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.real
 def notes_fixture(server):
     """Give what Helm prints after it would have installed a case on our API server, which has the definition already."""
     program = helm.find(user_environment(), print)
-    env = user_environment() | {"KUBECONFIG": str(server.kube.kubeconfig)}
+    env = helm_environment() | {"KUBECONFIG": str(server.kube.kubeconfig)}
 
     def notes(name):
         case = CASES[name]

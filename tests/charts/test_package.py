@@ -8,6 +8,7 @@ import yaml
 from devstack import helm
 from devstack.home import ROOT, user_environment
 from tests.charts.cases import CHART, STORES
+from tests.charts.rendering import helm_environment
 
 CHARTS = [pytest.param(chart, id=chart.name) for chart in (CHART, STORES)]
 CI = [*(CHART / "ci").glob("*-values.yaml"), *(STORES / "ci").glob("*-values.yaml")]
@@ -50,7 +51,7 @@ def test_values_for_chart_testing(values):
     """Every file in `ci/` passes `helm lint --strict`, which is what `ct lint` runs."""
     program = str(helm.find(user_environment(), print))
     command = [program, "lint", "--strict", "--kube-version", "1.35.0", str(values.parent.parent), "-f", str(values)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=helm_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -8,6 +8,7 @@ import pytest
 from devstack import helm
 from devstack.home import user_environment
 from tests.charts.cases import BANK, BASE, CHART, DEV, STORES, URLS, Case, merged
+from tests.charts.rendering import helm_environment
 
 NOTHING = {"existingSecret": ""}
 
@@ -182,6 +183,6 @@ def test_helm_finds_nothing_to_complain_of(chart, words):
     """`helm lint --strict` passes for both charts."""
     program = helm.find(user_environment(), print)
     command = [str(program), "lint", "--strict", "--kube-version", "1.35.0", str(chart), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=helm_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout

@@ -9,6 +9,7 @@ import pytest
 from devstack import helm
 from devstack.home import user_environment
 from tests.charts.cases import CHART, STORES, Case
+from tests.charts.rendering import helm_environment
 from tests.charts.test_apiserver import pod, refusals
 from tests.charts.test_migrations import migrated
 from tests.charts.test_settings import process
@@ -25,7 +26,7 @@ def chart_fixture(tmp_path_factory):
     chart = folder / CHART.name / "examples" / "umbrella"
     program = str(helm.find(user_environment(), print))
     command = [program, "dependency", "update", str(chart)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=helm_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return chart
 

@@ -11,6 +11,7 @@ from checkout_operator.selectors import LabelSelector
 from devstack import helm
 from devstack.home import ROOT, user_environment
 from tests.charts.cases import BASE, CHART, NAMESPACE, SELECTOR, Case, merged
+from tests.charts.rendering import helm_environment
 from tests.kube import Kube
 
 pytestmark = pytest.mark.real
@@ -53,7 +54,7 @@ def installed(server):
     def installed(release, values, *kinds):
         command = [program, "template", release, str(CHART), "-n", NAMESPACE, "-f", "-", *SERVED]
         given = yaml.safe_dump(merged(BASE, values))
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=given, env=helm_environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         made = [one for one in yaml.safe_load_all(done.stdout) if one and one["kind"].startswith(kinds)]
         for one in made:
