@@ -212,6 +212,4 @@ async def check(
         await asyncio.sleep(next(pauses))
     if wrong := broken(books, customers):
         raise Violated("; ".join(wrong))
-    for one in customers:
-        if one.answer:
-            await one.ask_again(shop)
+    await asyncio.gather(*(one.ask_again(shop) for one in customers if one.answer))
