@@ -1,6 +1,7 @@
 """Resources and checkouts of the tests' own making, and an API server that keeps what is written to it."""
 
 import json
+import os
 
 import pytest
 import structlog
@@ -17,6 +18,7 @@ from checkout_operator.spec import parse
 from checkout_operator.status import SagaView, StepView
 from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
+from devstack.home import ROOT
 from tests.kube import Kube
 from tests.operator.sagas import Sagas
 
@@ -106,6 +108,15 @@ def use(monkeypatch, tmp_path):
 def as_operator(api_server, use):
     """Use the operator's kubeconfig."""
     use(api_server.home.operator_kubeconfig.read_text())
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Start operators that are forked from a process that has imported them; multiprocessing hands no path over to that one."""
+    from tests.operator.program import Program  # noqa: PLC0415 - it imports the whole operator, which few tests need
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "operator")]))
+    return Program
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """A checkout service that keeps what it is asked in memory, and an operator that is installed beside it by the chart."""
 
 import json
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -16,10 +14,12 @@ import requests
 import yaml
 
 from devstack import helm
-from devstack.home import ROOT, user_environment
+from devstack.home import user_environment
 from services.pb import call_pb2, checkout_pb2_grpc
 from services.pb import checkout_pb2 as pb
 from tests.charts.cases import CHART, DEV
+from tests.charts.rendering import helm_environment
+from tests.operator.program import Program
 
 RULES = {
     "Role": "roles",
@@ -143,7 +143,8 @@ class Release:
         self.admin, self.namespace, self.shop, self.process = admin, namespace, Shop(), None
         command = [str(helm.find(user_environment(), print)), "template", name, str(CHART), "-n", namespace, "-f", "-"]
         command += ["-f", str(DEV[0]), "-s", "templates/rbac.yaml", "-s", "templates/operator.yaml"]
-        done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False)
+        env = helm_environment()
+        done = subprocess.run(command, input=json.dumps(values), env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         self.objects = [one for one in yaml.safe_load_all(done.stdout) if one]
         (deployment,) = (one for one in self.objects if one["kind"] == "Deployment")
@@ -190,21 +191,14 @@ class Release:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         env = {"KUBECONFIG": str(self._kubeconfig), "HTTP_PORT": str(self.port), "LISTEN_HOST": "127.0.0.1"}
-        env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'operator'}"
-        with self._log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "checkout_operator.main"],
-                env=user_environment() | self._env | env,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = Program(user_environment() | self._env | env, self._log)
         return self
 
     def stop(self):
         """Stop the operator, and give what it ended with."""
         if self.process is None:
             return None
-        if self.process.poll() is None:
+        if self.process.is_running:
             self.process.terminate()
         code, self.process = self.process.wait(30), None
         return code

@@ -34,7 +34,7 @@ def space(admin):
 
 
 @pytest.fixture
-def release(admin, tmp_path):
+def release(admin, tmp_path, forked):
     """Install a release into a namespace."""
     made = []
 
@@ -186,7 +186,7 @@ def test_a_deleted_namespace_is_made_again(space, operator, eventually):
     second = buy(gone)
     eventually(lambda: gone.phase(second[1]) == "Paying")
     assert one.shop.bought() == [first, second]
-    assert one.process.poll() is None
+    assert one.process.is_running
 
 
 def test_the_namespace_of_mirrors_is_deleted(space, operator, eventually):
