@@ -114,8 +114,8 @@ kind-down: $(VENV)/.stamp ## Delete that cluster
 	@$(PY) -m devstack.kind down
 
 # PASS, POINT and FAULT are as a failure has printed them.
-torture: $(VENV)/.stamp ## Strike every fault at every recorded point of a purchase, and go on where it stopped: make torture [SCHEDULES=5000] [MINUTES=60] [SEED=1] [FRESH=1] [REPORT=1], or one alone: POINT="…" PASS=1 FAULT=lost, or COMBINATION=7
-	@$(PY) -m tests.torture $(if $(SCHEDULES),--schedules "$(SCHEDULES)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SEED),--seed "$(SEED)") $(if $(POINT),--point "$(POINT)") $(if $(PASS),--pass "$(PASS)") $(if $(FAULT),--fault "$(FAULT)") $(if $(COMBINATION),--combination "$(COMBINATION)") $(if $(FRESH),--fresh) $(if $(REPORT),--report)
+torture: $(VENV)/.stamp ## Strike every fault at every recorded point of a purchase, and go on where it stopped: make torture [SCHEDULES=5000] [JOBS=3] [MINUTES=60] [SEED=1] [FRESH=1] [REPORT=1], or one alone: POINT="…" PASS=1 FAULT=lost, or COMBINATION=7
+	@$(PY) -m tests.torture $(if $(SCHEDULES),--schedules "$(SCHEDULES)") $(if $(JOBS),--jobs "$(JOBS)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SEED),--seed "$(SEED)") $(if $(POINT),--point "$(POINT)") $(if $(PASS),--pass "$(PASS)") $(if $(FAULT),--fault "$(FAULT)") $(if $(COMBINATION),--combination "$(COMBINATION)") $(if $(FRESH),--fresh) $(if $(REPORT),--report)
 
 soak: $(VENV)/.stamp ## Buy at half of the capacity with a fault a minute, and draw what must stay flat: make soak [MINUTES=60]
 	@$(PY) -m tests.torture.soak --minutes "$(or $(MINUTES),60)"

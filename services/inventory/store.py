@@ -21,6 +21,14 @@ from services.inventory.domain import (
     UnknownReservation,
 )
 
+OLDEST = """
+    SELECT extract(epoch FROM clock_timestamp() - coalesce(held.since, clock_timestamp()))::float AS held,
+        extract(epoch FROM clock_timestamp() - coalesce(pinned.since, clock_timestamp()))::float AS pinned,
+        greatest(extract(epoch FROM clock_timestamp() - coalesce(held.expired, clock_timestamp())), 0)::float AS overdue
+    FROM (SELECT min(changed_at) AS since, min(expires_at) AS expired FROM reservation WHERE state = 'HELD') AS held,
+        (SELECT min(changed_at) AS since FROM reservation WHERE state = 'PINNED') AS pinned"""
+"""Each state is asked for by itself, since each has an index of its own."""
+
 
 class PostgresWarehouse:
     """Fits the ports Warehouse and Expiring."""
@@ -95,17 +103,7 @@ class PostgresWarehouse:
 
     async def ages(self) -> Ages:
         """Return how old the reservations are that hold stock."""
-        row = (
-            await self._db.fetch(
-                "SELECT coalesce(max(age) FILTER (WHERE state = 'HELD'), 0) AS held,"
-                " coalesce(max(age) FILTER (WHERE state = 'PINNED'), 0) AS pinned,"
-                " coalesce(greatest(max(past), 0), 0) AS overdue FROM (SELECT state,"
-                " extract(epoch FROM clock_timestamp() - changed_at)::float AS age,"
-                " CASE WHEN state = 'HELD' THEN extract(epoch FROM clock_timestamp() - expires_at)::float END AS past"
-                " FROM reservation"
-                " WHERE state IN ('HELD', 'PINNED')) AS held"
-            )
-        )[0]
+        row = (await self._db.fetch(OLDEST))[0]
         return Ages(row["held"], row["pinned"], row["overdue"])
 
     async def pieces(self) -> Pieces:

@@ -9,12 +9,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from devstack.client import Stack, StackError
 from devstack.home import ROOT
@@ -24,13 +25,14 @@ from tests.torture.campaign import Campaign
 from tests.torture.customers import CASTS, SOLD_OUT, Violated
 from tests.torture.journal import Entry, Journal, Verdict
 from tests.torture.orders import Desk
-from tests.torture.plan import FOUND, NOBODY, Schedule, campaign, cast_of, combined, one_fault, passes
+from tests.torture.plan import FOUND, NOBODY, Schedule, campaign, cast_of, combined, one_fault
 from tests.torture.points import APPLICABLE, Fault, Point
+from tests.torture.report import report
 from tests.torture.shop import Shop
 
 JOURNAL = ROOT / ".cartwright" / "torture.journal"
 EVERY = 50
-"""How often the whole stock is checked, and a plain line is written, in schedules."""
+"""How often the whole stock of a platform is checked, and a plain line is written, in schedules."""
 ADD_SOLD_OUT = (
     f"INSERT INTO product.products VALUES ({SOLD_OUT}, 'Rare', 'Sold out', 100, 'USD', 'http://example.com/rare.jpg')",
     f"INSERT INTO inventory.stock (product_id, received, available) VALUES ({SOLD_OUT}, 0, 0)",
@@ -44,6 +46,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument("--schedules", type=int, help="how many in all; without it every single fault once")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        choices=range(1, 9),
+        default=1,
+        metavar="1..8",
+        help="how many platforms run them side by side",
+    )
     parser.add_argument("--seed", type=int, default=1, help="the order of the single faults, and the combinations")
     parser.add_argument("--point", help="run one point alone, as a failure has printed it")
     parser.add_argument(
@@ -72,6 +82,15 @@ def chosen(given: argparse.Namespace, journal: Journal) -> list[Schedule]:
     return [one for one in planned if one.name not in journal.entries]
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running platform, and the schedules that are run on it."""
+
+    stack: Stack
+    shop: Shop
+    campaign: Campaign
+
+
 class Torturer:
     """One run of the command."""
 
@@ -80,61 +99,78 @@ class Torturer:
         self.journal = Journal(JOURNAL, fresh=given.fresh, only_read=given.report)
         self.stopping = asyncio.Event()
         self._run = 0
+        self._broken: list[str] = []
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         )
 
-    async def run(self, stack: Stack) -> list[str]:
-        """Record where nothing is recorded, run what is left, and return what is broken for all."""
+    async def run(self, stacks: Sequence[Stack]) -> list[str]:
+        """Record where nothing is recorded, run what is left on all platforms, and return what is broken for all of one."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self.stopping.set)
-        async with Shop(stack.env(), stack.home.kubeconfig) as shop:
-            for sql in ADD_SOLD_OUT:
-                await shop.ask(sql)
-            one = Campaign(shop, stack, Desk(stack.home.path / "desk"), self._ended)
+        async with AsyncExitStack() as opened:
+            sites = [await self._site(stack, opened) for stack in stacks]
             if not self.journal.recording:
-                await self._record(one)
-            return await self._strike(one, shop, stack)
+                await self._record(sites[0].campaign)
+            left = chosen(self._given, self.journal)
+            self._total = len(left)
+            self._started = time.monotonic()
+            with self._progress if console.is_terminal else nullcontext():
+                self._task = self._progress.add_task("schedules", total=len(left))
+                schedules = iter(left)
+                await asyncio.gather(*(self._strike(site, schedules) for site in sites))
+            if not self.stopping.is_set():
+                await asyncio.to_thread(self._judge, sites)
+        if self._run:
+            console.print(f"  {self._pace():.0f} ms a schedule, with the end of all")
+        console.print(f"  {max(0, len(left) - self._run)} schedules left")
+        return self._broken
 
-    async def _record(self, one: Campaign) -> None:
+    async def _site(self, stack: Stack, opened: AsyncExitStack) -> Site:
+        shop = await opened.enter_async_context(Shop(stack.env(), stack.home.kubeconfig))
+        for sql in ADD_SOLD_OUT:
+            await shop.ask(sql)
+        return Site(stack, shop, Campaign(shop, stack, Desk(stack.home.path / "desk"), self._ended))
+
+    async def _record(self, campaign: Campaign) -> None:
         for cast in (NOBODY, *CASTS):
-            points = await one.record(cast)
+            points = await campaign.record(cast)
             self.journal.record(cast, points)
             console.print(f"  recorded: a customer who {cast} passes {len(points)} points")
 
-    async def _strike(self, one: Campaign, shop: Shop, stack: Stack) -> list[str]:
-        left = chosen(self._given, self.journal)
-        broken: list[str] = []
-        with self._progress if console.is_terminal else _nothing():
-            self._task = self._progress.add_task("schedules", total=len(left))
-            started = time.monotonic()
-            ends_at = started + self._given.minutes * 60 if self._given.minutes else float("inf")
-            for number, schedule in enumerate(left):
-                if time.monotonic() > ends_at or not await self._unless_stopped(one.run(schedule)):
-                    break
-                if (number + 1) % EVERY == 0:
-                    broken += await stock(shop)
-                    self.journal.record(FOUND, one.found(cast_of(self.journal.recording)))
-                    if not console.is_terminal:
-                        pace = (time.monotonic() - started) / (number + 1)
-                        console.print(f"  {number + 1} of {len(left)} schedules, {pace * 1000:.0f} ms each")
-            if not await self._unless_stopped(one.drain()):
-                one.abandon()
-                return broken
-        self.journal.record(FOUND, one.found(cast_of(self.journal.recording)))
-        broken += await stock(shop)
-        try:
-            await asyncio.to_thread(books.settle, stack.env()["POSTGRES_URL"])
-            figures = await asyncio.to_thread(books.judge, stack.env(), one.answers)
-        except AssertionError as error:
-            broken.append(str(error))
+    async def _strike(self, site: Site, schedules: Iterator[Schedule]) -> None:
+        """Run schedules on a platform until none is left, the time is up, or the user stops it."""
+        ends_at = self._started + self._given.minutes * 60 if self._given.minutes else float("inf")
+        for number, schedule in enumerate(schedules, 1):
+            if time.monotonic() > ends_at or not await self._unless_stopped(site.campaign.run(schedule)):
+                break
+            if number % EVERY == 0:
+                await self._look(site)
+        if await self._unless_stopped(site.campaign.drain()):
+            await self._look(site)
         else:
-            for name, value in figures.items():
-                console.print(f"  {name:<24} {value:>6}")
-        if self._run:
-            console.print(f"  {(time.monotonic() - started) * 1000 / self._run:.0f} ms a schedule, with the end of all")
-        console.print(f"  {max(0, len(left) - self._run)} schedules left")
-        return broken
+            site.campaign.abandon()
+
+    async def _look(self, site: Site) -> None:
+        """Check the stock of a platform, and note the points that only faults lead to."""
+        self._broken += await stock(site.shop)
+        self.journal.record(FOUND, site.campaign.found(cast_of(self.journal.recording)))
+
+    def _judge(self, sites: Sequence[Site]) -> None:
+        """Hold the books of each platform against each other at rest, and print the sums."""
+        figures: Counter[str] = Counter()
+        for site in sites:
+            try:
+                books.settle(site.stack.env()["POSTGRES_URL"])
+                figures.update(books.judge(site.stack.env(), site.campaign.answers))
+            except AssertionError as error:
+                self._broken.append(str(error))
+        for name, value in figures.items():
+            console.print(f"  {name:<24} {value:>6}")
+
+    def _pace(self) -> float:
+        """Return the milliseconds that a schedule has taken so far."""
+        return (time.monotonic() - self._started) * 1000 / self._run
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do some work, unless told to stop before it is done. Return whether it is done."""
@@ -152,18 +188,12 @@ class Torturer:
         self.journal.add(entry)
         if console.is_terminal:
             self._progress.advance(self._task)
+        elif self._run % EVERY == 0:
+            console.print(f"  {self._run} of {self._total} schedules, {self._pace():.0f} ms each")
         if entry.verdict is Verdict.VIOLATED:
             console.print(
                 f"[red]VIOLATED[/] {entry.name}: {entry.why}\n  again: {entry.again}", markup=True, soft_wrap=True
             )
-
-
-class _nothing:  # noqa: N801 - as contextlib.nullcontext
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 async def stock(shop: Shop) -> list[str]:
@@ -179,40 +209,12 @@ async def stock(shop: Shop) -> list[str]:
     return [f"I2: the stock of product {row['product_id']} is not as the reservations say" for row in wrong]
 
 
-def report(journal: Journal) -> None:
-    """Print what was run so far."""
-    points = cast_of(journal.recording)
-    found = journal.recording.get(FOUND, set())
-    table = Table(
-        title=f"{len(points)} points: {len(points) - len(found)} of a purchase (at {sum(passes(journal.recording).values())} passes), {len(found)} that only faults lead to"
-    )
-    for column in ("part", "points"):
-        table.add_column(column)
-    for part, count in sorted(Counter(point.part for point in points).items()):
-        table.add_row(part, str(count))
-    console.print(table)
-    faults: Counter[str] = Counter(fault for entry in journal.entries.values() for fault in entry.struck)
-    verdicts = Counter(entry.verdict for entry in journal.entries.values())
-    table = Table(title=f"{len(journal.entries)} schedules, {sum(faults.values())} faults")
-    for column in ("fault", "struck"):
-        table.add_column(column)
-    for fault in Fault:
-        table.add_row(fault, str(faults[fault]))
-    console.print(table)
-    console.print(", ".join(f"{verdicts[verdict]} {verdict}" for verdict in Verdict))
-    for entry in journal.entries.values():
-        if entry.verdict is Verdict.VIOLATED:
-            console.print(f"VIOLATED {entry.name}: {entry.why}\n  again: {entry.again}", markup=False, soft_wrap=True)
-        elif entry.verdict is Verdict.NOT_REACHED:
-            console.print(f"not reached: {entry.name}", markup=False, soft_wrap=True)
-
-
 def main() -> int:
     """Run it, and return the exit code."""
     given = arguments()
     torturer = Torturer(given)
     if given.report:
-        report(torturer.journal)
+        report(torturer.journal, console)
         return 0
     if torturer.journal.began_anew:
         console.print("the code has changed since the last run, so it begins anew")
@@ -221,13 +223,15 @@ def main() -> int:
     broken: list[str] = []
     env = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "warning", "COMPARE_EVERY": "5"}
     try:
-        with new_stack("torture", env=env, wrapper=TORTURE) as stack:
-            broken = asyncio.run(torturer.run(stack))
+        with ExitStack() as running:
+            names = ["torture", *(f"torture-{number}" for number in range(2, given.jobs + 1))]
+            stacks = [running.enter_context(new_stack(name, env=env, wrapper=TORTURE)) for name in names]
+            broken = asyncio.run(torturer.run(stacks))
     except (Violated, StackError) as error:
         broken = [str(error)]
     except KeyboardInterrupt:  # while the platform starts or ends
         torturer.stopping.set()
-    report(torturer.journal)
+    report(torturer.journal, console)
     for what in broken:
         console.print(f"[red]VIOLATED[/] {what}")
     if torturer.stopping.is_set():
@@ -238,7 +242,7 @@ def main() -> int:
 
 
 def _same(given: argparse.Namespace) -> str:
-    wanted = {name: getattr(given, name) for name in ("schedules", "minutes", "seed")}
+    wanted = {name: getattr(given, name) for name in ("schedules", "minutes", "seed", "jobs")}
     return "".join(f" {name.upper()}={value:g}" for name, value in wanted.items() if value is not None)
 
 

@@ -68,7 +68,7 @@ class Campaign:
         if cast != NOBODY:
             customer = self._customer(cast)
             await customer.run(self._shop)
-            await check(self._shop, [customer])
+            await check(self._shop, [customer], self._all_serve)
             self.answers |= {customer.checkout_id: customer.status} if customer.status else {}
         before, since = self._desk.seen(recording), time.monotonic()
         while time.monotonic() - since < QUIET_SECONDS:
@@ -133,7 +133,7 @@ class Campaign:
             await asyncio.wait(shopping)
             for task in shopping:
                 task.result()
-            await check(self._shop, customers)
+            await check(self._shop, customers, self._all_serve)
         except Violated as error:
             verdict, why = Verdict.VIOLATED, str(error)
         except asyncio.CancelledError:
@@ -175,6 +175,11 @@ class Campaign:
             port = self._ports[part][-1]
             ready = until(lambda port=port: self._shop.ready(port), f"{part} serves again after {schedule.name}")
             self._struck[part] = asyncio.create_task(ready)
+
+    async def _all_serve(self) -> None:
+        """Wait until everything that was struck serves again."""
+        for ready in tuple(self._struck.values()):
+            await asyncio.shield(ready)
 
     def _customer(self, cast: str) -> Customer:
         assert cast in CASTS

@@ -1,4 +1,7 @@
-"""What is done to a platform that works for long: a fault a minute, or one kind of trouble all the time."""
+"""What is done to a platform that works for long: a fault a minute, or one kind of trouble all the time.
+
+A trouble that is cancelled, because the user ends the run, puts right what it has done.
+"""
 
 import asyncio
 import os
@@ -47,8 +50,10 @@ async def a_fault_a_minute(stack: Stack, gauges: Gauges, draw: random.Random, en
             stack.kill(name)
         gauges.mark(f"{name} {'paused' if pauses else 'killed'}")
         if pauses:
-            await asyncio.sleep(PAUSED_SECONDS)
-            stack.kill(name, signal.SIGCONT)
+            try:
+                await asyncio.sleep(PAUSED_SECONDS)
+            finally:
+                stack.kill(name, signal.SIGCONT)
         await asyncio.sleep(FAULT_SECONDS - (PAUSED_SECONDS if pauses else 0))
 
 
@@ -64,8 +69,10 @@ async def kafka_away(stack: Stack, gauges: Gauges, draw: random.Random, ends_at:
     """Stop Kafka, and start it at the end."""
     stack.stop("kafka")
     gauges.mark("kafka stopped")
-    await asyncio.sleep(max(0.0, ends_at - time.monotonic()))
-    stack.start("kafka")
+    try:
+        await asyncio.sleep(max(0.0, ends_at - time.monotonic()))
+    finally:
+        stack.start("kafka")
     await asyncio.to_thread(stack.wait_ready, "kafka")
     gauges.mark("kafka started")
 
@@ -77,8 +84,10 @@ async def disk_full(stack: Stack, gauges: Gauges, draw: random.Random, ends_at: 
         fill = ["dd", "if=/dev/zero", f"of={balloon}", "bs=64k"]
         await asyncio.to_thread(subprocess.run, fill, check=False, capture_output=True)
         gauges.mark("disk full")
-        await asyncio.sleep(FULL_SECONDS)
-        balloon.unlink()
+        try:
+            await asyncio.sleep(FULL_SECONDS)
+        finally:
+            balloon.unlink()
         gauges.mark("disk free")
         await asyncio.sleep(FULL_SECONDS)
 
@@ -94,9 +103,11 @@ async def connections_reached(stack: Stack, gauges: Gauges, draw: random.Random,
                 await held[0].fetch(_END_OTHERS, TAKER)
             await _take_all(url, held)
         gauges.mark(f"{len(held)} connections taken")
-        await asyncio.sleep(FULL_SECONDS)
-        for one in held:
-            one.terminate()
+        try:
+            await asyncio.sleep(FULL_SECONDS)
+        finally:
+            for one in held:
+                one.terminate()
         gauges.mark("connections given back")
         await asyncio.sleep(FULL_SECONDS)
 

@@ -86,7 +86,10 @@ class Shop:
             return False
 
     async def kube(self, method: str, name: str = "", body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Send a request about a Checkout to the API server; return its status and object, 0 where no answer came."""
+        """Send a request about a Checkout to the API server; return its status and object, 0 where no answer came.
+
+        An API server that is overloaded answers with a JSON string, which is returned as an empty object.
+        """
         headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -94,7 +97,8 @@ class Shop:
         data = None if body is None else json.dumps(body)
         try:
             async with self._session.request(method, url, data=data, headers=headers, ssl=self._tls) as answer:
-                return answer.status, await answer.json()
+                found = await answer.json()
+                return answer.status, found if isinstance(found, dict) else {}
         except (*TRANSIENT, ValueError):
             return 0, {}
 

@@ -60,6 +60,8 @@ class Load:
             await customer.run(self._shop)
         except Violated as error:
             self.violations.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a customer who fails in another way is no proof of anything
+            self.violations.append(f"unexpected: {error!r}")
         self.seconds.append(time.monotonic() - began)
         self.done.append(customer)
 

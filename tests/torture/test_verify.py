@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
-from tests.torture.customers import Customer
-from tests.torture.verify import Books, broken, unrest
+from tests.torture import verify
+from tests.torture.customers import Customer, Violated
+from tests.torture.verify import Books, broken, check, unrest
 
 USER, ID, ORDER = 7, "c1", "o1"
 ANSWER = b'{"checkout_id": "c1", "status": "COMPLETED"}'
@@ -101,3 +102,51 @@ def test_what_is_under_way_is_waited_for() -> None:
     books = good()
     books.carts[USER]["lines"].append({"line_id": "l1", "product_id": 1, "quantity": 2, "bought": []})
     assert "still in the cart" in unrest(books)
+
+
+class SlowMachine:
+    """A platform whose broker serves only after ten minutes, and whose event is out one look later."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        self.out = False
+        monkeypatch.setattr(verify, "time", self)
+        monkeypatch.setattr(verify, "read", self.read)
+        monkeypatch.setattr(verify, "shown", self.shown)
+
+    def monotonic(self):
+        """Return the time."""
+        return self.now
+
+    async def served(self):
+        """Wait for the broker."""
+        self.now += 0 if self.out else 600
+
+    async def read(self, *_):
+        """Return the books as they are at this look."""
+        books = good()
+        if not self.out:
+            books.events[ID][0]["processed_at"] = None
+        self.out = True
+        self.now += 1
+        return books
+
+    async def shown(self, *_):
+        """Return that resources and caches show what is so."""
+        return []
+
+
+async def test_the_time_in_which_a_store_is_away_does_not_count(monkeypatch):
+    """A purchase has its minute from when everything serves again, so that a slow start of a store is no violation."""
+    one = customer()
+    one.answer = b""
+    await check(None, [one], SlowMachine(monkeypatch).served)
+
+
+async def test_a_purchase_that_never_ends_is_a_violation(monkeypatch):
+    """Books that are not at rest a minute after everything serves break the promise of progress."""
+    machine = SlowMachine(monkeypatch)
+    monkeypatch.setattr(verify, "unrest", lambda _: "its event is not out")
+    monkeypatch.setattr(verify, "REST_SECONDS", 0.5)
+    with pytest.raises(Violated, match="I10"):
+        await check(None, [customer()], machine.served)

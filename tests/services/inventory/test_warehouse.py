@@ -7,8 +7,9 @@ import pytest
 
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
-from services.errors import Unavailable
+from services.errors import Fault, Unavailable
 from services.inventory.domain import Delivery, NotHeld, OtherLines, Pieces, State, UnknownReservation, checked_request
+from services.inventory.store import OLDEST, PostgresWarehouse
 from services.inventory.sweeper import Sweeper
 from tests.plain import assert_plain, edge_ids
 
@@ -215,6 +216,33 @@ async def test_a_confirm_does_not_ask_for_the_time(short, stock):
     assert (await short.confirm(["a"]))[0].state is State.CONFIRMED
     assert len(await short.expire(10)) == 0
     assert await stock(short, 1) == (7, 0, 3)
+
+
+@pytest.mark.real
+async def test_of_a_confirm_and_an_expiry_one_wins(db, stock):
+    """Of a confirm and an expiry that meet exactly one wins, a hundred times."""
+    short = PostgresWarehouse(db, ttl=0)
+    for number in range(100):
+        await short.restock([Delivery(f"delivery-{number}", 2, 1)])
+        available, reserved, sold = await stock(short, 2)
+        await short.reserve([checked_request(f"race-{number}", [(2, 1)])])
+        confirmed, _ = await asyncio.gather(short.confirm([f"race-{number}"]), short.expire(100))
+        won = not isinstance(confirmed[0], Fault)
+        assert await stock(short, 2) == (available - won, reserved, sold + won)
+
+
+@pytest.mark.real
+async def test_the_oldest_reservations_are_found_by_an_index(db):
+    """How old the reservations are that hold stock is asked for every few seconds: it must not read those of the past."""
+    await db.fetch(
+        "INSERT INTO reservation (checkout_id, state, lines, expires_at)"
+        " SELECT 'past-' || n, 'CONFIRMED', '[]', 'infinity' FROM generate_series(1, 20000) AS n"
+    )
+    found = await db.fetch(f"EXPLAIN {OLDEST}")
+    text = "\n".join(row[0] for row in found)
+    assert "Seq Scan" not in text, text
+    assert "reservation_expiring" in text
+    assert "reservation_pinned" in text
 
 
 async def test_restock_counts_once(warehouse, stock):
