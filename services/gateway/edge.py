@@ -116,7 +116,7 @@ class Edge:
         headers = request.headers
         given = agreed(headers, TRACEPARENT)
         recorder = tracing.recorder()
-        spans = None if recorder is None else []
+        spans: list[Any] | None = None if recorder is None else []
         now = asked = call.incoming(agreed(headers, REQUEST_ID), given, seconds=SECONDS, spans=spans)
         if recorder is not None:
             now = recorder.enter(asked, from_client=asked.traceparent == given)
