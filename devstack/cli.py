@@ -12,7 +12,21 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from devstack import apiserver, audits, cluster, fetch, health, helm, home, live, logs, messages, ports, stores
+from devstack import (
+    apiserver,
+    audits,
+    cluster,
+    fetch,
+    health,
+    helm,
+    home,
+    kafka_tools,
+    live,
+    logs,
+    messages,
+    ports,
+    stores,
+)
 from devstack import status as showing
 from devstack import trace as tracing
 from devstack import watch as watching
@@ -77,6 +91,7 @@ def fetch_all() -> None:
         with live.shown_on(console) as shown:
             stores.find(set(STORES), user, shown)
             helm.find(user, shown)
+            fetch.jars("kafka-tools", user, shown)
     except (fetch.CannotFetch, stores.CannotStart) as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -142,7 +157,12 @@ def env() -> None:
             kubectl = find(user, shown)
     except FAILURES as error:
         _fail(error)
-    folders = (str(programs.postgres), str(programs.redis.parent), str(kubectl.parent))
+    folders = (
+        str(programs.postgres),
+        str(programs.redis.parent),
+        str(kubectl.parent),
+        str(kafka_tools.write(stack.home)),
+    )
     missing = [folder for folder in folders if folder not in user.get("PATH", "").split(":")]
     exported["PATH"] = ":".join([user.get("PATH", ""), *missing])  # the user's own programs come first
     for name, value in exported.items():

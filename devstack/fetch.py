@@ -18,9 +18,10 @@ from devstack.progress import Done, Say
 
 TOOLS = ROOT / "devstack" / "tools"
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
+KAFKA_TOOLS = "org.apache.kafka:kafka-tools:4.1.0"
 MONGODB = "de.bwaldvogel:mongo-java-server-memory-backend:1.47.0"
 ECJ = "org.eclipse.jdt:ecj:3.43.0"
-COORDINATES = {"kafka": KAFKA, "mongodb": MONGODB, "ecj": ECJ}
+COORDINATES = {"kafka": KAFKA, "kafka-tools": KAFKA_TOOLS, "mongodb": MONGODB, "ecj": ECJ}
 
 _DOWNLOADING = re.compile(r"Downloading (\S+) \(([\d.]+) ([kMG])B\)")
 _MB = {"k": 0.001, "M": 1.0, "G": 1000.0}

@@ -131,7 +131,6 @@ class Auditor:
 
     async def _ask_clock(self) -> None:
         self._told = (await self._books.shop.now(), self._clock())
-        self._was_read(Book.CHECKOUTS)
 
     def _was_read(self, *books: Book) -> None:
         for book in books:
@@ -154,6 +153,7 @@ class Auditor:
                 await self._examine(ids)
             self._mark = mark = following
             if len(ids) < self._settings.page:
+                self._was_read(Book.CHECKOUTS)
                 return
 
     async def _go_on(self) -> None:

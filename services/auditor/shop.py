@@ -119,12 +119,17 @@ class Shop:
 async def _rows(snapshot: Connection, ids: Sequence[str]) -> Rows:
     uuids, texts = _uuids(ids), list(ids)
     events: dict[str, list[Event]] = {}
-    checkouts = [_checkout(row) for row in await snapshot.fetch(_CHECKOUT, uuids)]
-    payments = [Payment(**dict(row)) for row in await snapshot.fetch(_PAYMENT, texts)]
-    reservations = [_reservation(row) for row in await snapshot.fetch(_RESERVATION, texts)]
-    orders = [_order(row) for row in await snapshot.fetch(_ORDER, texts)]
-    for row in await snapshot.fetch(_EVENT, uuids):
-        events.setdefault(row["checkout_id"], []).append(_event(row))
+    with _reading(Book.CHECKOUTS):
+        checkouts = [_checkout(row) for row in await snapshot.fetch(_CHECKOUT, uuids)]
+    with _reading(Book.PAYMENTS):
+        payments = [Payment(**dict(row)) for row in await snapshot.fetch(_PAYMENT, texts)]
+    with _reading(Book.RESERVATIONS):
+        reservations = [_reservation(row) for row in await snapshot.fetch(_RESERVATION, texts)]
+    with _reading(Book.ORDERS):
+        orders = [_order(row) for row in await snapshot.fetch(_ORDER, texts)]
+    with _reading(Book.OUTBOX):
+        for row in await snapshot.fetch(_EVENT, uuids):
+            events.setdefault(row["checkout_id"], []).append(_event(row))
     return Rows(
         {one.id: one for one in checkouts},
         {one.checkout_id: one for one in payments},

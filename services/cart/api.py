@@ -12,6 +12,8 @@ from services.pb import cart_pb2_grpc
 from services.users import checked_user
 
 SERVICE = "cartwright.cart.CartService"
+MOST_KEPT = 4096
+"""How many messages are kept, a few hundred bytes each."""
 
 V = TypeVar("V")
 Claim = list[Purchase]
@@ -22,10 +24,11 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
 
     def __init__(self, service: CartService) -> None:
         self._service = service
+        self._results = Results()
 
     async def GetCarts(self, request: pb.GetCartsRequest, context: Any) -> pb.CartsResponse:
         """Return carts as shoppers see them, or with for_claim the documents themselves."""
-        return await _answer(request.items, _asked, self._get)
+        return await self._answer(request.items, _asked, self._get)
 
     async def AddItems(self, request: pb.AddItemsRequest, context: Any) -> pb.CartsResponse:
         """Add to carts."""
@@ -41,10 +44,10 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
 
     async def ClearCarts(self, request: pb.ClearCartsRequest, context: Any) -> pb.CartsResponse:
         """Remove every line."""
-        return await _answer(request.items, lambda item: checked_user(item.user_id), self._service.clear)
+        return await self._answer(request.items, lambda item: checked_user(item.user_id), self._service.clear)
 
     async def _edit(self, items: Any, edit: Callable[[Any], Edit]) -> pb.CartsResponse:
-        return await _answer(items, lambda item: (checked_user(item.user_id), edit(item)), self._service.edit)
+        return await self._answer(items, lambda item: (checked_user(item.user_id), edit(item)), self._service.edit)
 
     async def _get(self, asked: Sequence[tuple[int, Claim | None]]) -> list[CartView | Exception]:
         """Read carts, and those for a claim past the cache."""
@@ -54,12 +57,32 @@ class CartApi(cart_pb2_grpc.CartServiceServicer):
         documents = iter(await self._service.for_claim(claimed) if claimed else ())
         return [next(views) if claim is None else next(documents) for _, claim in asked]
 
+    async def _answer(
+        self,
+        items: Any,
+        parse: Callable[[Any], V],
+        act: Callable[[Sequence[V]], Awaitable[Sequence[CartView | Exception]]],
+    ) -> pb.CartsResponse:
+        results = await batch(items, parse=parse, act=act, render=self._results.of, refused=pb.CartResult)
+        return pb.CartsResponse(results=results)
 
-async def _answer(
-    items: Any, parse: Callable[[Any], V], act: Callable[[Sequence[V]], Awaitable[Sequence[CartView | Exception]]]
-) -> pb.CartsResponse:
-    results = await batch(items, parse=parse, act=act, render=_result, refused=pb.CartResult)
-    return pb.CartsResponse(results=results)
+
+class Results:
+    """Makes the messages of carts, and keeps those that it made last: a page asks for the same cart again and again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[CartView, pb.CartResult]] = {}
+
+    def of(self, view: CartView) -> pb.CartResult:
+        """Return the message of a cart. It is shared: whoever changes it copies it first, as a repeated field does."""
+        kept = self._kept.get(view.cart.user_id)
+        if kept is not None and kept[0].cart is view.cart and kept[0].products is view.products:
+            return kept[1]
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        result = _result(view)
+        self._kept[view.cart.user_id] = view, result
+        return result
 
 
 def _asked(item: pb.GetCart) -> tuple[int, Claim | None]:

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +29,8 @@ from services.chassis.telemetry import Metrics
 from services.errors import Unavailable
 
 OPERATION_SECONDS = 0.05
+MOST_DECODED = 4096
+"""How many values are kept decoded. A page asks for the same cart again and again, and the same bytes are the same cart."""
 VALUE_MS = 300_000  # how long a value stays to be looked at
 FRESH_MS = 10_000  # how long it is trusted
 TOKEN_MS = 5000  # longer than a write may take, see changes.CHANGE_SECONDS
@@ -38,6 +41,8 @@ BEGIN_PAUSE = 0.01
 FORGET_PAUSE = 0.25
 # Quicker to open than others: carts are served without the cache, but wait for it while it may be there.
 POLICY = BreakerPolicy(window=1.0, min_calls=5, silence=0.25)
+
+_DECODER = msgspec.json.Decoder(Cart)
 
 Answer: TypeAlias = tuple[bytes, bytes]
 """What the script did, and the value where it read one."""
@@ -60,7 +65,7 @@ class RedisCache:
         self._digest = hashlib.sha1(self._script, usedforsecurity=False).hexdigest().encode()
         self._token_ms = b"%d" % token_ms
         self._least_life_ms = VALUE_MS - fresh_ms
-        self._decode = msgspec.json.Decoder(Cart).decode
+        self._cart = lru_cache(MOST_DECODED)(_decoded)
         self._encode = msgspec.json.Encoder().encode
         self._breaker = CircuitBreaker("redis", metrics, POLICY)
         outcomes = metrics.counter("cartwright_cart_cache_total", "What the cart cache did.", ("outcome",))
@@ -247,18 +252,19 @@ class RedisCache:
             else:
                 self._breaker.record(ok=ok)
 
-    def _cart(self, value: bytes, user_id: int) -> Cart | None:
-        """Return the cart in a cached value; None where it is not one that we wrote for this user."""
-        try:
-            cart = self._decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not of our making, or of another version's
+
+def _decoded(value: bytes, user_id: int) -> Cart | None:
+    """Return the cart in a cached value; None where it is not one that we wrote for this user."""
+    try:
+        cart = _DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not of our making, or of another version's
+        return None
+    if cart.user_id != user_id or not 0 <= cart.version <= MOST_NUMBER:
+        return None
+    for line in cart.lines:
+        if not (0 < line.product_id <= MOST_NUMBER and 0 <= line.quantity <= MOST_NUMBER):
             return None
-        if cart.user_id != user_id or not 0 <= cart.version <= MOST_NUMBER:
-            return None
-        for line in cart.lines:
-            if not (0 < line.product_id <= MOST_NUMBER and 0 <= line.quantity <= MOST_NUMBER):
-                return None
-        return cart
+    return cart
 
 
 def _look(user_id: int) -> bytes:

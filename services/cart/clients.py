@@ -56,5 +56,7 @@ class ProductClient:
         except (Transient, InternalError):
             self._asked_at = loop.time()
             return
-        self._products = {product.id: ListedProduct(product.name, product.price_minor) for product in reply.products}
+        products = {product.id: ListedProduct(product.name, product.price_minor) for product in reply.products}
+        if products != self._products:  # what was made of the same object before is still right
+            self._products = products
         self._asked_at = self._read_at = loop.time()

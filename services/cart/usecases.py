@@ -37,7 +37,10 @@ class Catalogue(Protocol):
     """The products that can be bought, at most a second old."""
 
     async def products(self) -> Products:
-        """Return the products by id; Unavailable when they are not known."""
+        """Return the products by id; Unavailable when they are not known.
+
+        The mapping does not change: another one is returned once a product has changed.
+        """
 
 
 @dataclass(frozen=True, slots=True)

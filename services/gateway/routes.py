@@ -57,7 +57,8 @@ class Routes:
 
     async def cart(self, request: Asked) -> web.StreamResponse:
         """Return the cart."""
-        return json_response(views.cart(await self._services.cart(request[USER])))
+        found = await self._services.cart(request[USER])
+        return ReadyResponse(views.cart_body(found.SerializeToString()))
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         """Add a product to the cart."""

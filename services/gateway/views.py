@@ -4,9 +4,13 @@ import functools
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from services.money import to_json
 from services.pb import cart_pb2, checkout_pb2, orders_pb2, product_pb2
 
+MOST_CARTS = 4096
+"""How many carts are kept as JSON, a few hundred bytes each."""
 NEVER = "0001-01-01T00:00:00Z"  # the time of a cart without lines, as the test flow has it
 
 
@@ -57,6 +61,12 @@ def cart(message: cart_pb2.Cart) -> dict[str, Any]:
         "total_price": to_json(total),
         "updated_at": time(message.updated_at_ms) or NEVER,
     }
+
+
+@functools.lru_cache(MOST_CARTS)
+def cart_body(message: bytes) -> bytes:
+    """Return the JSON of a cart, given its serialized message. A page asks for the same cart again and again."""
+    return msgspec.json.encode(cart(cart_pb2.Cart.FromString(message)))
 
 
 def _lines(lines: Any) -> list[dict[str, Any]]:

@@ -111,6 +111,17 @@ def test_every_metric_that_is_named_is_served(pages):
                 assert served[base] == "histogram", where
 
 
+def test_every_metric_of_a_runbook_is_served(pages):
+    """Each metric that a runbook tells people to look at is on the page of some process."""
+    served = {name for page in pages.values() for name in re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE)}
+    roles = {f"cartwright_{part}" for part in PARTS}  # of PostgreSQL
+    for path in sorted((ROOT / "docs" / "runbooks").glob("*.md")):
+        for name in (
+            set(re.findall(r"\b(?:cartwright|checkout_operator|checkout_mirror)_[a-z_]+", path.read_text())) - roles
+        ):
+            assert {name, SUFFIX.sub("", name)} & served, f"{path.name}: there is no {name}"
+
+
 def test_every_label_that_is_asked_for_is_declared():
     """A metric is only asked for, and summed, by labels that it has, or that Prometheus adds to each."""
     known = declared()

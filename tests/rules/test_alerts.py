@@ -77,3 +77,14 @@ def test_texts_name_labels_that_the_alert_has(alerts):
         if ":" in rule["expr"]:  # of a recorded series, which has the namespace
             kept.add("namespace")
         assert named <= kept, f"{rule['alert']}: {named - kept}"
+
+
+def test_every_page_was_tried(alerts):
+    """The README of the runbooks says of each alert, once, how its fault was made, what was seen, and on which kind of platform."""
+    _, said = (RUNBOOKS / "README.md").read_text().split("\n## How each page was tried\n")
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in said.splitlines() if line.startswith("| `Cartwright")]
+    assert [row[0].strip(" `") for row in rows] == sorted({rule["alert"] for rule in alerts})
+    for row in rows:
+        assert len(row) == 4, row[0]
+        assert all(cell.strip() for cell in row), row[0]
+        assert row[3].strip() in re.findall(r"\*(\w+)\*:", said), row[0]

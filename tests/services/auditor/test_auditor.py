@@ -35,6 +35,7 @@ class MemoryShop:
         self.clock, self.bought, self.changed_at, self.orders = clock, {}, {}, {}
         self.stock_rows, self.asked = [], []
         self.away = False
+        self.unreadable = None
 
     def buy(self, checkout_id, user_id=7):
         """Complete a checkout now, in every book."""
@@ -72,6 +73,8 @@ class MemoryShop:
     async def rows(self, ids):
         """Return the rows."""
         self.asked.append(list(ids))
+        if self.unreadable is not None:
+            raise CannotRead(self.unreadable, "permission denied")
         checkouts = await self.checkouts(ids)
         payments = {one: Payment(one, of.user_id, 100, "USD", "CAPTURED", of.ended_at) for one, of in checkouts.items()}
         held = {one: Reservation(one, "CONFIRMED", (), of.ended_at) for one, of in checkouts.items()}
@@ -213,6 +216,22 @@ async def test_a_book_that_cannot_be_read_changes_nothing_that_is_known(room):
     room.bank.without.clear()
     assert await room.round(2) == {Kind.ORDERS}
     assert "a book is read again" in [one["event"] for one in room.logged]
+
+
+async def test_a_table_that_cannot_be_read_is_said_once(room):
+    """While one table of the database refuses the auditor the log says so once, and says that it is read again once it is."""
+    await room.round()
+    room.shop.buy("c-1")
+    room.shop.unreadable = Book.CHECKOUTS
+    await room.round(AFTER + 1)
+    assert [one["book"] for one in room.logged if one["event"] == "a book cannot be read"] == ["checkouts"]
+    for _ in range(3):
+        await room.round(2)
+        assert [one["event"] for one in room.logged if "book" in one] == []
+    assert 'cartwright_audit_book_compared{book="checkouts"} 0.0' in room.metrics.page().decode()
+    room.shop.unreadable = None
+    await room.round(2)
+    assert [one["book"] for one in room.logged if one["event"] == "a book is read again"] == ["checkouts"]
 
 
 async def test_a_database_that_is_away_ends_no_loop(room):

@@ -15,13 +15,16 @@ INVALID, NOT_FOUND = 3, 5  # gRPC status codes
 
 
 class Catalogue:
-    """Fits the port Catalogue; products leave it when a test takes them out."""
+    """Fits the port Catalogue; products leave it when a test takes them out. As the real one, it is the same object until then."""
 
     def __init__(self):
         self.there = {1: ListedProduct("Laptop", 129999), 2: ListedProduct("Mouse", 2999)}
+        self._given = {}
 
     async def products(self):
-        return dict(self.there)
+        if self._given != self.there:
+            self._given = dict(self.there)
+        return self._given
 
 
 @pytest.fixture
@@ -84,6 +87,19 @@ async def test_a_name_is_that_of_the_catalogue_while_it_has_one(ask, catalogue):
     assert shown(await ask("GetCarts")) == [("Mouse", 0, True)]
     catalogue.there[2] = ListedProduct("Trackball", kept.price_minor)
     assert shown(await ask("GetCarts")) == [("Trackball", 2999, False)]
+
+
+async def test_a_cart_that_is_read_again_is_shown_as_it_is_now(ask, catalogue):
+    """What was made for one reader is kept for the next, but shows neither an old price nor what a reader did with it."""
+    await ask("AddItems", product_id=1, quantity=1)
+    for _ in range(3):
+        result = await ask("GetCarts")
+        assert shown(result) == [("Laptop", 129999, False)]
+        result.cart.lines[0].product_name = "changed by whoever got it"
+    catalogue.there[1] = ListedProduct("Laptop", 99999)
+    assert shown(await ask("GetCarts")) == [("Laptop", 99999, False)]
+    await ask("SetQuantities", product_id=1, quantity=2)
+    assert [line.quantity for line in (await ask("GetCarts")).cart.lines] == [2]
 
 
 async def test_a_gone_product_can_only_be_removed(ask, catalogue):
