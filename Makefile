@@ -144,7 +144,7 @@ bench-operator: $(VENV)/.stamp ## Measure the operator at its limits, 20 min: ma
 bench-takeover: $(VENV)/.stamp ## Kill one of two operators that share 1,000 live Checkouts, and say who took over what: make bench-takeover [COUNT=1000]
 	@PYTHONPATH=.:operator $(PY) -m tests.bench.takeover --count "$(or $(COUNT),1000)"
 
-bench-tracing: $(VENV)/.stamp ## Measure what tracing costs at 0, 1 and 100 %, 5 min: make bench-tracing [RUNS=12] [LOADS=cart,buyers64]
+bench-tracing: $(VENV)/.stamp ## Measure what tracing costs at 0, 1 and 100 %, 7 min: make bench-tracing [RUNS=12] [LOADS=cart,buyers64]
 	@PYTHONPATH=. $(PY) -m tests.bench.tracing --runs "$(or $(RUNS),12)" $(if $(LOADS),--loads "$(LOADS)")
 
 budget: $(VENV)/.stamp ## Count what a read, a cart write and a purchase cost, and hold it against tests/bench/budget.toml

@@ -1,12 +1,14 @@
 """A program that runs beside the platform for as long as a command does: its port, its log, its end."""
 
 import json
+import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from devstack import ports
@@ -31,6 +33,28 @@ def port(variable: str, default: int, env: Mapping[str, str], command: str) -> i
             f"port {text} is taken by {ports.holder(int(text))}; choose another: {variable}=… {command}"
         )
     return int(text)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt, so that a command ends what it started as it does on Ctrl-C.
+
+    `make` and CI send SIGTERM, and a terminal that is closed sends SIGHUP. Only the first one counts: to end takes some seconds, and
+    must not be cut off by the next.
+    """
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

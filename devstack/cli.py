@@ -30,7 +30,7 @@ from devstack import (
 from devstack import status as showing
 from devstack import trace as tracing
 from devstack import watch as watching
-from devstack.beside import NotReady
+from devstack.beside import NotReady, ended_by_signals
 from devstack.client import FAILURES, Stack, StackError
 from devstack.table import PARTS, STORES, UnknownPart, part
 
@@ -299,7 +299,8 @@ def bank(context: typer.Context) -> None:
 def watch() -> None:
     """Watch the platform with Prometheus until Ctrl-C: its rules, its alerts, and Grafana's dashboards where there is one."""
     try:
-        watching.watch(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
+        with ended_by_signals():
+            watching.watch(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
     except (*FAILURES, NotReady) as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -310,7 +311,8 @@ def watch() -> None:
 def trace() -> None:
     """Trace the platform with Jaeger until Ctrl-C: every request is traced, and each trace has a page."""
     try:
-        tracing.trace(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
+        with ended_by_signals():
+            tracing.trace(_stack(), home.user_environment(), console.print, building=lambda: live.shown_on(console))
     except (*FAILURES, NotReady) as error:
         _fail(error)
     except KeyboardInterrupt:

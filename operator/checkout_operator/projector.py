@@ -151,7 +151,8 @@ class Projector:
         wanted = digest(project(view, resource.generation))
         self._expect_changes(resource, wanted)
         if resource.status != wanted and resource.status.saga_version > view.version:
-            await self._call("clear", self._cluster.replace_status(resource.namespaced_name, {}, resource.uid))
+            with tracing.within(view.traceparent):
+                await self._call("clear", self._cluster.replace_status(resource.namespaced_name, {}, resource.uid))
         self._enqueue(resource.namespaced_name, view)
 
     async def orphan(self, mirror: Resource) -> None:

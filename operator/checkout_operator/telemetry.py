@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from checkout_operator import tracing
+from checkout_operator.redaction import redacted_value
 
 
 class Metrics:
@@ -91,6 +92,11 @@ def _add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+def _redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take secrets out of a line, its traceback included. The texts of errors are those of libraries and of the API server."""
+    return {name: redacted_value(value) for name, value in event.items()}
+
+
 def make_log(level: str) -> structlog.stdlib.BoundLogger:
     """Log to the standard output in JSON, kopf's messages included. Returns the operator's logger."""
     shared: list[Any] = [_add_trace, structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
@@ -100,6 +106,7 @@ def make_log(level: str) -> structlog.stdlib.BoundLogger:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _redact,
                 structlog.processors.JSONRenderer(),
             ],
             foreign_pre_chain=shared,

@@ -102,14 +102,15 @@ class Batcher(Generic[I, O]):
         Unavailable: it was not sent, because too many wait, or it waited too long. OutcomeUnknown: it was sent, and the
         request's time was over before an answer came. A caller that is cancelled withdraws an item that has not been sent.
         """
-        ride = tracing.ride(self._name)
-        return self._ask(value) if ride is tracing.NO_SPAN else self._ask_within(ride, value)
+        now = call.current()
+        ride = tracing.ride(self._name, now)
+        return self._ask(value, now) if ride is None else self._ask_within(ride, value)
 
-    async def _ask_within(self, ride: tracing.Span | tracing.NoSpan, value: I) -> O:
+    async def _ask_within(self, ride: tracing.Span, value: I) -> O:
         with ride:
-            return await self._ask(value)
+            return await self._ask(value, call.current())
 
-    async def _ask(self, value: I) -> O:
+    async def _ask(self, value: I, now: call.Call) -> O:
         if self._stamp is not None:
             value = self._stamp(value)
         if self._closed:
@@ -121,7 +122,7 @@ class Batcher(Generic[I, O]):
             value,
             self._key(value) if self._key else None,
             self._owner(value) if self._owner else None,
-            call.current(),
+            now,
             asyncio.get_running_loop().create_future(),
             time.monotonic(),
         )

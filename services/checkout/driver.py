@@ -85,8 +85,8 @@ class Driver:
         and nothing is parked.
         """
         # A driver after the first took the saga over. Its span links to the claim, whose id stands in the row.
-        links = (session.traceparent,) if session.lease_epoch > 1 and session.traceparent else ()
-        with tracing.root("saga", links=links, is_kept=bool(links)) as span:
+        taken_over = session.lease_epoch > 1
+        with tracing.resumed("saga", session.traceparent) if taken_over else tracing.root("saga") as span:
             span.set("cartwright.checkout_id", session.id)
             span.set("cartwright.lease_epoch", session.lease_epoch)
             span.set("user.id", session.user_id)

@@ -117,7 +117,8 @@ class Login:
     async def end(self, request: web.Request) -> web.StreamResponse:
         """Forget a person's token. They stay logged in at the issuer. Raises ForgedForm for a form that is not ours."""
         await check_form(request)
-        response = self._renderer.page(request, "login.html", why="You are logged out of the console.", to="/")
+        why = "You are logged out of the console."
+        response = self._renderer.page(request, "login.html", why=why, to="/", logged_in=False)
         response.del_cookie(TOKEN_COOKIE, path="/")
         return response
 

@@ -80,10 +80,10 @@ class Renderer:
         return self._environment.get_template(template).render(now=now, moment=partial(when, now=now), **values)
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
-        """Return a page. Its forms carry the person's token."""
+        """Return a page. Its forms carry the person's token. `logged_in=False`: it is the page that logs the person out."""
         token = security.form_token(request)
-        logged_in = security.TOKEN_COOKIE in request.cookies
-        text = self.fragment(template, csrf=token, path=request.path, logged_in=logged_in, **values)
+        shared = {"csrf": token, "path": request.path, "logged_in": security.TOKEN_COOKIE in request.cookies}
+        text = self.fragment(template, **(shared | values))
         response = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
         security.keep_token(request, response, token, secure=self._has_tls or request.secure)
         return response

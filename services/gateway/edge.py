@@ -115,8 +115,9 @@ class Edge:
         started = time.perf_counter()
         headers = request.headers
         given = agreed(headers, TRACEPARENT)
-        now = asked = call.incoming(agreed(headers, REQUEST_ID), given, seconds=SECONDS)
         recorder = tracing.recorder()
+        spans: list[Any] | None = None if recorder is None else []
+        now = asked = call.incoming(agreed(headers, REQUEST_ID), given, seconds=SECONDS, spans=spans)
         if recorder is not None:
             now = recorder.enter(asked, from_client=asked.traceparent == given)
         with call.within(now):

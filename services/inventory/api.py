@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from services.chassis import tracing
 from services.chassis.batched_request import batch
 from services.chassis.resilience import Retrier
 from services.errors import Fault, Invalid
@@ -29,7 +30,10 @@ class InventoryApi(inventory_pb2_grpc.InventoryServiceServicer):
         results = await batch(
             request.items,
             parse=lambda item: checked_request(
-                item.checkout_id, [(line.product_id, line.quantity) for line in item.lines], pin=item.pin
+                item.checkout_id,
+                [(line.product_id, line.quantity) for line in item.lines],
+                pin=item.pin,
+                traceparent="" if item.pin else tracing.stored(item.call.traceparent),
             ),
             act=lambda requests: self._retry(lambda: self._warehouse.reserve(requests)),
             render=_result,

@@ -1,6 +1,6 @@
 """Reservations of stock, and what is wrong with a request for one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -51,6 +51,8 @@ class ReservationRequest:
     checkout_id: str
     lines: tuple[tuple[int, int], ...]
     pin: bool = False
+    traceparent: str = field(default="", compare=False)
+    """The span that asks; empty where no traces are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class Reservation:
     checkout_id: str
     state: State
     short_product_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredReservation:
+    """A reservation that was taken back, and the traceparent of the request for it; empty where no traces were recorded."""
+
+    checkout_id: str
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,9 @@ class Stock:
     sold: int
 
 
-def checked_request(checkout_id: str, lines: list[tuple[int, int]], *, pin: bool = False) -> ReservationRequest:
+def checked_request(
+    checkout_id: str, lines: list[tuple[int, int]], *, pin: bool = False, traceparent: str = ""
+) -> ReservationRequest:
     """Return the request; Invalid says what is wrong with it."""
     if not 1 <= len(lines) <= MAX_LINES:
         raise Invalid(f"a reservation has 1 to {MAX_LINES} lines")
@@ -101,7 +113,7 @@ def checked_request(checkout_id: str, lines: list[tuple[int, int]], *, pin: bool
         raise Invalid("a product stands in one line only")
     if any(product_id < 1 or not 1 <= quantity <= MAX_QUANTITY for product_id, quantity in lines):
         raise Invalid(f"product ids are positive, quantities 1 to {MAX_QUANTITY}")
-    return ReservationRequest(checked_id(checkout_id), tuple(sorted(lines)), pin)
+    return ReservationRequest(checked_id(checkout_id), tuple(sorted(lines)), pin, traceparent)
 
 
 def checked_id(text: str) -> str:

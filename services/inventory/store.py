@@ -9,6 +9,7 @@ from services.errors import Fault, Invalid
 from services.inventory.domain import (
     Ages,
     Delivery,
+    ExpiredReservation,
     NotHeld,
     OtherLines,
     Pieces,
@@ -95,9 +96,10 @@ class PostgresWarehouse:
         rows = await self._db.fetch("SELECT product_id, available, reserved, sold FROM stock ORDER BY product_id")
         return [Stock(row["product_id"], row["available"], row["reserved"], row["sold"]) for row in rows]
 
-    async def expire(self, limit: int) -> int:
+    async def expire(self, limit: int) -> list[ExpiredReservation]:
         """Return expired reservations to stock."""
-        return int((await self._db.fetch("SELECT expire($1) AS n", limit))[0]["n"])
+        rows = await self._db.fetch("SELECT checkout_id, traceparent FROM take_back_expired($1)", limit)
+        return [ExpiredReservation(row["checkout_id"], row["traceparent"]) for row in rows]
 
     async def ages(self) -> Ages:
         """Return how old the reservations are that hold stock."""

@@ -1,9 +1,14 @@
-"""Returns expired reservations to stock. What a running payment has pinned never expires."""
+"""Returns expired reservations to stock. What a running payment has pinned never expires.
 
+Each reservation that is taken back is a span of the trace of its purchase. To find nothing makes no span.
+"""
+
+from collections.abc import Sequence
 from typing import Protocol
 
+from services.chassis import call, tracing
 from services.chassis.telemetry import Metrics
-from services.inventory.domain import Ages, Pieces
+from services.inventory.domain import Ages, ExpiredReservation, Pieces
 
 BATCH = 100
 
@@ -11,8 +16,8 @@ BATCH = 100
 class Expiring(Protocol):
     """Reservations that may have expired."""
 
-    async def expire(self, limit: int) -> int:
-        """Release up to `limit` expired reservations, and return how many."""
+    async def expire(self, limit: int) -> Sequence[ExpiredReservation]:
+        """Release up to `limit` expired reservations, and return them."""
 
     async def ages(self) -> Ages:
         """Return how old the reservations are that hold stock."""
@@ -43,8 +48,14 @@ class Sweeper:
             expired = await self._warehouse.expire(BATCH)
         finally:
             await self._report()  # also where stock cannot be returned: nothing else says so
-        self._expired.inc(expired)
-        return expired
+        for one in expired:
+            with (
+                call.within(call.incoming("", one.traceparent, seconds=None)),
+                tracing.resumed("reservation.expire", one.traceparent) as span,
+            ):
+                span.set("cartwright.checkout_id", one.checkout_id)
+        self._expired.inc(len(expired))
+        return len(expired)
 
     async def _report(self) -> None:
         ages = await self._warehouse.ages()

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from services.chassis import tracing
 from services.chassis.batched_request import batch
 from services.payment.domain import ChargeRequest, Payment, PaymentRecord, checked, checked_id
 from services.payment.usecases import PaymentProcessor
@@ -54,7 +55,8 @@ class PaymentApi(payment_pb2_grpc.PaymentServiceServicer):
 
 def _request(item: pb.Charge) -> ChargeRequest:
     wait = item.wait_ms / 1000 or None
-    return checked(ChargeRequest(item.checkout_id, item.user_id, item.amount_minor, item.currency, wait))
+    traceparent = tracing.stored(item.call.traceparent)
+    return checked(ChargeRequest(item.checkout_id, item.user_id, item.amount_minor, item.currency, wait, traceparent))
 
 
 def _result(payment: Payment) -> pb.PaymentResult:

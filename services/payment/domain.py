@@ -44,6 +44,8 @@ class ChargeRequest:
     currency: str
     wait: float | None = field(default=None, compare=False)
     """How many seconds its answer may take; None: until the provider has answered, or its time is over."""
+    traceparent: str = field(default="", compare=False)
+    """The span that asks; empty where no traces are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,14 @@ class Payment:
     def is_tombstone(self) -> bool:
         """Whether the checkout was cancelled before it was charged: no charge has the amount 0."""
         return self.amount_minor == 0
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedPayment:
+    """A payment without an outcome, and the traceparent of the request for it; empty where no traces were recorded."""
+
+    payment: Payment
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from services.chassis.batched_statement import BatchedStatement
 from services.chassis.postgres import Postgres, Row
 from services.chassis.telemetry import Metrics
-from services.payment.domain import ChargeRequest, Payment, PaymentRecord, State
+from services.payment.domain import ChargeRequest, Payment, PaymentRecord, State, UndecidedPayment
 
 _COLUMNS = "checkout_id, user_id, amount_minor, currency, state, provider_ref"
 
 # A conflict is an update, so that the row that another process has committed meanwhile is locked, and returned as it is.
 _INSERT = f"""
 WITH new AS (
-    INSERT INTO payments (checkout_id, user_id, amount_minor, currency, state, decided_at, next_attempt_at)
-    SELECT DISTINCT ON (1) *, CASE WHEN $5 <> 'INTENT' THEN clock_timestamp() END,
-        clock_timestamp() + make_interval(secs => $6)
-    FROM (SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), $5::text) AS w
+    INSERT INTO payments (checkout_id, user_id, amount_minor, currency, traceparent, state, decided_at, next_attempt_at)
+    SELECT DISTINCT ON (1) *, CASE WHEN $6 <> 'INTENT' THEN clock_timestamp() END,
+        clock_timestamp() + make_interval(secs => $7)
+    FROM (
+        SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]), $6::text
+    ) AS w
     ORDER BY 1 ON CONFLICT (checkout_id) DO UPDATE SET attempts = payments.attempts + 1
     RETURNING {_COLUMNS}, attempts
 ), events AS (
@@ -73,13 +74,15 @@ class PostgresPayments:
             [request.user_id for request in requests],
             [request.amount_minor for request in requests],
             [request.currency for request in requests],
-            State.INTENT,
+            [request.traceparent for request in requests],
+            state=State.INTENT,
         )
 
     async def insert_tombstones(self, checkout_ids: Sequence[str]) -> list[Payment]:
         """Insert a tombstone where there is no payment."""
         count = len(checkout_ids)
-        return await self._insert(list(checkout_ids), [0] * count, [0] * count, [""] * count, State.CANCELLED)
+        nothing = [""] * count
+        return await self._insert(list(checkout_ids), [0] * count, [0] * count, nothing, nothing, state=State.CANCELLED)
 
     async def decide(self, checkout_id: str, state: State, provider_ref: str) -> Payment:
         """Move an INTENT to a final state; a payment that is already final stays as it is."""
@@ -94,17 +97,17 @@ class PostgresPayments:
             decided |= {payment.checkout_id: payment for payment in await self._read(before)}
         return [decided[checkout_id] for checkout_id in ids]
 
-    async def take_undecided(self, limit: int) -> list[Payment]:
+    async def take_undecided(self, limit: int) -> list[UndecidedPayment]:
         """Return up to `limit` payments that are due for another attempt, and schedule the attempt after it."""
         rows = await self._db.fetch(
             f"UPDATE payments SET attempts = attempts + 1, next_attempt_at = clock_timestamp() + make_interval("  # noqa: S608 - constants
             " secs => least(60, $2 * power(2, least(attempts, 10)))) WHERE checkout_id IN (SELECT checkout_id"
             " FROM payments WHERE state = 'INTENT' AND next_attempt_at <= clock_timestamp()"
-            f" ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}",
+            f" ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}, traceparent",
             limit,
             self._resolve_after / 2,
         )
-        return [_payment(row) for row in rows]
+        return [UndecidedPayment(_payment(row), row["traceparent"]) for row in rows]
 
     async def records(self, checkout_ids: Sequence[str]) -> dict[str, PaymentRecord]:
         """Return the payments that exist, by checkout id."""
@@ -112,11 +115,8 @@ class PostgresPayments:
             f"SELECT {_COLUMNS}, attempts, created_at, decided_at FROM payments WHERE checkout_id = ANY($1::text[])",  # noqa: S608 - constants
             list(checkout_ids),
         )
-        names = _COLUMNS.split(", ")
         return {
-            row["checkout_id"]: PaymentRecord(
-                _payment({name: row[name] for name in names}), row["attempts"], row["created_at"], row["decided_at"]
-            )
+            row["checkout_id"]: PaymentRecord(_payment(row), row["attempts"], row["created_at"], row["decided_at"])
             for row in rows
         }
 
@@ -129,9 +129,16 @@ class PostgresPayments:
         return float(rows[0]["age"])
 
     async def _insert(
-        self, ids: list[str], users: list[int], amounts: list[int], currencies: list[str], state: State
+        self,
+        ids: list[str],
+        users: list[int],
+        amounts: list[int],
+        currencies: list[str],
+        traceparents: list[str],
+        *,
+        state: State,
     ) -> list[Payment]:
-        rows = await self._db.fetch(_INSERT, ids, users, amounts, currencies, state, self._resolve_after)
+        rows = await self._db.fetch(_INSERT, ids, users, amounts, currencies, traceparents, state, self._resolve_after)
         there = {row["checkout_id"]: _payment(row) for row in rows}
         return [there[checkout_id] for checkout_id in ids]
 
@@ -144,5 +151,12 @@ class PostgresPayments:
         return [found[checkout_id] for checkout_id in checkout_ids]
 
 
-def _payment(row: Row | dict[str, Any]) -> Payment:
-    return Payment(**dict(row) | {"state": State(row["state"]), "provider_ref": row["provider_ref"] or None})
+def _payment(row: Row) -> Payment:
+    return Payment(
+        row["checkout_id"],
+        row["user_id"],
+        row["amount_minor"],
+        row["currency"],
+        State(row["state"]),
+        row["provider_ref"] or None,
+    )

@@ -1,8 +1,10 @@
 """`make bench-tracing`: what tracing costs at 0, 1 and 100 %, measured in rounds and printed as ratios.
 
-Three platforms stand side by side: one without tracing, one with 1 % of the requests sampled, one with all. Each round puts the same
-short load on one after the other, in an order that turns: what slows the machine slows all three. A ratio is that of a round.
-Spans go to a collector that reads and forgets them.
+Four platforms stand side by side: two without tracing, one with 1 % of the requests sampled, one with all. Each round puts the same
+short load on one after the other, in an order that turns: what slows the machine slows all four. A ratio is that of a round to the
+first platform without tracing. The second one, "off again", is the control: it differs from the first in nothing, so the ratios of
+its row are the error of the measurement, and a difference that is not larger means nothing. Spans go to a collector that reads and
+forgets them.
 """
 
 import argparse
@@ -23,11 +25,11 @@ from tests.bench.generator import Order
 from tests.bench.measure import generate, new_users
 from tests.platforms import new_stack
 
-RATIOS = {"off": None, "1 %": "0.01", "100 %": "1"}
+RATIOS = {"off": None, "off again": None, "1 %": "0.01", "100 %": "1"}
 LOADS = {"products": ("page", 100, 40), "cart": ("readers", 50, 60), "buyers64": ("buyers", 64, 6)}
 """What a load sends, over how many connections, and how often each."""
 LEFT_OUT = frozenset({"etcd", "apiserver", "operator", "console"})
-"""Parts that no shopper waits for; three of each would only keep the machine busy."""
+"""Parts that no shopper waits for; four of each would only keep the machine busy."""
 LAST_SECONDS = 1.0
 """How long after a load its rest is waited for: events, orders, spans."""
 
@@ -124,19 +126,30 @@ def main() -> None:
 
 def table(console: Console, loads: Sequence[str], seen: Mapping[tuple[str, str], list[tuple[float, float]]]) -> None:
     """Print what there is."""
-    console.print(f"{'load':<10} {'':>5} {'req/s':>9} {'of off':>8} {'µs/req':>9} {'of off':>8}")
+    console.print(
+        f"{'load':<10} {'':>9} {'req/s':>7} {'of off':>6} {'(middle half)':>15} {'µs/req':>8} {'of off':>6} {'(middle half)':>15}"
+    )
     for load in loads:
         for how in RATIOS:
             console.print(row(load, how, seen[load, how], seen[load, "off"]))
 
 
 def row(load: str, how: str, found: Sequence[tuple[float, float]], off: Sequence[tuple[float, float]]) -> str:
-    """Return a line of the table: medians, and the medians of the ratios to the same round without tracing."""
-    columns = []
-    for position in (0, 1):
-        columns.append(statistics.median(one[position] for one in found))
-        columns.append(statistics.median(one[position] / zero[position] for one, zero in zip(found, off, strict=True)))
-    return f"{load:<10} {how:>5} {columns[0]:9.0f} {columns[1]:8.3f} {columns[2]:9.1f} {columns[3]:8.3f}"
+    """Return a line of the table: medians, and the medians of the ratios to the same round without tracing, with their quartiles."""
+    text = f"{load:<10} {how:>9}"
+    for position, width in ((0, 7), (1, 8)):
+        ratios = [one[position] / zero[position] for one, zero in zip(found, off, strict=True)]
+        low, middle, high = quartiles(ratios)
+        text += f" {statistics.median(one[position] for one in found):{width}.0f} {middle:6.3f} {f'({low:.3f} to {high:.3f})':>15}"
+    return text
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the lower quartile, the median and the upper quartile; of one value it is all three."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
 
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
 
+from services.pb import inventory_pb2, inventory_pb2_grpc
+from services.pb.call_pb2 import Call
 from tests.collector import paths, paths_in
+from tests.e2e.outages import away
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
@@ -75,6 +79,15 @@ gateway: POST /api/v1/checkout
                 cart-consumer: EVALSHA cart begin
                 cart-consumer: bulkWrite carts
                 cart-consumer: EVALSHA cart end
+"""
+RESOLVED = """\
+payment-resolver: payment.resolve
+  payment-resolver: cartwright.bank.Bank/Charge
+    bank: cartwright.bank.Bank/Charge
+      bank: bank.charge
+        bank: SELECT charge
+  payment-resolver: payment.decide
+    payment-resolver: UPDATE payments, INSERT payment_events
 """
 NOT_ALWAYS = (
     "/ListProducts",
@@ -157,6 +170,53 @@ def test_a_takeover_links_to_the_claim(platform, shopper, eventually) -> None:
     assert saga.facts["cartwright.checkout_id"] == str(row["id"])
     assert saga.facts["cartwright.lease_epoch"] > 1
     eventually(lambda: named(platform.collector.trace(trace_id), "process checkout-events"), 30)
+
+
+def test_a_payment_that_is_resolved_later_is_in_the_trace_of_its_purchase(platform, shopper, eventually) -> None:
+    """What the resolver does about a payment whose bank hung is below the step that asked for the charge, and links to it."""
+    trace_id, headers = new_trace()
+    shopper.add()
+    with away(platform, "checkout-recovery"):  # it would ask for the charge again
+        platform.bank("hang", shopper.user_id, times=1)
+        answer = buy(shopper, "hung", headers)
+        assert answer.status_code in {202, 503}
+        mine = "UPDATE payment.payments SET next_attempt_at = clock_timestamp() WHERE user_id = $1 AND state = 'INTENT'"
+        eventually(lambda: platform.sql(f"{mine} RETURNING 1", shopper.user_id))
+
+        def resolved():
+            found = paths(platform.collector.trace(trace_id))
+            return {path[path.index("payment-resolver") :] for path in found if "payment-resolver" in path}
+
+        eventually(lambda: resolved() == paths_in(RESOLVED))
+    spans = platform.collector.trace(trace_id)
+    [found] = named(spans, "payment.resolve")
+    assert found.parent_id in {one.id for one in named(spans, "payment.Charge") if one.service == "checkout"}
+    assert found.links == ((trace_id, found.parent_id),)
+    [row] = platform.sql("SELECT checkout_id, state FROM payment.payments WHERE user_id = $1", shopper.user_id)
+    assert (row["state"], found.facts["cartwright.checkout_id"]) == ("CAPTURED", row["checkout_id"])
+    eventually(lambda: shopper.checkout(row["checkout_id"])["status"] == "COMPLETED", 60)
+
+
+def test_a_reservation_that_expires_is_in_the_trace_of_its_purchase(platform, eventually) -> None:
+    """What the sweeper takes back is a span below the request that had reserved it, and links to it."""
+    trace_id, headers = new_trace()
+    checkout_id = f"expiring-{trace_id}"
+    request = inventory_pb2.ReserveRequest(
+        items=[
+            inventory_pb2.Reserve(
+                call=Call(traceparent=headers["traceparent"]),
+                checkout_id=checkout_id,
+                lines=[inventory_pb2.ReservationLine(product_id=2, quantity=1)],
+            )
+        ]
+    )
+    with grpc.insecure_channel(platform.urls["INVENTORY_ADDR"]) as channel:
+        inventory_pb2_grpc.InventoryServiceStub(channel).Reserve(request, timeout=5)
+    expired = "UPDATE inventory.reservation SET expires_at = '-infinity' WHERE checkout_id = $1"
+    platform.sql(expired, checkout_id)
+    [found] = eventually(lambda: named(platform.collector.trace(trace_id), "reservation.expire"))
+    assert (found.service, found.parent_id, found.links) == ("inventory-sweeper", CLIENT, ((trace_id, CLIENT),))
+    assert found.facts["cartwright.checkout_id"] == checkout_id
 
 
 def test_what_failed_is_kept_without_being_sampled(platform, shopper, eventually) -> None:

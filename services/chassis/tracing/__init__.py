@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from services.chassis import call
 from services.chassis.tracing.recorder import Recorder, batch_span
-from services.chassis.tracing.span import NO_SPAN, Kind, NoSpan, Span
+from services.chassis.tracing.span import NO_SPAN, Kind, NoSpan, Span, waiting_list
 
 __all__ = [
     "NO_SPAN",
@@ -19,9 +19,11 @@ __all__ = [
     "batch",
     "follow",
     "recorder",
+    "resumed",
     "ride",
     "root",
     "span",
+    "stored",
     "use",
 ]
 
@@ -49,7 +51,26 @@ def root(name: str, kind: Kind = Kind.INTERNAL, *, links: Sequence[str] = (), is
     now = call.current()
     if not now.traceparent:
         return NO_SPAN
-    return Span(name, kind, now, _recorder, spans=[], is_root=True, is_kept=is_kept, links=links)
+    return Span(name, kind, now, _recorder, spans=waiting_list(now), is_root=True, is_kept=is_kept, links=links)
+
+
+def resumed(name: str, traceparent: str) -> Span | NoSpan:
+    """Return the local root of what a worker does later about a request whose traceparent was stored (`stored`).
+
+    It is a child of the request under way, which continues that trace, and links to the span that left the work behind, since
+    that span may have ended long ago or never have been sent. It is kept however it ends. An empty traceparent: the work belongs
+    to no trace that is known, and is recorded as any other root.
+    """
+    links = (traceparent,) if traceparent else ()
+    return root(name, links=links, is_kept=bool(links))
+
+
+def stored(traceparent: str) -> str:
+    """Return the traceparent to write beside work that a worker may have to finish.
+
+    It is empty where no traces are recorded, so that their cost is paid by those who have them, and for what is no traceparent.
+    """
+    return traceparent if _recorder is not None and call.is_traceparent(traceparent) else ""
 
 
 def follow(name: str, kind: Kind, request_id: str, traceparent: str) -> Span | NoSpan:
@@ -57,7 +78,7 @@ def follow(name: str, kind: Kind, request_id: str, traceparent: str) -> Span | N
     if _recorder is None:
         return NO_SPAN
     before = call.incoming(request_id, traceparent, seconds=None)
-    return Span(name, kind, before, _recorder, spans=[], is_root=True)
+    return Span(name, kind, before, _recorder, spans=waiting_list(before), is_root=True)
 
 
 def span(name: str, kind: Kind = Kind.INTERNAL) -> Span | NoSpan:
@@ -70,16 +91,13 @@ def span(name: str, kind: Kind = Kind.INTERNAL) -> Span | NoSpan:
     return Span(name, kind, now, _recorder, spans=now.spans)
 
 
-def ride(name: str) -> Span | NoSpan:
-    """Return the span of what one request waits for in a batch, if its trace is sampled.
+def ride(name: str, now: call.Call) -> Span | None:
+    """Return the span of what the request `now` waits for in a batch; None where its trace is not sampled.
 
-    Of others it is not recorded: they are many, and what they wait for is recorded once, with the batch.
+    Of such it is not recorded: they are many, and what they wait for is recorded once, with the batch.
     """
-    if _recorder is None:
-        return NO_SPAN
-    now = call.current()
-    if now.spans is None or not now.is_sampled:
-        return NO_SPAN
+    if now.spans is not call.SAMPLED or _recorder is None:
+        return None
     return Span(name, Kind.INTERNAL, now, _recorder, spans=now.spans)
 
 
@@ -91,7 +109,11 @@ def batch(name: str, asked: Sequence[call.Call], deadline: float | None) -> "cal
     first = asked[0]
     if _recorder is None:
         return call.within(call.Call(first.request_id, first.traceparent, deadline))
-    chosen = next((one for one in asked if one.spans is not None and one.is_sampled), first)
+    chosen = first
+    for one in asked:  # without a generator, which would be called once for each
+        if one.spans is call.SAMPLED:
+            chosen = one
+            break
     shared = call.Call(chosen.request_id, chosen.traceparent, deadline, chosen.spans)
     if len(asked) == 1 or all(one.spans is None for one in asked):
         return call.within(shared)

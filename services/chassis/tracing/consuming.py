@@ -6,7 +6,7 @@ from typing import Any
 
 from services.chassis import call, tracing
 from services.chassis.tracing.recorder import batch_span
-from services.chassis.tracing.span import Kind, Span
+from services.chassis.tracing.span import Kind, Span, waiting_list
 
 
 @contextmanager
@@ -24,7 +24,15 @@ def process(topic: str, requests: Sequence[call.Call], partition: int) -> Iterat
     }
     followed = [one for one in requests if one.is_sampled] or requests[:1]
     spans = [
-        Span(f"process {topic}", Kind.CONSUMER, one, recorder, spans=[], is_root=True, attributes=dict(facts))
+        Span(
+            f"process {topic}",
+            Kind.CONSUMER,
+            one,
+            recorder,
+            spans=waiting_list(one),
+            is_root=True,
+            attributes=dict(facts),
+        )
         for one in followed
     ]
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Sends spans to a collector by OTLP. The only importer of OpenTelemetry, and imported only where there is a collector.
+"""Sends spans to a collector by OTLP. With `otlp` the only importer of OpenTelemetry, and imported only where there is a collector.
 
 A thread of its own sends them in batches. Nobody waits for it: what does not fit into its queue is dropped, and what a collector
 does not take is lost. Both are counted.
@@ -7,28 +7,20 @@ does not take is lost. Both are counted.
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Any
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from prometheus_client import Counter
 
-from services.chassis import call
 from services.chassis.logs import Logger
 from services.chassis.telemetry import Metrics
+from services.chassis.tracing.otlp import EndedSpan, OtlpExporter
 from services.chassis.tracing.settings import TracingSettings
 from services.chassis.tracing.span import Span
 
 FLUSH_SECONDS = 2.0
 """How long a process that ends waits for its last spans to be sent."""
-_SCOPE = InstrumentationScope("cartwright")
-_KINDS = tuple(SpanKind)
-_OK, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
-_FLAGS = TraceFlags(TraceFlags.SAMPLED)
 
 
 class Exporting:
@@ -39,13 +31,12 @@ class Exporting:
     ) -> None:
         """Take the name of this process in traces. `exporter`: what sends; OTLP over HTTP if None."""
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # an export that fails is logged below, once
-        made = Resource.create({"service.name": name, "service.namespace": "cartwright"})
-        self._resource = _Process(made.attributes, made.schema_url)
+        resource = Resource.create({"service.name": name, "service.namespace": "cartwright"})
         self._spans = metrics.counter("cartwright_spans_total", "Spans, by what became of them.", ("outcome",))
         self._dropped = self._spans.labels("dropped")
         self._most = settings.otel_bsp_max_queue_size
         self._queued = 0
-        self._counting = _Counting(exporter or OTLPSpanExporter(), log, self._spans)
+        self._counting = _Counting(exporter or OtlpExporter(resource.attributes), log, self._spans)
         self._processor = BatchSpanProcessor(
             self._counting,
             max_queue_size=self._most,
@@ -58,25 +49,18 @@ class Exporting:
             self._dropped.inc()
             return
         try:
-            readable = _readable(span, self._resource)
+            ended = EndedSpan(span)
         except ValueError:  # a stored traceparent that is none: nobody's request may fail for it
             self._dropped.inc()
             return
         self._queued += 1
-        self._processor.on_end(readable)
+        self._processor.on_end(ended)
 
     def close(self) -> None:
         """Send what is queued, for FLUSH_SECONDS at most."""
         closing = threading.Thread(target=self._processor.shutdown, daemon=True)
         closing.start()
         closing.join(FLUSH_SECONDS)
-
-
-class _Process(Resource):
-    """What spans say of this process. The exporter asks for its hash for each span, and OpenTelemetry's own is that of its JSON."""
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 class _Counting(SpanExporter):
@@ -113,29 +97,3 @@ class _Counting(SpanExporter):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Return whether all is sent."""
         return self._exporter.force_flush(timeout_millis)
-
-
-def _readable(span: Span, resource: Resource) -> ReadableSpan:
-    trace_id = int(span.trace_id, 16)
-    attributes: dict[str, Any] = dict(span.attributes or {})
-    if span.is_root and span.request_id:
-        attributes["cartwright.request_id"] = span.request_id
-    if span.error is not None:
-        attributes["error.type"] = span.error
-    return ReadableSpan(
-        name=span.name,
-        context=SpanContext(trace_id, int(span.span_id, 16), is_remote=False, trace_flags=_FLAGS),
-        parent=_context(trace_id, span.parent_id, is_remote=span.is_root) if span.parent_id else None,
-        resource=resource,
-        attributes=attributes,
-        links=[Link(_context(int(call.trace_id(one), 16), call.span_id(one), is_remote=True)) for one in span.links],
-        kind=_KINDS[span.kind],
-        status=_OK if span.error is None else _FAILED,
-        start_time=span.start_ns,
-        end_time=span.end_ns,
-        instrumentation_scope=_SCOPE,
-    )
-
-
-def _context(trace_id: int, span_id: str, *, is_remote: bool) -> SpanContext:
-    return SpanContext(trace_id, int(span_id, 16), is_remote=is_remote, trace_flags=_FLAGS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.chassis import call
 from services.chassis.tracing.sampling import Allowance, RatioSampler
-from services.chassis.tracing.span import Kind, Span
+from services.chassis.tracing.span import Kind, Span, waiting_list
 
 MOST_WAITING = 256
 """Spans of one local root that wait for its end; those that end later are dropped. A purchase has about 20."""
@@ -48,18 +48,19 @@ class Recorder:
     def enter(self, now: call.Call, *, from_client: bool) -> call.Call:
         """Return a request from outside with its root span's id, and with the decision whether it is sampled.
 
-        `from_client`: its traceparent is the client's, whose span is then the root's parent.
+        `now` has an empty list of spans. `from_client`: its traceparent is the client's, whose span is then the root's parent.
         """
         text = now.traceparent
-        sampled = now.is_sampled if from_client and self._obeys_client else self._samples(call.trace_id(text))
+        sampled = now.is_sampled if from_client and self._obeys_client else self._samples(text)
         if not sampled and not from_client:  # the usual case: what it has made for itself says so already
-            return call.Call(now.request_id, text, now.deadline, [])
+            return now
         span_id = call.new_id() if from_client else call.span_id(text)
-        return call.Call(now.request_id, f"{text[:36]}{span_id}-{'01' if sampled else '00'}", now.deadline, [])
+        flags, spans = ("01", call.SAMPLED) if sampled else ("00", now.spans)
+        return call.Call(now.request_id, f"{text[:36]}{span_id}-{flags}", now.deadline, spans)
 
     def is_wanted(self, now: call.Call, error: str | None, seconds: float) -> bool:
         """Return whether `leave` is to be called for a request that `enter` began: it is sampled, failed or was slow."""
-        return error is not None or seconds >= self._slow_seconds or now.is_sampled
+        return error is not None or seconds >= self._slow_seconds or now.spans is call.SAMPLED
 
     def leave(
         self,
@@ -72,7 +73,7 @@ class Recorder:
         attributes: dict[str, Any],
     ) -> None:
         """End a request that `enter` began. Its span is made only here, since most requests that come in need none."""
-        if not now.is_sampled and not self._may_keep(name, error):
+        if now.spans is not call.SAMPLED and not self._may_keep(name, error):
             return
         root = Span(name, Kind.SERVER, now, None, spans=now.spans, is_root=True, attributes=attributes)
         root.traceparent, root.parent_id, root.error = now.traceparent, parent_id, error
@@ -83,7 +84,7 @@ class Recorder:
     def ended(self, span: Span) -> None:
         """Export a span, keep it until its local root ends, or drop it."""
         riders, span.riders = span.riders, ()
-        if call.is_sampled(span.traceparent):
+        if span.spans is call.SAMPLED:
             self._export_once(span)
         elif span.is_root:
             worth_it = span.is_kept or span.error is not None or span.seconds >= self._slow_seconds
@@ -92,8 +93,12 @@ class Recorder:
         elif not span.is_batch:
             waiting, span.spans = span.spans, None
             self._put_by(waiting, span)
-        for rider in riders:  # a sampled one does not look there
-            self._put_by(rider.spans, span)
+        for rider in riders:  # as _put_by, without a call for each: every request rides
+            waiting = rider.spans
+            if not waiting and waiting is not None and waiting is not call.SAMPLED:
+                waiting.append(span)
+            else:
+                self._put_by(waiting, span)
 
     def _may_keep(self, name: str, error: str | None) -> bool:
         allowance = self._allowances.get((name, error))
@@ -107,7 +112,7 @@ class Recorder:
         """Export a local root, and what has waited for it."""
         self._export_once(root)
         waiting = root.spans
-        if waiting is None or call.is_sampled(root.traceparent):
+        if waiting is None or waiting is call.SAMPLED:
             return  # nothing has waited
         for span in waiting:
             self._export_below(root, span)
@@ -115,7 +120,7 @@ class Recorder:
 
     def _put_by(self, waiting: list[Any] | None, span: Span) -> None:
         """Have a span wait for the end of its local root, or export it where that root was kept already."""
-        if waiting is None:
+        if waiting is None or waiting is call.SAMPLED:
             return
         if waiting and waiting[0].is_root:
             self._export_below(waiting[0], span)
@@ -149,13 +154,16 @@ def _ride(batch: Span, root: Span) -> Span:
 def batch_span(name: str, asked: Sequence[call.Call], shared: call.Call, recorder: Recorder) -> Span:
     """Return the span of a batch: a child of the request whose ids `shared` has, with links to the other sampled ones."""
     own = shared.traceparent
-    links = [one.traceparent for one in asked if one.is_sampled and one.traceparent != own] if shared.is_sampled else ()
+    spans = waiting_list(shared)
+    links = (
+        [one.traceparent for one in asked if one.is_sampled and one.traceparent != own] if spans is call.SAMPLED else ()
+    )
     return Span(
         name,
         Kind.INTERNAL,
         shared,
         recorder,
-        spans=[],
+        spans=spans,
         attributes={"cartwright.batch.size": len(asked)},
         links=links,
         riders=asked,

@@ -15,9 +15,9 @@ class RatioSampler:
         self._all = bound >= _SPACE
         self._below = f"{bound:016x}"
 
-    def __call__(self, trace_id: str) -> bool:
-        """Return whether a trace is sampled: whether the second half of its id is below the ratio."""
-        return self._all or trace_id[16:] < self._below
+    def __call__(self, traceparent: str) -> bool:
+        """Return whether the trace of a traceparent is sampled: whether the second half of its id is below the ratio."""
+        return self._all or traceparent[19:35] < self._below
 
 
 class Allowance:

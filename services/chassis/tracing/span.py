@@ -22,6 +22,11 @@ class Kind(IntEnum):
     CONSUMER = 4
 
 
+def waiting_list(parent: call.Call) -> list[Any]:
+    """Return where the spans of a new local root, or of a batch, wait for its end: nowhere in a sampled trace."""
+    return call.SAMPLED if parent.is_sampled else []
+
+
 class Ending(Protocol):
     """Decides what becomes of spans."""
 

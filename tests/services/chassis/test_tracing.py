@@ -34,7 +34,7 @@ def exported():
 def asked(number: int, *, sampled: bool) -> call.Call:
     """Give a request of a trace of its own, recorded as the gateway does it."""
     text = TRACE.format(f"{number:032x}", "01" if sampled else "00")
-    return tracing.recorder().enter(call.incoming(f"r-{number}", text, seconds=None), from_client=True)
+    return tracing.recorder().enter(call.incoming(f"r-{number}", text, seconds=None, spans=[]), from_client=True)
 
 
 def names(spans) -> list[str]:
@@ -56,7 +56,8 @@ from services.chassis.tracing import starting
 starting.start("checkout", "serve", {{"OTEL_TRACES_SAMPLER": "always_on"}}, None, Metrics())
 assert tracing.recorder() is None
 with call.within(call.incoming("r", "", seconds=1)):
-    assert tracing.span("x") is tracing.root("y") is tracing.ride("z") is tracing.NO_SPAN
+    assert tracing.span("x") is tracing.root("y") is tracing.NO_SPAN
+    assert tracing.ride("z", call.current()) is None
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
     run = subprocess.run(
@@ -102,10 +103,10 @@ def test_a_wrong_setting_is_named(env):
 
 def test_the_ratio_is_kept():
     """About the share of all traces that was asked for is sampled; 0 is none and 1 is all."""
-    ids = [call.incoming("", "", seconds=None).trace_id for _ in range(20_000)]
-    assert 130 < sum(map(RatioSampler(0.01), ids)) < 270
-    assert not any(map(RatioSampler(0), ids))
-    assert all(map(RatioSampler(1), ids))
+    texts = [call.incoming("", "", seconds=None).traceparent for _ in range(20_000)]
+    assert 130 < sum(map(RatioSampler(0.01), texts)) < 270
+    assert not any(map(RatioSampler(0), texts))
+    assert all(map(RatioSampler(1), texts))
 
 
 def test_a_client_does_not_decide(exported):
@@ -200,6 +201,17 @@ def test_what_waits_is_bounded(exported):
             with tracing.span("SELECT payments"):
                 pass
     assert len(now.spans) == 256
+
+
+async def test_a_sampled_request_keeps_nothing(exported):
+    """What is recorded of a sampled request is exported at once and waits nowhere, whoever else rides in its batches."""
+    gate = asyncio.Event()
+    requests = [asked(number, sampled=number == 2) for number in (1, 2, 3)]
+    await ask_together(echo(Metrics(), gate), gate, requests)
+    with call.within(requests[1]), tracing.root("saga"), tracing.span("saga.reserve"):
+        pass
+    assert names(exported) == ["cart/GetCarts", "cart.GetCarts", "cart.GetCarts", "saga.reserve", "saga"]
+    assert call.SAMPLED == []
 
 
 def echo(metrics: Metrics, gate: asyncio.Event) -> Batcher:

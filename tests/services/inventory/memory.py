@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from services.errors import Invalid
 from services.inventory.domain import (
     Ages,
+    ExpiredReservation,
     NotHeld,
     OtherLines,
     Pieces,
@@ -22,6 +23,7 @@ class MemoryWarehouse:
 
     def __init__(self, ttl, now=time.monotonic):
         self.ttl, self.now, self.heads, self.deliveries = ttl, now, {}, set()
+        self.traceparents = {}
         self.stock = {product_id: [10, 0, 0] for product_id in (1, 2, 3)}  # available, reserved, sold
 
     async def reserve(self, requests):
@@ -43,6 +45,7 @@ class MemoryWarehouse:
         self._book(request.lines, 0, 1)
         state = State.PINNED if request.pin else State.HELD
         self.heads[request.checkout_id] = (state, request.lines, self.now() + self.ttl)
+        self.traceparents[request.checkout_id] = "" if request.pin else request.traceparent
         return Reservation(request.checkout_id, state)
 
     def _book(self, lines, came, went):
@@ -71,7 +74,7 @@ class MemoryWarehouse:
         now = self.now()
         over = [name for name, (state, _, until) in self.heads.items() if state is State.HELD and until <= now][:limit]
         self._settle(over, State.EXPIRED, 0)
-        return len(over)
+        return [ExpiredReservation(name, self.traceparents[name]) for name in over]
 
     async def ages(self):
         waits = [self.now() - until for state, _, until in self.heads.values() if state is State.HELD]

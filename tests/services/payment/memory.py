@@ -4,18 +4,19 @@ import time
 from datetime import UTC, datetime
 
 from services.errors import OutcomeUnknown
-from services.payment.domain import Payment, PaymentRecord, State
+from services.payment.domain import Payment, PaymentRecord, State, UndecidedPayment
 
 
 class MemoryPayments:
     """Fits the ports Payments and UndecidedPayments."""
 
     def __init__(self, resolve_after=0.0, now=time.monotonic):
-        self.kept, self.due, self.attempts = {}, {}, {}
+        self.kept, self.due, self.attempts, self.traceparents = {}, {}, {}, {}
         self.resolve_after, self.now = resolve_after, now
 
     async def insert_intent(self, request):
         self.due.setdefault(request.checkout_id, self.now() + self.resolve_after)
+        self.traceparents.setdefault(request.checkout_id, request.traceparent)
         return self.kept.setdefault(
             request.checkout_id,
             Payment(request.checkout_id, request.user_id, request.amount_minor, request.currency, State.INTENT),
@@ -37,7 +38,7 @@ class MemoryPayments:
         for one in taken:
             tried = self.attempts[one.checkout_id] = self.attempts.get(one.checkout_id, 0) + 1
             self.due[one.checkout_id] = now + min(60.0, self.resolve_after / 2 * 2 ** min(tried, 10))
-        return taken
+        return [UndecidedPayment(one, self.traceparents[one.checkout_id]) for one in taken]
 
     async def records(self, checkout_ids):
         now = datetime.now(UTC)
