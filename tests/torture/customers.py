@@ -13,7 +13,8 @@ from tests.torture.shop import Shop
 
 PATIENCE_SECONDS = 100.0
 """How long a customer repeats one request: the 60 s in which all comes to rest, and what a fault itself takes."""
-POLL_SECONDS = 0.3
+POLL_SECONDS, MOST_SECONDS = 0.3, 3.0
+"""A customer waits a little longer before each repeat, so that those of a platform that is too busy do not keep it busy."""
 SOLD_OUT_CAST = "finds it sold out"
 SOLD_OUT = 6
 """A product without stock, which the torture adds to its platform."""
@@ -48,7 +49,7 @@ class Customer:
 
     async def insist(self, shop: Shop, method: str, path: str, body: Any = None, *, maybe: int = 0) -> bytes:
         """Repeat a request until it is answered by 200; `maybe` is the product that it adds 1 of."""
-        ends_at = time.monotonic() + PATIENCE_SECONDS
+        ends_at, pause = time.monotonic() + PATIENCE_SECONDS, POLL_SECONDS
         while True:
             status, answer = await shop.rest(self.user_id, method, path, body)
             self.seen[f"{status}"] += 1
@@ -62,7 +63,8 @@ class Customer:
                 raise Violated(
                     f"I10: user {self.user_id}: {method} {path} is {status} {answer!r} after {PATIENCE_SECONDS:.0f} s"
                 )
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(MOST_SECONDS, pause * 1.5)
 
     async def put_in(self, shop: Shop, product_id: int) -> None:
         """Put one piece of a product into the cart, and see that a read shows it."""

@@ -88,7 +88,7 @@ class Shop:
     async def kube(self, method: str, name: str = "", body: Any = None) -> tuple[int, dict[str, Any]]:
         """Send a request about a Checkout to the API server; return its status and object, 0 where no answer came.
 
-        An API server that is overloaded answers with a JSON string, which is returned as an empty object.
+        The object is empty where the API server refuses: what it then answers is no Checkout.
         """
         headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
         if self._token:
@@ -97,8 +97,7 @@ class Shop:
         data = None if body is None else json.dumps(body)
         try:
             async with self._session.request(method, url, data=data, headers=headers, ssl=self._tls) as answer:
-                found = await answer.json()
-                return answer.status, found if isinstance(found, dict) else {}
+                return answer.status, await answer.json() if answer.ok else {}
         except (*TRANSIENT, ValueError):
             return 0, {}
 
