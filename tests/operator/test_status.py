@@ -133,6 +133,15 @@ def test_a_note_says_what_it_waits_for():
     assert len(late["conditions"][0]["message"]) <= 1024
 
 
+@pytest.mark.parametrize("reason", ["TimedOut", "Cancelled"])
+def test_what_was_given_up_says_what_it_met_last(reason):
+    """A checkout that was out of time or cancelled says what its last attempt met; another failure says its reason alone."""
+    given_up = project(view("FAILED", ended("claim", "failed"), reason=reason, note="bank is away"), 1)
+    assert given_up["conditions"][0]["message"] == f"{MESSAGES[reason]}; last: bank is away"
+    refused = project(view("FAILED", ended("claim", "failed"), reason="OutOfStock", note="bank is away"), 1)
+    assert refused["conditions"][0]["message"] == MESSAGES["OutOfStock"]
+
+
 def test_unknown_products_are_named():
     """A checkout that failed for products that are not in the catalogue says which; an older one says so in general."""
     named = project(view("FAILED", ended("claim", "failed"), reason="UnknownProduct", note="product 404, product 7"), 1)
