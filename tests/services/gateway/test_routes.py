@@ -283,7 +283,7 @@ async def test_an_unexpected_failure_is_500_with_the_request_id(gateway, backend
 
 async def test_a_failure_of_the_gateway_itself_is_500_with_the_request_id(gateway, monkeypatch):
     """What fails unexpectedly in the gateway is 500 with the request's id, and counted by its route."""
-    monkeypatch.setattr(views, "cart", lambda _: 1 / 0)
+    monkeypatch.setattr(views, "cart_body", lambda _: 1 / 0)
     response = await gateway.client.get("/api/v1/cart", headers={"X-Request-Id": "r-1"})
     assert (response.status, await response.json()) == (
         500,
