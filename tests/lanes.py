@@ -20,8 +20,7 @@ from devstack.home import ROOT
 from tests.lane_display import Display
 from tests.lane_progress import Lane, Reader, durations, keep
 
-# The auditor's come first: they need a whole platform, and books that no other test has been at.
-E2E = ["tests/services/auditor/test_on_a_platform.py", "tests/e2e"]
+E2E = ["tests/e2e"]
 # The cost budget counts what a whole platform does, so nothing else may run beside it: `make budget`.
 # What needs promtool and Prometheus, whose first build takes minutes, is run by `make rules`; what needs the checker of
 # histories, by `make linearizability`.

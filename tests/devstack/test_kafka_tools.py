@@ -1,10 +1,7 @@
 """Kafka's commands, as a person has them after `eval "$(make -s env)"`."""
 
-import subprocess
 import zipfile
 from pathlib import Path
-
-import pytest
 
 from devstack import kafka_tools
 from devstack.home import user_environment
@@ -21,23 +18,3 @@ def test_every_command_is_a_class_of_the_jars() -> None:
             with zipfile.ZipFile(jar) as one:
                 held |= set(one.namelist())
     assert {f"{name.replace('.', '/')}.class" for name in kafka_tools.COMMANDS.values()} <= held
-
-
-@pytest.mark.real
-@pytest.mark.e2e
-@pytest.mark.local
-def test_a_command_reaches_the_platform(platform) -> None:
-    """`make env` puts the commands on PATH; one lists the platform's topics."""
-    done = subprocess.run(
-        [
-            kafka_tools.write(platform.stack.home) / "kafka-topics.sh",
-            "--bootstrap-server",
-            platform.urls["KAFKA_BOOTSTRAP_SERVERS"],
-            "--list",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-    )
-    assert {"checkout-events", "checkout-events.dlq"} <= set(done.stdout.split())
