@@ -1,6 +1,5 @@
 """How far a bench is: how many of its loads have run, and how long the others will take. Pure."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from devstack.progress import spoken
@@ -12,7 +11,7 @@ class Course:
     def __init__(self, loads: Sequence[str], rounds: int) -> None:
         self.loads = loads
         self._rounds = rounds
-        self._took: dict[str, list[float]] = defaultdict(list)
+        self._took: dict[str, list[float]] = {load: [] for load in loads}
 
     def ran(self, load: str, seconds: float) -> None:
         """Note that a load has run once more."""
@@ -21,7 +20,7 @@ class Course:
     @property
     def left(self) -> float:
         """The seconds that the rest will take: a load as long as before, one that did not run yet as long as the others."""
-        seen = {load: sum(times) / len(times) for load, times in self._took.items()}
+        seen = {load: sum(times) / len(times) for load, times in self._took.items() if times}
         usual = sum(seen.values()) / len(seen) if seen else 0.0
         return sum(seen.get(load, usual) * (self._rounds - len(self._took[load])) for load in self.loads)
 

@@ -14,3 +14,12 @@ def test_what_is_left_of_a_bench():
     assert str(course) == "3 of 4, about 40 s left"
     course.ran("cart", 40)
     assert str(course) == "4 of 4"
+
+
+def test_what_is_left_can_be_asked_at_any_time():
+    """It is known before the first load, and whichever load has run: asking changes nothing."""
+    course = Course(["products", "cart", "buyer"], rounds=1)
+    assert str(course) == "0 of 3, about 0 s left"
+    for load, said in (("products", "1 of 3, about 20 s left"), ("cart", "2 of 3, about 10 s left")):
+        course.ran(load, 10)
+        assert [str(course), str(course)] == [said, said]
