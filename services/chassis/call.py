@@ -46,7 +46,7 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def is_sampled(self) -> bool:
         """Whether the traceparent says that every process exports its part of the trace."""
-        return self.traceparent[-1:] in _SAMPLED
+        return is_sampled(self.traceparent)
 
     def remaining(self) -> float | None:
         """Give the seconds left, which may be negative; None without a deadline."""

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from devstack.home import ROOT
+from services.chassis import tracing
 from services.chassis.env import process_environment
 from services.chassis.migrate import migrate
 from tests.issuer import LocalIssuer
@@ -49,6 +50,15 @@ def issuer():
     local = LocalIssuer()
     yield local
     local.stop()
+
+
+@pytest.fixture
+def exported():
+    """Give the spans that are exported, where only what failed or is worth a look is."""
+    spans = []
+    tracing.use(tracing.Recorder(spans.append, ratio=0, slow_seconds=3600.0))
+    yield spans
+    tracing.use(None)
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ class Torturer:
         if await self._unless_stopped(site.campaign.drain()):
             await self._look(site)
         else:
-            site.campaign.abandon()
+            await site.campaign.abandon()
 
     async def _look(self, site: Site) -> None:
         """Check the stock of a platform, and note the points that only faults lead to."""

@@ -115,10 +115,11 @@ class Campaign:
         self._struck.clear()
         self._desk.clear()
 
-    def abandon(self) -> None:
-        """Let go of what has not ended."""
+    async def abandon(self) -> None:
+        """Let go of what has not ended, and wait until it has stopped: the shop may be closed then."""
         for task in self._settling:
             task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
 
     async def _settle(
         self,
@@ -139,6 +140,7 @@ class Campaign:
         except asyncio.CancelledError:
             for task in shopping:
                 task.cancel()
+            await asyncio.gather(*shopping, return_exceptions=True)
             raise
         except Exception as error:  # noqa: BLE001 - a customer or a check that fails in another way is no proof of anything
             verdict, why = Verdict.VIOLATED, f"unexpected: {error!r}"

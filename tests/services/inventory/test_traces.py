@@ -10,15 +10,6 @@ from services.inventory.sweeper import Sweeper
 TRACE, STEP = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
 
 
-@pytest.fixture
-def exported():
-    """Give the spans that are exported, where only what failed or is worth a look is."""
-    spans = []
-    tracing.use(tracing.Recorder(spans.append, ratio=0, slow_seconds=3600.0))
-    yield spans
-    tracing.use(None)
-
-
 @pytest.mark.parametrize("flags", ["00", "01"])
 async def test_what_expires_belongs_to_the_trace_of_its_purchase(exported, short, flags):
     """A reservation that is taken back is a span below the request for it, sampled or not, with a link to it."""

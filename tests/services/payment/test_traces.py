@@ -12,15 +12,6 @@ from services.payment.resolver import Resolver
 TRACE, STEP = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
 
 
-@pytest.fixture
-def exported():
-    """Give the spans that are exported, where only what failed or is worth a look is."""
-    spans = []
-    tracing.use(tracing.Recorder(spans.append, ratio=0, slow_seconds=3600.0))
-    yield spans
-    tracing.use(None)
-
-
 @pytest.mark.parametrize("flags", ["00", "01"])
 async def test_each_attempt_belongs_to_the_trace_of_the_purchase(exported, processor, payments, bank, flags):
     """Each attempt is a span below the step that asked for the charge, sampled or not, with a link to it; a failed one says so."""
