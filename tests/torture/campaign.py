@@ -132,8 +132,7 @@ class Campaign:
         verdict, why = Verdict.HELD if struck else Verdict.NOT_REACHED, ""
         try:
             await asyncio.wait(shopping)
-            for task in shopping:
-                task.result()
+            await asyncio.gather(*shopping)
             await check(self._shop, customers, self._all_serve)
         except Violated as error:
             verdict, why = Verdict.VIOLATED, str(error)
