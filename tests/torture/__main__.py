@@ -23,12 +23,14 @@ from tests.platforms import TORTURE, new_stack
 from tests.torture import books
 from tests.torture.campaign import Campaign
 from tests.torture.customers import CASTS, SOLD_OUT, Violated
+from tests.torture.gaps import unrecorded, unshown
 from tests.torture.journal import Entry, Journal, Verdict
 from tests.torture.orders import Desk
 from tests.torture.plan import FOUND, NOBODY, Schedule, campaign, cast_of, combined, one_fault
 from tests.torture.points import APPLICABLE, Fault, Point
 from tests.torture.report import report
 from tests.torture.shop import Shop
+from tests.torture.verify import stock
 
 JOURNAL = ROOT / ".cartwright" / "torture.journal"
 EVERY = 50
@@ -137,6 +139,8 @@ class Torturer:
             points = await campaign.record(cast)
             self.journal.record(cast, points)
             console.print(f"  recorded: a customer who {cast} passes {len(points)} points")
+        if missing := unrecorded(self.journal.recording):
+            raise Violated("; ".join(missing))
 
     async def _strike(self, site: Site, schedules: Iterator[Schedule]) -> None:
         """Run schedules on a platform until none is left, the time is up, or the user stops it."""
@@ -196,19 +200,6 @@ class Torturer:
             )
 
 
-async def stock(shop: Shop) -> list[str]:
-    """Check I2 in one snapshot, whatever is under way."""
-    wrong = await shop.ask(
-        """SELECT s.product_id FROM inventory.stock s LEFT JOIN (
-               SELECT l.product_id, coalesce(sum(l.quantity) FILTER (WHERE r.state IN ('HELD', 'PINNED')), 0) AS held,
-                   coalesce(sum(l.quantity) FILTER (WHERE r.state = 'CONFIRMED'), 0) AS gone
-               FROM inventory.reservation_line l JOIN inventory.reservation r USING (checkout_id) GROUP BY 1) x
-           USING (product_id) WHERE received <> available + reserved + sold
-               OR reserved <> coalesce(held, 0) OR sold <> coalesce(gone, 0)"""
-    )
-    return [f"I2: the stock of product {row['product_id']} is not as the reservations say" for row in wrong]
-
-
 def main() -> int:
     """Run it, and return the exit code."""
     given = arguments()
@@ -237,8 +228,12 @@ def main() -> int:
     if torturer.stopping.is_set():
         console.print(f"stopped; go on with: make torture{_same(given)}")
         return INTERRUPTED
-    failed = [entry for entry in torturer.journal.entries.values() if entry.verdict is Verdict.VIOLATED]
-    return 1 if failed or broken else 0
+    entries = torturer.journal.entries.values()
+    missed = [] if given.point or given.combination is not None else unshown(entries)
+    for what in missed:
+        console.print(f"[red]NOT SHOWN[/] {what}")
+    failed = [entry for entry in entries if entry.verdict is Verdict.VIOLATED]
+    return 1 if failed or broken or missed else 0
 
 
 def _same(given: argparse.Namespace) -> str:

@@ -24,6 +24,8 @@ class Load:
     stop: threading.Event = field(default_factory=threading.Event)
     answers: dict[str, str] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """Users whose cart was empty at their checkout, though what they put into it was acknowledged (I8)."""
     seen: Counter[str] = field(default_factory=Counter)
     users: Any = field(default_factory=lambda: itertools.count(secrets.randbelow(10**9) + 1))
 
@@ -69,6 +71,8 @@ class Load:
             if answer.status_code == 200:
                 return answer.json()
             if answer.status_code in {400, 409}:
-                return None  # the cart write was lost with its process and its answer: the next user will do
+                if answer.json()["code"] == "cart_empty":
+                    self.lost.append(headers["X-User-Id"])
+                return None
             time.sleep(0.1)
         return None

@@ -129,7 +129,8 @@ class Campaign:
         struck: tuple[str, ...],
         took: float,
     ) -> None:
-        verdict, why = Verdict.HELD if struck else Verdict.NOT_REACHED, ""
+        reached = Verdict.HELD if len(struck) == len(schedule.orders) else Verdict.HELD_IN_PART
+        verdict, why = reached if struck else Verdict.NOT_REACHED, ""
         try:
             await asyncio.wait(shopping)
             await asyncio.gather(*shopping)

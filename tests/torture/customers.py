@@ -16,6 +16,8 @@ PATIENCE_SECONDS = 100.0
 POLL_SECONDS, MOST_SECONDS = 0.3, 3.0
 """A customer waits a little longer before each repeat, so that those of a platform that is too busy do not keep it busy."""
 SOLD_OUT_CAST = "finds it sold out"
+RESOURCE_SECONDS = 120
+"""How long a resource stays after its end."""
 SOLD_OUT = 6
 """A product without stock, which the torture adds to its platform."""
 
@@ -40,6 +42,8 @@ class Customer:
     """The outcome, as it was first told by REST."""
     resource: str = ""
     """The name of its Checkout resource; empty where it buys by REST."""
+    ended_at: float = 0.0
+    """When its resource was seen to have ended, on the monotonic clock."""
     checkout_id: str = ""
     seen: Counter[str] = field(default_factory=Counter)
 
@@ -102,7 +106,7 @@ class Customer:
             "apiVersion": "cartwright.dev/v1alpha1",
             "kind": "Checkout",
             "metadata": {"name": self.resource},
-            "spec": {"userId": self.user_id, "ttlSecondsAfterFinished": 120, **spec},
+            "spec": {"userId": self.user_id, "ttlSecondsAfterFinished": RESOURCE_SECONDS, **spec},
         }
         await self._until(lambda: shop.kube("POST", "", body), lambda status, _: status in {201, 409}, "create")
 
@@ -113,6 +117,7 @@ class Customer:
             lambda _, body: body.get("status", {}).get("phase") in {"Completed", "Failed"},
             "end",
         )
+        self.ended_at = time.monotonic()
         phase = found["status"]["phase"].upper()
         self.checkout_id = found["status"]["checkoutId"]
         if phase != self.status:

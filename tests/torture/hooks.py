@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.torture import strike
-from tests.torture.orders import Post
+from tests.torture.orders import Injection, Post
 from tests.torture.points import Fault, Kind, Point, api_request, mongo_command, redis_command, statement
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -23,12 +23,12 @@ def install(post: Post) -> None:
             stand(post)
 
 
-def _passes(post: Post, kind: Kind, what: str) -> Fault | None:
+def _passes(post: Post, kind: Kind, what: str) -> Injection | None:
     """Pass a point; do here what happens before the call, and return the fault for the rest."""
-    fault = post.passes(str(Point(post.part, kind, what)))
-    if fault is not None:
-        strike.before(fault, kind, post.stores)
-    return fault
+    injection = post.passes(str(Point(post.part, kind, what)))
+    if injection is not None:
+        strike.before(injection, kind, post.stores)
+    return injection
 
 
 def _function() -> str | None:
@@ -53,11 +53,11 @@ def _asyncpg(post: Post) -> None:
             function, what = _function(), statement(query)
             if function is None or what is None or (original.__name__ == "execute" and args):
                 return await original(self, query, *args, **more)
-            fault = _passes(post, Kind.SQL, f"{function}: {what}")
-            if fault is None:
+            injection = _passes(post, Kind.SQL, f"{function}: {what}")
+            if injection is None:
                 return await original(self, query, *args, **more)
             return await strike.around(
-                fault,
+                injection,
                 lambda: original(self, query, *args, **more),
                 cut=self._transport.abort,
                 lost=lambda: asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
@@ -80,15 +80,15 @@ def _grpc(post: Post) -> None:
         if name.startswith("/grpc."):
             return original(self, request, **more)
         service, _, method = name.rpartition("/")
-        fault = _passes(post, Kind.RPC, f"{service.rpartition('.')[2]}.{method}")
-        if fault is None:
+        injection = _passes(post, Kind.RPC, f"{service.rpartition('.')[2]}.{method}")
+        if injection is None:
             return original(self, request, **more)
-        given_up = grpc.StatusCode.DEADLINE_EXCEEDED if fault is Fault.LATE else grpc.StatusCode.UNAVAILABLE
+        given_up = grpc.StatusCode.DEADLINE_EXCEEDED if injection.fault is Fault.LATE else grpc.StatusCode.UNAVAILABLE
 
         def lost() -> Exception:
             return grpc.aio.AioRpcError(given_up, grpc.aio.Metadata(), grpc.aio.Metadata(), "Socket closed")
 
-        return strike.around(fault, lambda: original(self, request, **more), cut=lambda: None, lost=lost)
+        return strike.around(injection, lambda: original(self, request, **more), cut=lambda: None, lost=lost)
 
     callable_.__call__ = hooked
 
@@ -97,50 +97,64 @@ def _pymongo(post: Post) -> None:
     connection = sys.modules["pymongo.synchronous.pool"].Connection
     send, receive = connection.send_message, connection.receive_message
 
+    def reset(self: Any, injection: Injection) -> None:
+        injection.carried_out()
+        self._raise_connection_failure(ConnectionResetError("connection reset by peer"))
+
     def sending(self: Any, message: bytes, size: int) -> None:
         command = mongo_command(message)
-        self.fault = None if command is None else _passes(post, Kind.MONGO, command)
-        if self.fault is Fault.REFUSED:
-            self._raise_connection_failure(ConnectionResetError("connection reset by peer"))
+        self.injection = None if command is None else _passes(post, Kind.MONGO, command)
+        if self.injection and self.injection.fault is Fault.REFUSED:
+            reset(self, self.injection)
         send(self, message, size)
 
     def receiving(self: Any, request_id: int | None) -> Any:
-        fault, self.fault = getattr(self, "fault", None), None
+        injection, self.injection = getattr(self, "injection", None), None
         reply = receive(self, request_id)
-        if fault is Fault.KILLED_AFTER:
-            strike.kill()
-        if fault is Fault.LOST:
-            self._raise_connection_failure(ConnectionResetError("connection reset by peer"))
+        if injection and injection.fault is Fault.KILLED_AFTER:
+            strike.kill(injection)
+        if injection and injection.fault is Fault.LOST:
+            reset(self, injection)
         return reply
 
     connection.send_message, connection.receive_message = sending, receiving
 
 
 def _redis(post: Post) -> None:
-    connection = sys.modules["redis.asyncio.connection"].AbstractConnection
-    send, receive = connection.send_packed_command, connection.read_response
+    library = sys.modules["redis.asyncio.connection"]
+    connection, parser = library.AbstractConnection, library.DefaultParser
+    send, read = connection.send_packed_command, parser.read_response
     broken = sys.modules["redis.exceptions"].ConnectionError
+    waiting: dict[int, tuple[Any, Injection]] = {}
+    """The connections whose next reply is struck, by the identity of their parser, which has no room for an attribute."""
+
+    async def reset(self: Any, injection: Injection) -> None:
+        await self.disconnect(nowait=True)
+        injection.carried_out()
+        raise broken("Connection closed by server.")
 
     async def sending(self: Any, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - the library's
         packed = command if isinstance(command, bytes) else b"".join(command)
         what = redis_command(packed)
-        self.fault = None if what is None else _passes(post, Kind.REDIS, what)
-        if self.fault is Fault.REFUSED:
-            await self.disconnect(nowait=True)
-            raise broken("Connection closed by server.")
+        injection = None if what is None else _passes(post, Kind.REDIS, what)
+        waiting.pop(id(self._parser), None)
+        if injection and injection.fault is Fault.REFUSED:
+            await reset(self, injection)
+        if injection and injection.fault in {Fault.KILLED_AFTER, Fault.LOST}:
+            waiting[id(self._parser)] = (self, injection)
         await send(self, packed, check_health)
 
-    async def receiving(self: Any, *args: Any, **more: Any) -> Any:
-        fault, self.fault = getattr(self, "fault", None), None
-        reply = await receive(self, *args, **more)
-        if fault is Fault.KILLED_AFTER:
-            strike.kill()
-        if fault is Fault.LOST:
-            await self.disconnect(nowait=True)
-            raise broken("Connection closed by server.")
+    async def reading(self: Any, *args: Any, **more: Any) -> Any:
+        struck = waiting.pop(id(self), None)
+        reply = await read(self, *args, **more)
+        if struck and struck[1].fault is Fault.KILLED_AFTER:
+            strike.kill(struck[1])
+        if struck:
+            await reset(*struck)
         return reply
 
-    connection.send_packed_command, connection.read_response = sending, receiving
+    # Replies are read from the parser by some without the connection's read_response.
+    connection.send_packed_command, parser.read_response = sending, reading
 
 
 def _aiokafka(post: Post) -> None:  # noqa: C901 - three methods, each with a hook
@@ -154,27 +168,28 @@ def _aiokafka(post: Post) -> None:  # noqa: C901 - three methods, each with a ho
         return KafkaConnectionError("Connection closed")
 
     async def producing(self: Any, topic: str, *args: Any, **more: Any) -> Any:
-        fault = _passes(post, Kind.PRODUCE, topic)
-        if fault is None:
+        injection = _passes(post, Kind.PRODUCE, topic)
+        if injection is None:
             return await produce(self, topic, *args, **more)
-        return await strike.around(fault, lambda: produce(self, topic, *args, **more), cut=lambda: None, lost=lost)
+        return await strike.around(injection, lambda: produce(self, topic, *args, **more), cut=lambda: None, lost=lost)
 
     async def polling(self: Any, *partitions: Any, **more: Any) -> Any:
         batches = await poll(self, *partitions, **more)
         if any(batches.values()):
-            fault = _passes(post, Kind.POLL, next(iter(batches)).topic)
-            if fault is Fault.KILLED_AFTER:
-                strike.kill()
-            if fault is Fault.DUPLICATED:
+            injection = _passes(post, Kind.POLL, next(iter(batches)).topic)
+            if injection and injection.fault is Fault.KILLED_AFTER:
+                strike.kill(injection)
+            if injection and injection.fault is Fault.DUPLICATED:
                 for partition, records in batches.items():
                     self.seek(partition, records[0].offset)
+                injection.carried_out()
         return batches
 
     async def committing(self: Any, offsets: Any = None) -> None:
-        fault = _passes(post, Kind.OFFSETS, "commit")
-        if fault is None:
+        injection = _passes(post, Kind.OFFSETS, "commit")
+        if injection is None:
             return await commit(self, offsets)
-        return await strike.around(fault, lambda: commit(self, offsets), cut=lambda: None, lost=lost)
+        return await strike.around(injection, lambda: commit(self, offsets), cut=lambda: None, lost=lost)
 
     aiokafka.AIOKafkaProducer.send_and_wait = producing
     aiokafka.AIOKafkaConsumer.getmany, aiokafka.AIOKafkaConsumer.commit = polling, committing
@@ -189,11 +204,14 @@ def _aiohttp(post: Post) -> None:
     async def requesting(self: Any, method: str, url: Any, **more: Any) -> Any:
         at = URL(url)
         about = api_request(method, at.path, at.query_string)
-        fault = None if about is None else _passes(post, *about)
-        if fault is None:
+        injection = None if about is None else _passes(post, *about)
+        if injection is None:
             return await request(self, method, url, **more)
         return await strike.around(
-            fault, lambda: request(self, method, url, **more), cut=lambda: None, lost=aiohttp.ServerDisconnectedError
+            injection,
+            lambda: request(self, method, url, **more),
+            cut=lambda: None,
+            lost=aiohttp.ServerDisconnectedError,
         )
 
     aiohttp.ClientSession._request = requesting

@@ -19,6 +19,8 @@ DESK = "TORTURE_DESK"
 """The variable that names the folder; without it a process takes no orders."""
 MOST_PASSES = 8
 """How many passes of one point are told apart: the steps of a saga are written by one statement."""
+CLAIMED, STRUCK = "claimed", "struck"
+"""The folders of the faults that a process has made its own, and of those that it has carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,26 @@ class Order:
     skip: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A fault that this process is to carry out, at the call that passes now."""
+
+    fault: Fault
+    _struck: Path
+
+    def carried_out(self) -> None:
+        """Tell the test that it has struck. Whoever kills or stops this process tells so just before."""
+        self._struck.touch()
+
+
 class Desk:
     """The folder, as the test has it: it gives orders, and reads what was struck and what was seen."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder, or go on with what is in it."""
         self.folder = folder
-        (folder / "struck").mkdir(parents=True, exist_ok=True)
+        for name in (CLAIMED, STRUCK):
+            (folder / name).mkdir(parents=True, exist_ok=True)
         self._number = time.time_ns()
         self._given: dict[str, Any] = {}
 
@@ -67,7 +82,7 @@ class Desk:
 
     def struck(self, number: str, orders: Sequence[Order]) -> list[bool]:
         """Return which of the orders were carried out."""
-        return [(self.folder / "struck" / f"{number}-{index}").exists() for index in range(len(orders))]
+        return [(self.folder / STRUCK / f"{number}-{index}").exists() for index in range(len(orders))]
 
     def clear(self) -> None:
         """Have nothing struck or recorded any more."""
@@ -95,8 +110,8 @@ class Post:
         self.stores: dict[str, int] = {}
         self.pauses: dict[str, float] = {}
 
-    def passes(self, point: str) -> Fault | None:
-        """Note that a point is passed, and return the fault that is to strike now."""
+    def passes(self, point: str) -> Injection | None:
+        """Note that a point is passed, and return the fault that is to strike now; None where none is."""
         self._look()
         if self._recording and self._seen[point] < MOST_PASSES:
             self._seen[point] += 1
@@ -107,7 +122,8 @@ class Post:
                 waiting[index] = (number, Order(one.point, one.fault, one.skip - 1))
                 continue
             del waiting[index]
-            return one.fault if self._claim(number) else None
+            name = f"{self._number}-{number}"
+            return Injection(one.fault, self.folder / STRUCK / name) if self._claim(name) else None
         return None
 
     def _look(self) -> None:
@@ -129,10 +145,10 @@ class Post:
                 order = Order(one["point"], Fault(one["fault"]), one["skip"])
                 self._orders.setdefault(order.point, []).append((number, order))
 
-    def _claim(self, number: int) -> bool:
-        """Make the fault this process's own; False where it was struck already, by a process that died of it."""
+    def _claim(self, name: str) -> bool:
+        """Make the fault this process's own; False where it was another's, which may have died of it."""
         try:
-            os.close(os.open(self.folder / "struck" / f"{self._number}-{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.close(os.open(self.folder / CLAIMED / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
             return False
         return True

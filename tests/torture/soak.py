@@ -24,12 +24,11 @@ from devstack.client import Stack
 from devstack.home import ROOT, Home
 from tests.platforms import new_stack
 from tests.torture import books
-from tests.torture.__main__ import stock
 from tests.torture.customers import Customer, Violated
 from tests.torture.gauges import Gauges
 from tests.torture.rough import TROUBLES, small_disk
 from tests.torture.shop import Shop
-from tests.torture.verify import check
+from tests.torture.verify import check, stock
 from tests.torture.versions import TREES, Rollout, old_tree, two_versions
 
 CAPACITY_SECONDS, CAPACITY_BUYERS = 20.0, 16
@@ -103,10 +102,13 @@ async def soak(stack: Stack, name: str, trouble: Callable[..., Coroutine[Any, An
         ends_at = time.monotonic() + minutes * 60
         troubling = asyncio.create_task(trouble(gauges=gauges, ends_at=ends_at))
         stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait({troubling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({troubling, stopped, sampling}, return_when=asyncio.FIRST_COMPLETED)
         if troubling.done():
             troubling.result()
-            await asyncio.wait({stopped}, timeout=max(0.0, ends_at - time.monotonic()))
+            seconds = max(0.0, ends_at - time.monotonic())
+            await asyncio.wait({stopped, sampling}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if sampling.done():  # it has failed: what must stay flat is not seen any more
+            sampling.result()
         troubling.cancel()
         stopping.set()
         healed = time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from tests.torture.orders import Injection
 from tests.torture.points import STORE_OF, Fault, Kind
 
 LATE_SECONDS = 0.7
@@ -15,58 +16,65 @@ LATE_SECONDS = 0.7
 _later: set[asyncio.Task[None]] = set()
 
 
-def kill() -> None:
+def kill(injection: Injection) -> None:
     """Kill this process."""
+    injection.carried_out()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def pause() -> None:
+def pause(injection: Injection) -> None:
     """Stop this process. tests/torture/runner.py, whose child it is, lets it go on."""
+    injection.carried_out()
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def kill_store(kind: Kind, stores: dict[str, int]) -> None:
+def kill_store(injection: Injection, kind: Kind, stores: dict[str, int]) -> None:
     """Kill the store that a call goes to. The platform's supervisor starts it again."""
     with suppress(ProcessLookupError):
         os.killpg(stores[STORE_OF[kind]], signal.SIGKILL)
+        injection.carried_out()
 
 
-def before(fault: Fault, kind: Kind, stores: dict[str, int]) -> None:
+def before(injection: Injection, kind: Kind, stores: dict[str, int]) -> None:
     """Do what happens before the call is sent."""
-    if fault is Fault.KILLED_BEFORE:
-        kill()
-    elif fault is Fault.PAUSED:
-        pause()
-    elif fault is Fault.STORE_KILLED:
-        kill_store(kind, stores)
+    if injection.fault is Fault.KILLED_BEFORE:
+        kill(injection)
+    elif injection.fault is Fault.PAUSED:
+        pause(injection)
+    elif injection.fault is Fault.STORE_KILLED:
+        kill_store(injection, kind, stores)
 
 
 async def around(
-    fault: Fault, send: Callable[[], Awaitable[Any]], *, cut: Callable[[], Any], lost: Callable[[], Exception]
+    injection: Injection, send: Callable[[], Awaitable[Any]], *, cut: Callable[[], Any], lost: Callable[[], Exception]
 ) -> Any:
     """Make the call with a fault. `cut` breaks the connection, and `lost` is what the client library then raises."""
+    fault = injection.fault
     if fault is Fault.REFUSED:
         cut()
+        injection.carried_out()
         raise lost()
     if fault is Fault.LATE:
-        _repeat(send)
+        _repeat(injection, send)
         raise lost()
     try:
         reply = await send()
     finally:
         if fault is Fault.KILLED_AFTER:
-            kill()
+            kill(injection)
     if fault is Fault.LOST:
         cut()
+        injection.carried_out()
         raise lost()
     if fault is Fault.DUPLICATED:
-        _repeat(send)
+        _repeat(injection, send)
     return reply
 
 
-def _repeat(send: Callable[[], Awaitable[Any]]) -> None:
+def _repeat(injection: Injection, send: Callable[[], Awaitable[Any]]) -> None:
     async def later() -> None:
         await asyncio.sleep(LATE_SECONDS)
+        injection.carried_out()
         with suppress(Exception):  # nobody waits for the outcome any more
             await send()
 

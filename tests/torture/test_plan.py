@@ -65,7 +65,10 @@ def test_a_fault_strikes_once(tmp_path) -> None:
     orders = [Order(str(MOVE), Fault.KILLED_AFTER, skip=1)]
     number = desk.give(orders, recording="buys", stores={}, pauses={})
     first = Post(tmp_path, "checkout")
-    assert [first.passes(str(MOVE)) for _ in range(3)] == [None, Fault.KILLED_AFTER, None]
+    passed = [first.passes(str(MOVE)) for _ in range(3)]
+    assert [one and one.fault for one in passed] == [None, Fault.KILLED_AFTER, None]
+    assert desk.struck(number, orders) == [False], "it was given to the process, and is not carried out yet"
+    passed[1].carried_out()
     assert desk.struck(number, orders) == [True]
     second = Post(tmp_path, "checkout")
     assert [second.passes(str(MOVE)) for _ in range(3)] == [None, None, None]

@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from tests.torture.customers import Customer, Violated
+from tests.torture.customers import RESOURCE_SECONDS, Customer, Violated
 from tests.torture.shop import Shop
 
 REST_SECONDS = 60.0
@@ -170,7 +170,9 @@ async def shown(shop: Shop, customers: Sequence[Customer], books: Books) -> list
         if one.resource:
             status, body = await shop.kube("GET", one.resource)
             said = body.get("status", {})
-            if status == 200 and (said.get("phase", "").upper(), said.get("sagaVersion")) != (
+            if status != 200 and time.monotonic() < one.ended_at + RESOURCE_SECONDS:
+                wrong.append(f"I7: {one.resource} cannot be read: {status}")
+            elif status == 200 and (said.get("phase", "").upper(), said.get("sagaVersion")) != (
                 one.status,
                 versions.get(one.checkout_id),
             ):
@@ -183,6 +185,19 @@ async def shown(shop: Shop, customers: Sequence[Customer], books: Books) -> list
         if value is not None and life > FRESH_MS and (cached := json.loads(value)["version"]) != version:
             wrong.append(f"I9: the cache shows version {cached} to user {one.user_id}, the cart is {version}")
     return wrong
+
+
+async def stock(shop: Shop) -> list[str]:
+    """Check I2 in one snapshot, whatever is under way."""
+    wrong = await shop.ask(
+        """SELECT s.product_id FROM inventory.stock s LEFT JOIN (
+               SELECT l.product_id, coalesce(sum(l.quantity) FILTER (WHERE r.state IN ('HELD', 'PINNED')), 0) AS held,
+                   coalesce(sum(l.quantity) FILTER (WHERE r.state = 'CONFIRMED'), 0) AS gone
+               FROM inventory.reservation_line l JOIN inventory.reservation r USING (checkout_id) GROUP BY 1) x
+           USING (product_id) WHERE received <> available + reserved + sold
+               OR reserved <> coalesce(held, 0) OR sold <> coalesce(gone, 0)"""
+    )
+    return [f"I2: the stock of product {row['product_id']} is not as the reservations say" for row in wrong]
 
 
 async def nothing_is_away() -> None:
