@@ -19,7 +19,7 @@ from services.chassis.telemetry import Metrics
 from services.error_codes import ErrorCode
 from services.gateway import bodies
 from services.gateway.access_log import READS, AccessLog
-from services.gateway.admission import PLACE, Admission, Overloaded, Place
+from services.gateway.admission import PLACE, Admission, Kind, Overloaded, Place
 from services.gateway.answers import answer, error_answer, http_answer
 from services.gateway.auth import UserOf
 from services.gateway.cors import Cors
@@ -33,6 +33,8 @@ API = "/api/"
 """Where the paths start whose requests have a user."""
 CHECKOUT = "/api/v1/checkout"
 """Where the paths of checkouts start."""
+CART = "/api/v1/cart"
+"""Where the paths of carts start."""
 _FAILED = 500
 """Answers from this status on are failures of ours."""
 PAGES = frozenset({"/health", "/ready", "/metrics"})
@@ -56,7 +58,8 @@ class _Route:
     has_user: bool
     query: frozenset[str]
     logged: bool
-    checkout: bool = False
+    reads: Kind = Kind.OTHER
+    writes: Kind = Kind.OTHER
     exists: bool = True
 
 
@@ -70,8 +73,8 @@ class Edge:
         metrics: Metrics,
         origins: frozenset[str] = frozenset(),
         *,
-        sample_reads: int = 1,
-        max_under_way: int = 512,
+        sample_reads: int,
+        max_under_way: int,
     ) -> None:
         """Take what finds the user of a request.
 
@@ -153,7 +156,7 @@ class Edge:
                 check_single(request.headers)
                 _check(request, route)
                 return await handler(request)
-            with Place(self._admission, checkout=route.checkout) as place:
+            with Place(self._admission, route.reads if request.method in READS else route.writes) as place:
                 request[PLACE] = place
                 check_single(request.headers)
                 request[USER] = await self._user_of(request.headers)
@@ -183,8 +186,16 @@ def _route(label: str) -> _Route:
         label.startswith(API),
         QUERY.get(label, frozenset()),
         logged=label not in PAGES,
-        checkout=label.startswith(CHECKOUT),
+        reads=Kind.CHECKOUT if label.startswith(CHECKOUT) else Kind.OTHER,
+        writes=_writes(label),
     )
+
+
+def _writes(label: str) -> Kind:
+    """Return what is asked for by a request of the route that is no read."""
+    if label.startswith(CHECKOUT):
+        return Kind.PURCHASE
+    return Kind.CART_WRITE if label.startswith(CART) else Kind.OTHER
 
 
 def _facts(request: Asked, route: _Route, status: int) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from aiohttp import web
 
 from services.chassis.client import Endpoint
 from services.chassis.connection import PLAIN_READS
+from services.chassis.logs import Logger
 from services.chassis.run import Runtime, run
-from services.gateway.auth import users
+from services.chassis.telemetry import Metrics
+from services.gateway.auth import UserOf, users
 from services.gateway.bodies import MAX_BODY_BYTES
 from services.gateway.clients import Services
 from services.gateway.config import Config
@@ -16,11 +18,23 @@ from services.gateway.edge import Edge
 from services.gateway.routes import Routes
 
 
-def application(edge: Edge, routes: Routes) -> web.Application:
+def edge(config: Config, user_of: UserOf, allowed: frozenset[str], log: Logger, metrics: Metrics) -> Edge:
+    """Return what requests share, as the settings say. Pages of the `allowed` origins may read the answers."""
+    return Edge(
+        user_of,
+        log,
+        metrics,
+        allowed,
+        sample_reads=config.log_sample_reads,
+        max_under_way=config.max_under_way,
+    )
+
+
+def application(around: Edge, routes: Routes) -> web.Application:
     """Return the application of the REST contract."""
-    app = web.Application(middlewares=[edge.around], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[around.around], client_max_size=MAX_BODY_BYTES)
     app.add_routes(routes.table())
-    app[PLAIN_READS] = edge.plain_reads(routes.plain_reads())
+    app[PLAIN_READS] = around.plain_reads(routes.plain_reads())
     return app
 
 
@@ -40,8 +54,8 @@ async def serve(runtime: Runtime) -> None:
             name: await stack.enter_async_context(Endpoint(name, address, runtime.metrics))
             for name, address in addresses.items()
         }
-        edge = Edge(who.of, runtime.log, runtime.metrics, allowed, sample_reads=config.log_sample_reads)
-        app = application(edge, Routes(Services(**ends, metrics=runtime.metrics)))
+        around = edge(config, who.of, allowed, runtime.log, runtime.metrics)
+        app = application(around, Routes(Services(**ends, metrics=runtime.metrics)))
         await runtime.serve_http(config, app, {name: end.ready for name, end in ends.items()} | dict(who.checks))
 
 

@@ -19,8 +19,7 @@ from services.gateway.auth import users
 from services.gateway.clients import Services
 from services.gateway.config import Config
 from services.gateway.cors import origins
-from services.gateway.edge import Edge
-from services.gateway.main import application
+from services.gateway.main import application, edge
 from services.gateway.routes import Routes
 from services.pb import cart_pb2_grpc, checkout_pb2_grpc, orders_pb2_grpc, product_pb2_grpc
 from tests.issuer import AUDIENCE
@@ -93,16 +92,9 @@ async def serving(backend, env, clock=time.monotonic):
         ends = {
             name: await stack.enter_async_context(Endpoint(name, f"127.0.0.1:{port}", metrics)) for name in register
         }
-        edge = Edge(
-            who.of,
-            log,
-            metrics,
-            origins(config.cors_origins),
-            sample_reads=config.log_sample_reads,
-            max_under_way=config.max_under_way,
-        )
+        around = edge(config, who.of, origins(config.cors_origins), log, metrics)
         services = Services(**ends, metrics=metrics)
-        app = application(edge, Routes(services))
+        app = application(around, Routes(services))
         readiness = Readiness()
         readiness.state = "serving"
         readiness.checks.update(who.checks)

@@ -38,9 +38,14 @@ def shed(gateway, kind):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/api/v1/products"), ("GET", "/api/v1/orders"), ("DELETE", "/api/v1/cart")]
+    ("method", "path", "kind"),
+    [
+        ("GET", "/api/v1/products", "other"),
+        ("GET", "/api/v1/orders", "other"),
+        ("DELETE", "/api/v1/cart", "cart_write"),
+    ],
 )
-async def test_more_than_may_be_under_way_are_refused_before_any_work(full, backend, method, path):
+async def test_more_than_may_be_under_way_are_refused_before_any_work(full, backend, method, path, kind):
     """The answer is 503 with Retry-After, no service is asked, and a page of an allowed origin can read it."""
     response = await full.client.request(method, path, headers={"Origin": SHOP, "X-User-Id": "not looked at"})
     assert (response.status, (await response.json())["error"]) == (503, "too many requests are under way; try again")
@@ -48,7 +53,7 @@ async def test_more_than_may_be_under_way_are_refused_before_any_work(full, back
     assert response.headers["Access-Control-Allow-Origin"] == SHOP
     assert {name for name, _ in backend.asked} <= {"GetCarts"}  # which the fixture asks
     assert response.headers["X-Request-Id"]
-    assert shed(full, "other") == 1
+    assert shed(full, kind) == 1
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json"])
@@ -70,6 +75,73 @@ async def test_checkouts_have_a_reserve(full, backend):
     backend.gates["GetCheckouts"].set()
     assert [status for status, _ in await bodies(tasks)] == [200] * (MOST - OTHERS)
     assert shed(full, "checkout") == 1
+
+
+@pytest.fixture
+async def buying(small, backend):
+    """Give a gateway with as many purchases under way as are let in while none ends."""
+    backend.gates["StartCheckouts"] = asyncio.Event()
+    small.tasks = [asyncio.create_task(buy(small, user)) for user in range(1, MOST // 2 + 1)]
+    await waiting(small, MOST // 2)
+    yield small
+    backend.gates["StartCheckouts"].set()
+    await bodies(small.tasks)
+
+
+async def buy(gateway, user):
+    """Start a checkout."""
+    return await gateway.client.post(
+        "/api/v1/checkout", json={"idempotency_key": "k"}, headers={"X-User-Id": str(user)}
+    )
+
+
+async def add(gateway, user=99):
+    """Put something into a cart."""
+    body = {"product_id": 1, "quantity": 1}
+    return await gateway.client.post("/api/v1/cart/items", json=body, headers={"X-User-Id": str(user)})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/cart/items"),
+        ("PUT", "/api/v1/cart/items/1"),
+        ("DELETE", "/api/v1/cart/items/1"),
+        ("DELETE", "/api/v1/cart"),
+    ],
+)
+async def test_no_cart_is_filled_that_could_not_be_bought_in_time(buying, backend, method, path):
+    """While the purchases under way do not end in time, a cart write is refused undone, with places still free."""
+    response = await buying.client.request(method, path)
+    assert (response.status, (await response.json())["code"]) == (503, "overloaded")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert {name for name, _ in backend.asked} <= {"StartCheckouts"}
+    assert shed(buying, "cart_write") == 1
+
+
+@pytest.mark.parametrize("path", ["/api/v1/cart", "/api/v1/products", "/api/v1/checkout/c1"])
+async def test_slow_purchases_hold_back_no_read(buying, path):
+    """What is read or asked for is answered while carts cannot be filled."""
+    assert (await buying.client.get(path)).status == 200
+
+
+async def test_slow_purchases_hold_back_no_purchase(buying, backend):
+    """A cart that is filled can be bought while others cannot be filled; once the purchases have ended, they can."""
+    buying.tasks.append(asyncio.create_task(buy(buying, 50)))
+    await waiting(buying, MOST // 2 + 1)
+    backend.gates["StartCheckouts"].set()
+    await bodies(buying.tasks)
+    assert (await add(buying)).status == 200
+
+
+async def test_who_only_asks_for_checkouts_holds_back_no_cart(small, backend):
+    """Questions about purchases are no purchases."""
+    backend.gates["GetCheckouts"] = asyncio.Event()
+    tasks = [asyncio.create_task(small.client.get("/api/v1/checkout/c1")) for _ in range(MOST // 2)]
+    await waiting(small, MOST // 2)
+    assert (await add(small)).status == 200
+    backend.gates["GetCheckouts"].set()
+    assert {status for status, _ in await bodies(tasks)} == {200}
 
 
 async def test_it_is_back_by_itself(small, backend):
@@ -142,6 +214,7 @@ def test_a_bound_that_lets_nothing_through_is_refused_at_the_start(name, value):
 
 
 def test_the_defaults_refuse_nobody_below_capacity():
-    """256 buyers who never pause fit, with as many who look around."""
+    """256 buyers who never pause fit, with as many who look around: none of them fills a cart while all 256 buy."""
     config = Config.from_env({})
+    assert config.max_under_way // 2 >= 256
     assert config.max_under_way - config.max_under_way // 8 >= 256 + 128

@@ -1,0 +1,78 @@
+"""How many purchases may be under way is a question of time: as many as end while a shopper waits."""
+
+import pytest
+
+from services.gateway.purchases import SECONDS, Purchases
+
+ALWAYS = 10
+
+
+class Till:
+    """Purchases by a clock that is set."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.purchases = Purchases(ALWAYS, lambda: self.now)
+
+    def hold(self, count):
+        """Have so many under way."""
+        while self.purchases.under_way > count:
+            self.purchases.leave()
+        while self.purchases.under_way < count:
+            self.purchases.begin()
+
+    def end(self, rate, seconds):
+        """Have so many a second end, and as many begin."""
+        for _ in range(int(rate * seconds)):
+            self.now += 1 / rate
+            self.purchases.begin()
+            self.purchases.end()
+
+    def are_enough(self, count):
+        """Give whether so many under way are enough."""
+        self.hold(count)
+        return self.purchases.are_enough()
+
+
+@pytest.fixture
+def till():
+    return Till()
+
+
+def test_a_few_are_never_too_many(till):
+    """However few purchases have ended, so many may always be under way: a gateway that has just started refuses nobody."""
+    assert [till.are_enough(count) for count in (0, ALWAYS - 1, ALWAYS)] == [False, False, True]
+
+
+@pytest.mark.parametrize("rate", [50, 140, 1000])
+def test_as_many_as_end_in_time_are_let_in(till, rate):
+    """Once purchases have ended at a steady rate, the bound is what ends at that rate within two seconds."""
+    till.end(rate, seconds=20)
+    assert not till.are_enough(int(0.95 * SECONDS * rate))
+    assert till.are_enough(int(1.05 * SECONDS * rate))
+
+
+def test_a_short_lull_moves_the_bound_by_a_part_of_it(till):
+    """A store that stops for a moment has nobody refused who fits; one that stands for long is known not to end any."""
+    till.end(100, seconds=20)
+    till.now += 0.2
+    assert not till.are_enough(int(0.85 * SECONDS * 100))
+    till.now += 20
+    assert till.are_enough(ALWAYS)
+
+
+def test_a_burst_of_quick_answers_is_soon_forgotten(till):
+    """Purchases that were answered at once say little of those that come after them."""
+    till.end(100, seconds=20)
+    till.end(10_000, seconds=0.05)
+    till.end(100, seconds=10)
+    assert till.are_enough(int(1.05 * SECONDS * 100))
+
+
+def test_what_waits_for_its_client_is_no_end(till):
+    """A purchase whose client is slow to send it leaves and begins again, and does not make purchases look quick."""
+    for _ in range(1000):
+        till.purchases.begin()
+        till.purchases.leave()
+    assert till.purchases.under_way == 0
+    assert till.are_enough(ALWAYS)
