@@ -33,6 +33,8 @@ NOT_FOUND, CONFLICT, INVALID, TOO_MANY, SERVER_ERROR = 404, 409, 422, 429, 500
 _TIMEOUT = ClientTimeout(total=CALL_SECONDS)
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
+_TRUSTED = "fieldValidation=Ignore"
+"""By default the API server decodes a body a second time, to warn of fields that it does not know: what we write has none."""
 
 
 class ClusterUnavailable(Exception):
@@ -75,11 +77,12 @@ class Cluster:
         """
         change: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": one} for one in uid]
         change.append({"op": "add", "path": "/status", "value": status})
-        return await self._send("PATCH", f"{self._url(name)}/status", change, content_type=_JSON_PATCH) is not None
+        url = f"{self._url(name)}/status?{_TRUSTED}"
+        return await self._send("PATCH", url, change, content_type=_JSON_PATCH) is not None
 
     async def create(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Create a Checkout in the namespace that it names. Returns it, or None when one of this name exists."""
-        return await self.request("POST", self._checkouts(body["metadata"]["namespace"]), body)
+        return await self.request("POST", f"{self._checkouts(body['metadata']['namespace'])}?{_TRUSTED}", body)
 
     async def delete(self, name: NamespacedName, uid: str) -> bool:
         """Delete the Checkout with this uid. Returns False when it is gone, or another has its name."""

@@ -164,6 +164,22 @@ async def test_what_is_gone_or_there_already(answering):
         await (await answering(reply(422, "sagaVersion cannot go back"))).replace_status(at("first"), {})
 
 
+async def test_own_writes_are_not_searched_for_mistakes(answering):
+    """The API server need not read a mirror or a status a second time to warn of fields that it does not know."""
+    asked = []
+
+    def answer(request):
+        asked.append(request.split(b" HTTP/1.1")[0])
+        return reply(200)
+
+    cluster = await answering(answer)
+    await cluster.create(MIRROR)
+    await cluster.replace_status(at("first"), {"phase": "Paying"})
+    path = b"/apis/cartwright.dev/v1alpha1/namespaces/default/checkouts"
+    ignore = b"?fieldValidation=Ignore"
+    assert asked == [b"POST " + path + ignore, b"PATCH " + path + b"/first/status" + ignore]
+
+
 async def test_page_by_page(answering):
     """All there is is given, in as many pages as there are, and none is asked for before it is needed."""
     asked = []
