@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 COALESCE_SECONDS = 0.25
 """How long changes are collected before they are written."""
+MIRROR_AFTER_SECONDS = 0.5
+"""How long a checkout of REST is known to run before it gets a mirror: most have ended by then, and need one write less."""
 MAX_WRITERS = 8
 
 
@@ -75,8 +77,8 @@ class Projector:
         self._show_rate()
         self._log = log
         self._pending: dict[NamespacedName, SagaView] = {}
-        self._fresh: list[NamespacedName] = []
-        """The names in `_pending` that no write has been started for."""
+        self._fresh: dict[NamespacedName, float] = {}
+        """The names in `_pending` that no write has been started for, and since when, on the monotonic clock."""
         self._writing: dict[NamespacedName, asyncio.Task[None]] = {}
         self._settled: dict[str, tuple[Resource, int]] = {}
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
@@ -118,12 +120,12 @@ class Projector:
             except TimeoutError:
                 pass  # nothing has ended meanwhile
             self._ended.clear()
-            self._start_writes()
+            self._start_writes(MIRROR_AFTER_SECONDS)
 
     async def flush(self) -> None:
         """Write all that is pending."""
         await asyncio.gather(*self._writing.values())
-        self._start_writes()
+        self._start_writes(mirror_after=0)
         await asyncio.gather(*self._writing.values())
 
     async def refuse(self, resource: Resource, reason: str, message: str | None = None) -> None:
@@ -172,7 +174,7 @@ class Projector:
     def _enqueue(self, name: NamespacedName, view: SagaView) -> None:
         known = self._pending.get(name)
         if known is None:
-            self._fresh.append(name)
+            self._fresh[name] = time.monotonic()
         if known is None or known.version <= view.version:
             self._pending[name] = view
         if view.ended:
@@ -183,14 +185,19 @@ class Projector:
         if resource.status != wanted:
             self._written.pop(resource.uid, None)
 
-    def _start_writes(self) -> None:
+    def _start_writes(self, mirror_after: float) -> None:
         """Start a write for each pending name. A name that is being written waits until that write is over."""
-        fresh, self._fresh = self._fresh, []
-        for name in fresh:
-            if name in self._writing:
-                self._fresh.append(name)
+        fresh, self._fresh = self._fresh, {}
+        for name, since in fresh.items():
+            if name in self._writing or (time.monotonic() - since < mirror_after and self._may_end_first(name)):
+                self._fresh[name] = since
             else:
                 self._writing[name] = asyncio.create_task(self._show_latest(name))
+
+    def _may_end_first(self, name: NamespacedName) -> bool:
+        """Return whether a name is that of a mirror which is still to be created, of a checkout that runs."""
+        view = self._pending[name]
+        return not (view.from_resource or view.ended) and self._cache.get(name) is None
 
     async def _show_latest(self, name: NamespacedName) -> None:
         try:
@@ -225,7 +232,7 @@ class Projector:
         """Leave a state for the next round, unless a later one has come meanwhile."""
         if name not in self._pending:
             self._pending[name] = view
-            self._fresh.append(name)
+            self._fresh[name] = time.monotonic()
 
     def _needs_write(self, resource: Resource, shown: _Shown) -> bool:
         return self._written.get(resource.uid, resource.status) != shown.digest

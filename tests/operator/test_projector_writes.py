@@ -85,6 +85,57 @@ async def test_a_slow_write_delays_no_other(new, view, cluster, cache, make, mon
     assert cluster.calls.count(("status", "first")) <= 2
 
 
+async def until(condition):
+    """Wait until something is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0)
+
+
+async def test_a_purchase_that_soon_ends_is_mirrored_once(new, view, cluster, monkeypatch):
+    """The mirror of a purchase of REST waits for a moment while it runs: one that has ended by then is created and written once.
+
+    What somebody applied does not wait.
+    """
+    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "MIRROR_AFTER_SECONDS", 3600)
+    projector = new(mirror_mode="All")
+    running = asyncio.create_task(projector.run())
+    projector.enqueue(rest(view))
+    projector.enqueue(view)
+    await until(lambda: "first" in cluster.statuses)
+    projector.enqueue(over(rest(view, 2)))
+    await until(lambda: "co-c2" in cluster.statuses)
+    assert "co-c1" not in cluster.objects
+    projector.enqueue(over(rest(view)))
+    await until(lambda: "co-c1" in cluster.statuses)
+    assert [verb for verb, name in cluster.calls if name == "co-c1"] == ["create", "status"]
+    running.cancel()
+
+
+async def test_a_purchase_that_takes_its_time_is_mirrored_while_it_runs(new, view, cluster, monkeypatch):
+    """Once it has run for a moment it has a mirror, whose changes wait no longer than others."""
+    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "MIRROR_AFTER_SECONDS", 0.05)
+    projector = new(mirror_mode="All")
+    running = asyncio.create_task(projector.run())
+    projector.enqueue(rest(view))
+    await until(lambda: "co-c1" in cluster.statuses)
+    assert cluster.statuses["co-c1"]["phase"] == "Paying"
+    monkeypatch.setattr(module, "MIRROR_AFTER_SECONDS", 3600)
+    projector.enqueue(replace(rest(view), version=view.version + 1))
+    await until(lambda: cluster.statuses["co-c1"]["sagaVersion"] == view.version + 1)
+    running.cancel()
+
+
+async def test_what_waits_is_written_by_a_flush(new, view, cluster):
+    """A process that stops leaves no purchase unmirrored because it was young."""
+    projector = new(mirror_mode="All")
+    projector.enqueue(rest(view))
+    await projector.flush()
+    assert "co-c1" in cluster.statuses
+
+
 async def test_a_comparison_of_what_is_shown_is_cheap(new, view, cluster, cache, make, monkeypatch):
     """A resource that shows its checkout is projected no further time, until its checkout or its status changes."""
     projector, projected = new(), []
