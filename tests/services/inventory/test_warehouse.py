@@ -245,6 +245,16 @@ async def test_the_oldest_reservations_are_found_by_an_index(db):
     assert "reservation_pinned" in text
 
 
+@pytest.mark.real
+async def test_no_function_is_planned_at_each_call(db):
+    """What a purchase calls is planned once a session; PostgreSQL before 18 plans functions in SQL at each call."""
+    names = await db.fetch(
+        "SELECT p.proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang"
+        " WHERE p.pronamespace = 'inventory'::regnamespace AND l.lanname = 'sql'"
+    )
+    assert [name for (name,) in names] == []
+
+
 async def test_restock_counts_once(warehouse, stock):
     """A delivery that is announced twice is one delivery; one for an unknown product is refused alone."""
     for _ in range(2):
