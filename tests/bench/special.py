@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from tests.bench.cpu import cpu_seconds, memory_mib
 from tests.bench.generator import Order
 from tests.bench.loads import CLOSED
 from tests.bench.measure import Scales, new_users
 from tests.bench.operator_load.applying import Applier
+from tests.bench.operator_load.watching import following
 from tests.bench.results import OURS, Results
 from tests.kube import Kube
 
@@ -59,32 +62,44 @@ def back_after(good_by_second: dict[str, int], rate: float, seconds: float) -> f
 def resources(scales: Scales, results: Results) -> None:
     """Apply 1,500 Checkout resources as fast as the API server takes them, and wait until each is finished."""
     kube = scales.platform.kube()
-    writes, before, began = kube.writes(), cpu_seconds(scales.pids()), time.monotonic()
+    writes, before = kube.writes(), cpu_seconds(scales.pids())
 
-    names = asyncio.run(_applied(kube))
-    created = time.monotonic() - began
-    finished: set[str] = set()
-    while len(finished) < RESOURCES and time.monotonic() - began < RESOURCE_SECONDS:
-        time.sleep(0.5)
-        finished = names - kube.unfinished()
-    took = time.monotonic() - began
+    bought = asyncio.run(buy_by_resource(kube, RESOURCES, RESOURCE_SECONDS))
     after = cpu_seconds(scales.pids())
-    results.note("resources", "finished", "resources", float(len(finished)))
-    results.note("resources", "created", "resources/s", RESOURCES / created)
-    results.note("resources", "to the end", "resources/s", len(finished) / took)
+    results.note("resources", "finished", "resources", float(bought.finished))
+    results.note("resources", "created", "resources/s", RESOURCES / bought.created_in)
+    results.note("resources", "to the end", "resources/s", bought.finished / bought.took)
     results.note("resources", "API writes, ours included", "a resource", (kube.writes() - writes) / RESOURCES)
     for part in ("operator", "apiserver", "etcd", "checkout", "postgres"):
         results.note("resources", f"cpu {part}", "ms a resource", (after[part] - before[part]) * 1000 / RESOURCES)
-    for name in names:
+    for name in bought.names:
         kube.delete(name)
     scales.quiet()
 
 
-async def _applied(kube: Kube) -> set[str]:
-    """Create the resources, and give their names."""
-    async with Applier(kube) as applier:
-        await applier.at_once(RESOURCES, ttl=3600)
-        return set(applier.applied)
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What became of resources: how many seconds it took to create them and until they had ended, and how many did."""
+
+    names: Collection[str]
+    created_in: float
+    took: float
+    finished: int
+
+
+async def buy_by_resource(kube: Kube, count: int, within: float) -> Bought:
+    """Create so many resources, and watch until each has ended, for so many seconds at most.
+
+    They are watched, since lists would take the API server's time from them.
+    """
+    async with following(kube) as watcher, Applier(kube) as applier:
+        began = time.monotonic()
+        await applier.at_once(count, ttl=3600)
+        created_in = time.monotonic() - began
+        names = set(applier.applied)
+        await watcher.until_ended(names, within - created_in)
+        took = time.monotonic() - began
+        return Bought(names, created_in, took, len(names & watcher.ended.keys()))
 
 
 def memory(scales: Scales, results: Results, when: str) -> None:

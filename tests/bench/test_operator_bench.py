@@ -16,13 +16,17 @@ from tests.bench.operator_load.plot import svg
 from tests.bench.operator_load.timeline import STEP_SECONDS, lateness, rate
 from tests.bench.operator_load.watching import Watcher
 from tests.bench.results import Results
+from tests.bench.special import buy_by_resource
 
 
 class ApiServer:
     """Stands in for an API server: keeps what is created, and tells of it in a watch that it ends once."""
 
     def __init__(self):
-        self.created, self.watches, self.full = [], [], False
+        self.created, self.watches, self.full, self.lists = [], [], False, 0
+        self.over = asyncio.Event()
+        self.ends = None
+        """How many of what is created end, in the one watch; None: a watch tells of one that nobody has created."""
 
     async def create(self, http):
         """Keep a resource."""
@@ -34,14 +38,29 @@ class ApiServer:
     async def watch(self, http):
         """List nothing, or tell of one end in each watch."""
         if "watch" not in http.query:
+            self.lists += 1
             return web.json_response({"metadata": {"resourceVersion": "7"}, "items": []})
         self.watches.append(http.query["resourceVersion"])
         response = web.StreamResponse()
         await response.prepare(http)
+        if self.ends is not None:
+            return await self._tell_ends(response)
         name, version = f"r{len(self.watches)}", str(10 * len(self.watches))
         for phase in ("Paying", "Completed"):
             seen = {"metadata": {"name": name, "resourceVersion": version}, "status": {"phase": phase}}
             await response.write(json.dumps({"type": "MODIFIED", "object": seen}).encode() + b"\n")
+        return response
+
+    async def _tell_ends(self, response):
+        told = 0
+        while told < self.ends:
+            for one in self.created[told : self.ends]:
+                name, phase = one["metadata"]["name"], ("Completed", "Failed")[told % 2]
+                seen = {"metadata": {"name": name, "resourceVersion": "8"}, "status": {"phase": phase}}
+                await response.write(json.dumps({"type": "MODIFIED", "object": seen}).encode() + b"\n")
+                told += 1
+            await asyncio.sleep(0.001)
+        await self.over.wait()
         return response
 
 
@@ -57,6 +76,7 @@ async def server():
     session = SimpleNamespace(verify=certifi.where(), headers={"Authorization": "Bearer x"})
     server.kube = SimpleNamespace(checkouts=f"http://127.0.0.1:{runner.addresses[0][1]}/checkouts", session=session)
     yield server
+    server.over.set()
     await runner.cleanup()
 
 
@@ -87,6 +107,15 @@ async def test_a_watch_that_ends_goes_on(server):
     watching.cancel()
     assert server.watches[:3] == ["7", "10", "20"]
     assert not await watcher.until_ended({"never"}, 0)
+
+
+@pytest.mark.parametrize(("ends", "within"), [(20, 30), (12, 2)])
+async def test_resources_that_are_bought_are_watched(server, ends, within):
+    """What has ended by the time that is given is counted, and the API server has been asked for no list to know it."""
+    server.ends = ends
+    bought = await buy_by_resource(server.kube, 20, within)
+    assert (len(bought.names), bought.finished) == (20, ends)
+    assert (server.lists, bought.created_in <= bought.took <= within + 10) == (1, True)  # the list says where to begin
 
 
 @pytest.mark.parametrize(("writes", "missed"), [(3.06, False), (4.1, False), (4.2, True)])

@@ -15,7 +15,7 @@ from tests.bench.figures import summary
 from tests.bench.measure import Failed
 from tests.bench.operator_load import timeline
 from tests.bench.operator_load.applying import Applier
-from tests.bench.operator_load.watching import Watcher
+from tests.bench.operator_load.watching import Watcher, following
 from tests.bench.results import Results
 from tests.kube import Kube
 from tests.platforms import OnThisMachine
@@ -79,18 +79,11 @@ class Bed:
 @asynccontextmanager
 async def watched(bed: Bed) -> AsyncIterator[tuple[Applier, Watcher]]:
     """Give what applies resources and what sees them end."""
-    watcher = Watcher(bed.kube)
-    watching = asyncio.create_task(watcher.run())
-    telling: asyncio.Task[None] | None = None
-    try:
-        async with Applier(bed.kube) as applier:
-            telling = asyncio.create_task(_tell(bed, applier, watcher))
+    async with following(bed.kube) as watcher, Applier(bed.kube) as applier:
+        telling = asyncio.create_task(_tell(bed, applier, watcher))
+        try:
             yield applier, watcher
-        if watching.done():
-            watching.result()  # it follows until it is cancelled, so this raises what ended it
-    finally:
-        watching.cancel()
-        if telling:
+        finally:
             telling.cancel()
 
 

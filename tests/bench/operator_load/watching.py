@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -83,3 +85,16 @@ class Watcher:
             self.ended[name] = time.time()
             self.phases[name] = phase
             self._changed.set()
+
+
+@asynccontextmanager
+async def following(kube: Kube) -> AsyncIterator[Watcher]:
+    """Give what sees resources end from now on. Raises at its end what ended the watch."""
+    watcher = Watcher(kube)
+    watching = asyncio.create_task(watcher.run())
+    try:
+        yield watcher
+        if watching.done():
+            watching.result()  # it follows until it is cancelled, so this raises what ended it
+    finally:
+        watching.cancel()
