@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from services.auditor.books import Book, Cart, Dossier, Transaction
+from services.auditor.books import Book, Cart, Event, Transaction
 from services.auditor.comparisons import compare, compare_cached, compare_resources, compare_stock
 from services.auditor.differences import Difference, Differences, Kind
 from services.auditor.pace import Pace
-from services.auditor.ports import FIRST, Books, Mark, Rows, Sent
+from services.auditor.ports import FIRST, Books, Mark, Sent
 from services.auditor.reading import CannotRead
 from services.auditor.reporting import Report
 
@@ -30,6 +30,8 @@ BOUNDS = {Kind.STOCK: 1.0, Kind.CACHE: 4.0}
 """Seconds. Stock is read in one snapshot, so that nothing is under way in it. A value of the cache is trusted for 10 s."""
 MOST_AGAIN = 1000
 """How many checkouts that differed are looked at again in a round."""
+MOST_AGAIN_IN_TOPIC = 10
+"""The same of those that differed from the topic: each of them may take the records of hours."""
 TURN_SECONDS = 1.0
 """How long a turn of the pass over whole books may take."""
 PROBE_SECONDS = 60.0
@@ -67,6 +69,9 @@ class Auditor:
         self._full = Pace(settings.share, settings.full_every)
         self._stock = Pace(settings.share, 0.0)
         self._listing = Pace(settings.share, 0.0)
+        self._lost = Pace(settings.share, 0.0)
+        self._is_topic_unread = False
+        """Whether the last look for events failed, which no probe puts right."""
         self._read_at: dict[Book, float] = {}
         self._told: tuple[datetime, float] | None = None
         """The database's clock, and our own when it was asked."""
@@ -83,6 +88,7 @@ class Auditor:
         with self._reading():
             await self._ask_clock()
             await self._again()
+            await self._again_in_topic(MOST_AGAIN_IN_TOPIC)
             await self._recent()
             await self._go_on()
         with self._reading():
@@ -118,6 +124,7 @@ class Auditor:
                 with self._reading():
                     await self._ask_clock()
                     await self._again()
+                    await self._again_in_topic(MOST_AGAIN)
             else:
                 return
 
@@ -143,6 +150,20 @@ class Auditor:
         for at in range(0, len(ids), self._settings.page):
             await self._examine(ids[at : at + self._settings.page])
 
+    async def _again_in_topic(self, most: int) -> None:
+        """Look again for events that the topic did not have: at once after one look, and later as often as their share allows."""
+        began = self._clock()
+        ids = self.differences.unsure_in(Book.TOPIC)
+        if not ids and self._lost.is_due(began):
+            ids = self.differences.subjects_in(Book.TOPIC)
+        if not ids:
+            return
+        try:
+            for at in range(0, min(most, len(ids)), self._settings.page):
+                await self._examine(ids[at : min(most, at + self._settings.page)], in_topic=True)
+        finally:
+            self._lost.ended(began, self._clock())
+
     async def _recent(self) -> None:
         """Compare what has changed and is old enough by now."""
         until = self.now - timedelta(seconds=self._settings.after)
@@ -150,7 +171,7 @@ class Auditor:
         while True:
             ids, following = await self._books.shop.changed(mark, until, self._settings.page)
             if ids:
-                await self._examine(ids)
+                await self._examine(ids, in_topic=True)
             self._mark = mark = following
             if len(ids) < self._settings.page:
                 self._was_read(Book.CHECKOUTS)
@@ -171,7 +192,20 @@ class Auditor:
     async def _step(self) -> bool:
         """Compare the next page of the pass over whole books; return whether it was the last one."""
         book = self._walk[self._place]
-        after, most, ids = self._last or FIRST.get(book, ""), self._settings.page, list[str]()
+        after, most = self._last or FIRST.get(book, ""), self._settings.page
+        self._last = await (
+            self._through_outbox(after, most) if book is Book.OUTBOX else self._through(book, after, most)
+        )
+        if self._last:
+            return False
+        self._place = (self._place + 1) % len(self._walk)
+        if self._place == 0:
+            self._report.ended_full_pass(time.time())
+        return self._place == 0
+
+    async def _through(self, book: Book, after: str, most: int) -> str:
+        """Compare a page of a book; return its last id, empty where it is the last page."""
+        ids = list[str]()
         if book is Book.BANK and self._books.bank is not None:
             with self._reading():  # where it is away the pass goes on without it
                 ids = await self._books.bank.page(after, most)
@@ -183,21 +217,41 @@ class Auditor:
         those = ids if book is Book.CHECKOUTS else await self._books.shop.without_checkout(ids)
         if those:
             await self._examine(those)
-        self._last = ids[-1] if len(ids) == most else ""
-        if self._last:
-            return False
-        self._place = (self._place + 1) % len(self._walk)
-        if self._place == 0:
-            self._report.ended_full_pass(time.time())
-        return self._place == 0
+        return ids[-1] if len(ids) == most else ""
 
-    async def _examine(self, ids: Sequence[str]) -> None:
-        """Hold all books of these checkouts against each other."""
+    async def _through_outbox(self, after: str, most: int) -> str:
+        """Do the same with the outbox, in the order of its events, so that a page of it is a short time of the topic."""
+        page = await self._books.shop.announced(int(after), most)
+        self._was_read(Book.OUTBOX)
+        events = [event for _, event in page]
+        missing = await self._missing(events)
+        ids = list(dict.fromkeys(one.checkout_id for one in events))
+        those = set(await self._books.shop.without_checkout(ids))
+        those.update(one.checkout_id for one in events if missing and one.event_id in missing)
+        if those:
+            await self._examine(sorted(those), in_topic=bool(missing))
+        return str(page[-1][0]) if len(page) == most else ""
+
+    async def _missing(self, events: Iterable[Event]) -> frozenset[str] | None:
+        """Return the ids of those events that the topic should have, and does not; None where it cannot be read."""
+        sent = [Sent(one.event_id, one.sent_at) for one in events if one.sent_at is not None]
+        if self._books.topic is None or not sent:
+            return frozenset() if self._books.topic else None
+        missing = None
+        self._is_topic_unread = True
+        with self._reading():
+            missing = await self._books.topic.missing(sent)
+            self._is_topic_unread = False
+            self._was_read(Book.TOPIC)
+        return missing
+
+    async def _examine(self, ids: Sequence[str], *, in_topic: bool = False) -> None:
+        """Hold the books of these checkouts against each other; the topic too, where that is asked, since it costs most."""
         rows = await self._books.shop.rows(ids)
         read = set(IN_ONE_DATABASE)
         transactions: Mapping[str, Transaction] = {}
         carts: Mapping[int, Cart] = {}
-        missing: frozenset[str] = frozenset()
+        missing = frozenset[str]()
         if self._books.bank is not None:
             with self._reading():
                 transactions = await self._books.bank.transactions(ids, self.now)
@@ -207,17 +261,15 @@ class Auditor:
             with self._reading():
                 carts = await self._books.carts.carts(users) if users else {}
                 read.add(Book.CARTS)
-        if self._books.topic is not None:
-            events = (event for events in rows.events.values() for event in events)
-            sent = [Sent(one.event_id, one.created_at, one.sent_at) for one in events if one.sent_at is not None]
-            with self._reading():
-                missing = await self._books.topic.missing(sent)
-                read.add(Book.TOPIC)
+        events = (event for events in rows.events.values() for event in events)
+        if in_topic and (found_missing := await self._missing(events)) is not None:
+            missing = found_missing
+            read.add(Book.TOPIC)
         if users:
             self._was_read(*read & {Book.CARTS})
         self._was_read(*(read - {Book.CARTS, Book.TOPIC}))
         books = frozenset(read)
-        dossiers = [_dossier(one, books, rows, (transactions, carts), missing) for one in ids]
+        dossiers = [rows.dossier(one, books, (transactions, carts), missing) for one in ids]
         now = self.now
         found = [difference for dossier in dossiers for difference in compare(dossier, now)]
         examined = frozenset(ids)
@@ -283,6 +335,8 @@ class Auditor:
         for book, store in ((Book.BANK, books.bank), (Book.CARTS, books.carts), (Book.TOPIC, books.topic)):
             if store is None or self._clock() - self._read_at.get(book, -older) < older:
                 continue
+            if book is Book.TOPIC and self._is_topic_unread:
+                continue
             with self._reading():
                 if book is Book.BANK and books.bank is not None:
                     await books.bank.page("", 1)
@@ -297,26 +351,3 @@ def _walk(books: Books) -> list[Book]:
     """Return the books that a whole pass goes through."""
     ours = [Book.CHECKOUTS, Book.PAYMENTS, Book.RESERVATIONS, Book.ORDERS, Book.OUTBOX]
     return [*ours, Book.BANK] if books.bank is not None else ours
-
-
-def _dossier(
-    checkout_id: str,
-    read: frozenset[Book],
-    rows: Rows,
-    elsewhere: tuple[Mapping[str, Transaction], Mapping[int, Cart]],
-    missing: frozenset[str],
-) -> Dossier:
-    """Put together what every book holds of a checkout; `elsewhere` are the bank's and the carts' books."""
-    checkout = rows.checkouts.get(checkout_id)
-    return Dossier(
-        checkout_id,
-        read,
-        checkout,
-        rows.payments.get(checkout_id),
-        elsewhere[0].get(checkout_id),
-        rows.reservations.get(checkout_id),
-        rows.orders.get(checkout_id),
-        tuple(rows.events.get(checkout_id, ())),
-        elsewhere[1].get(checkout.user_id) if checkout else None,
-        missing,
-    )

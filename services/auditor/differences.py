@@ -115,12 +115,24 @@ class Differences:
 
     def subjects(self, *kinds: Kind) -> Sequence[str]:
         """Return what the differences of these kinds are about, each once, first what was looked at longest ago."""
-        return list(dict.fromkeys(known.found.subject for known in self._known.values() if known.found.kind in kinds))
+        return self._subjects(known for known in self._known.values() if known.found.kind in kinds)
+
+    def subjects_in(self, book: Book) -> Sequence[str]:
+        """Return the same of the differences between this book and another."""
+        return self._subjects(known for known in self._known.values() if book in known.found.books)
+
+    def unsure_in(self, book: Book) -> Sequence[str]:
+        """Return the same of those differences of a book that were found by one look alone."""
+        return self._subjects(one for one in self._known.values() if book in one.found.books and one.looks == 1)
 
     @property
     def is_unsure(self) -> bool:
         """Whether something was found by one look alone, so that the next one should come soon."""
         return any(known.looks == 1 for known in self._known.values())
+
+    @staticmethod
+    def _subjects(those: Iterable[_Sighting]) -> Sequence[str]:
+        return list(dict.fromkeys(one.found.subject for one in those))
 
     def _counts(self, known: _Sighting, now: datetime) -> bool:
         bound = self._bounds.get(known.found.kind, self._after)

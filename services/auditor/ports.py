@@ -1,7 +1,7 @@
 """What the auditor asks of the stores: a port for each book. Every method raises CannotRead where its store cannot be read."""
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -11,6 +11,7 @@ from services.auditor.books import (
     CachedCart,
     Cart,
     Checkout,
+    Dossier,
     Event,
     Order,
     Payment,
@@ -21,7 +22,7 @@ from services.auditor.books import (
 )
 
 _FIRST_UUID = str(uuid.UUID(int=0))
-FIRST = {Book.CHECKOUTS: _FIRST_UUID, Book.OUTBOX: _FIRST_UUID}
+FIRST = {Book.CHECKOUTS: _FIRST_UUID, Book.OUTBOX: "0"}
 """What stands before the first id of a book; an empty text where it is not named here."""
 
 
@@ -43,13 +44,34 @@ class Rows:
     orders: dict[str, Order]
     events: dict[str, list[Event]]
 
+    def dossier(
+        self,
+        checkout_id: str,
+        read: frozenset[Book],
+        elsewhere: tuple[Mapping[str, Transaction], Mapping[int, Cart]],
+        missing: frozenset[str],
+    ) -> Dossier:
+        """Put together what every book holds of a checkout; `elsewhere` are the bank's and the carts' books."""
+        checkout = self.checkouts.get(checkout_id)
+        return Dossier(
+            checkout_id,
+            read,
+            checkout,
+            self.payments.get(checkout_id),
+            elsewhere[0].get(checkout_id),
+            self.reservations.get(checkout_id),
+            self.orders.get(checkout_id),
+            tuple(self.events.get(checkout_id, ())),
+            elsewhere[1].get(checkout.user_id) if checkout else None,
+            missing,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """An event that is marked as published."""
 
     event_id: str
-    created_at: datetime
     sent_at: datetime
 
 
@@ -64,6 +86,9 @@ class ShopBooks(Protocol):
 
     async def page(self, book: Book, after: str, most: int) -> list[str]:
         """Return checkout ids of a book that come after this one."""
+
+    async def announced(self, after: int, most: int) -> list[tuple[int, Event]]:
+        """Return events of the outbox with their numbers, which grow with the time, and come after this one."""
 
     async def without_checkout(self, ids: Sequence[str]) -> list[str]:
         """Return those ids of which there is no checkout."""
@@ -112,7 +137,7 @@ class TopicBook(Protocol):
         """Return the ids of those events that the topic should have, and does not."""
 
     async def probe(self) -> None:
-        """Find out whether it can be read."""
+        """Find out whether it can be read, by a record where it has one."""
 
 
 class ResourceBook(Protocol):

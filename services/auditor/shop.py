@@ -33,9 +33,9 @@ _RESERVATION = """SELECT checkout_id, state, changed_at AS at, (SELECT coalesce(
     FROM inventory.reservation WHERE checkout_id = ANY ($1::text[])"""
 _ORDER = """SELECT id::text, checkout_id, user_id, total_minor, currency, lines::text AS lines, created_at AS at
     FROM orders.orders WHERE checkout_id = ANY ($1::text[])"""
-_EVENT = """SELECT event_id::text AS event_id, aggregate_id::text AS checkout_id, payload->>'userId' AS user_id,
+_EVENT = """SELECT id, event_id::text AS event_id, aggregate_id::text AS checkout_id, payload->>'userId' AS user_id,
     payload->>'orderId' AS order_id, payload->>'totalMinor' AS total, created_at, processed_at, dead_at
-    FROM checkout.outbox_events WHERE aggregate_id = ANY ($1::uuid[]) ORDER BY id"""
+    FROM checkout.outbox_events"""
 _STOCK = """SELECT product_id, received, available, reserved, sold, coalesce(held, 0)::bigint AS lines_held,
     coalesce(gone, 0)::bigint AS lines_sold, coalesce(delivered, 0)::bigint AS delivered
     FROM inventory.stock LEFT JOIN (
@@ -52,8 +52,6 @@ _PAGES = {
     Book.PAYMENTS: "SELECT checkout_id AS id FROM payment.payments WHERE checkout_id > $1 ORDER BY 1 LIMIT $2",
     Book.RESERVATIONS: "SELECT checkout_id AS id FROM inventory.reservation WHERE checkout_id > $1 ORDER BY 1 LIMIT $2",
     Book.ORDERS: "SELECT checkout_id AS id FROM orders.orders WHERE checkout_id > $1 ORDER BY 1 LIMIT $2",
-    Book.OUTBOX: "SELECT aggregate_id::text AS id FROM checkout.outbox_events WHERE aggregate_id > $1::text::uuid"
-    " ORDER BY aggregate_id LIMIT $2",
 }
 
 
@@ -88,6 +86,12 @@ class Shop:
         """Return up to `most` checkout ids of a book that come after this one."""
         with _reading(book):
             return [row["id"] for row in await self._db.fetch(_PAGES[book], after, most)]
+
+    async def announced(self, after: int, most: int) -> list[tuple[int, Event]]:
+        """Return up to `most` events of the outbox with their ids, in the order of those, which come after this one."""
+        with _reading(Book.OUTBOX):
+            rows = await self._db.fetch(f"{_EVENT} WHERE id > $1 ORDER BY id LIMIT $2", after, most)
+        return [(row["id"], _event(row)) for row in rows]
 
     async def without_checkout(self, ids: Sequence[str]) -> list[str]:
         """Return those ids of which there is no checkout."""
@@ -128,7 +132,7 @@ async def _rows(snapshot: Connection, ids: Sequence[str]) -> Rows:
     with _reading(Book.ORDERS):
         orders = [_order(row) for row in await snapshot.fetch(_ORDER, texts)]
     with _reading(Book.OUTBOX):
-        for row in await snapshot.fetch(_EVENT, uuids):
+        for row in await snapshot.fetch(f"{_EVENT} WHERE aggregate_id = ANY ($1::uuid[]) ORDER BY id", uuids):
             events.setdefault(row["checkout_id"], []).append(_event(row))
     return Rows(
         {one.id: one for one in checkouts},

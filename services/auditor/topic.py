@@ -1,13 +1,16 @@
 """Looks for events in the topic. It reads with no consumer group, commits nothing, and is connected only while it looks.
 
-Records are searched by time. A producer's clock may be off, so what is not found near its time is looked for in the whole of
-what the topic keeps. What may be older than that is not judged.
+An event is searched near the time at which it was published, so that a look reads a part of the topic that does not grow with
+the topic. A producer's clock may be off, so what is not found there is searched for an hour to either side. What may be older
+than what the topic keeps is not judged.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,10 +21,24 @@ from services.auditor.reading import CannotRead, reading
 from services.chassis.brokers import Brokers
 
 MARGIN = timedelta(seconds=30)
+FAR = timedelta(hours=1)
+"""How far off a producer's clock may be. Brokers refuse what is further ahead (`message.timestamp.after.max.ms`)."""
 SECONDS = 60.0
-"""How long one look may take."""
+"""How long connecting may take, and reading the records of one span of time."""
 _POLL_MS = 500
 _BATCH = 2000
+
+
+Records: TypeAlias = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when until when, in Unix time, records are searched for the events with these ids."""
+
+    begin_ms: int
+    until_ms: int
+    wanted: frozenset[str]
 
 
 class Topic:
@@ -36,12 +53,22 @@ class Topic:
         if not sent:
             return frozenset()
         async with self._connected() as (consumer, partitions):
-            return await self._look(consumer, partitions, sent)
+            left = {one.event_id: one for one in sent}
+            for margin in (MARGIN, FAR):
+                for span in spans(left.values(), margin):
+                    for event_id in await _found(consumer, partitions, span):
+                        del left[event_id]
+                if not left:
+                    return frozenset()
+            floor = await _floor(consumer, partitions)
+            return frozenset(one.event_id for one in left.values() if floor is not None and _ms(one.sent_at) > floor)
 
     async def probe(self) -> None:
-        """Find out whether the topic can be read."""
+        """Find out whether the topic can be read: the last record of each partition is, where there is one."""
         async with self._connected() as (consumer, partitions):
-            await consumer.end_offsets(partitions)
+            firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            lasts = {one: max(ends[one] - 1, firsts[one]) for one in partitions}
+            await _read(consumer, lasts, ends, lambda _, __: True)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
@@ -56,28 +83,9 @@ class Topic:
             try:
                 async with asyncio.timeout(SECONDS):
                     await consumer.start()
-                    yield consumer, self._partitions(consumer)
+                yield consumer, self._partitions(consumer)
             finally:
                 await consumer.stop()
-
-    @staticmethod
-    async def _look(
-        consumer: AIOKafkaConsumer, partitions: list[TopicPartition], sent: Sequence[Sent]
-    ) -> frozenset[str]:
-        ends = await consumer.end_offsets(partitions)
-        wanted = {one.event_id for one in sent}
-        begin = _ms(min(one.created_at for one in sent) - MARGIN)
-        near = await consumer.offsets_for_times(dict.fromkeys(partitions, begin))
-        starts = {one: found.offset if (found := near[one]) else ends[one] for one in partitions}
-        until = _ms(max(one.sent_at for one in sent) + MARGIN)
-        await _search(consumer, starts, ends, wanted, until)
-        if not wanted:
-            return frozenset()
-        first = await consumer.beginning_offsets(partitions)
-        oldest = await _search(consumer, first, ends, wanted, None)
-        # Where the topic has dropped records, an event that is older than all that is left may have been among them.
-        floor = max((oldest.get(one, until) for one in partitions if first[one] > 0), default=0)
-        return frozenset(one.event_id for one in sent if one.event_id in wanted and _ms(one.sent_at) > floor)
 
     def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         numbers = consumer.partitions_for_topic(self._topic)
@@ -86,35 +94,72 @@ class Topic:
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]
 
 
-async def _search(
+def spans(sent: Iterable[Sent], margin: timedelta) -> Iterator[Span]:
+    """Yield the times in which to look for events, with so much time on either side; those that meet are one."""
+    begin = until = 0
+    wanted = frozenset[str]()
+    for one in sorted(sent, key=lambda one: one.sent_at):
+        if wanted and _ms(one.sent_at - margin) > until:
+            yield Span(begin, until, wanted)
+            wanted = frozenset()
+        if not wanted:
+            begin = _ms(one.sent_at - margin)
+        wanted |= {one.event_id}
+        until = _ms(one.sent_at + margin)
+    if wanted:
+        yield Span(begin, until, wanted)
+
+
+async def _found(consumer: AIOKafkaConsumer, partitions: list[TopicPartition], span: Span) -> frozenset[str]:
+    """Return the ids of those wanted events that the records of a span have."""
+    ends = await consumer.end_offsets(partitions)
+    near = await consumer.offsets_for_times(dict.fromkeys(partitions, span.begin_ms))
+    starts = {one: found.offset if (found := near[one]) else ends[one] for one in partitions}
+    left = set(span.wanted)
+
+    def is_enough(_: TopicPartition, records: Records) -> bool:
+        for record in records:
+            left.difference_update(
+                value.decode(errors="replace") for name, value in record.headers if name == "event_id" and value
+            )
+        return not left or records[-1].timestamp > span.until_ms
+
+    await _read(consumer, starts, ends, is_enough)
+    return span.wanted - left
+
+
+async def _floor(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> int | None:
+    """Return the time in milliseconds up to which the topic may have dropped records: 0 where it has dropped none.
+
+    None: it may have dropped any, since a partition has none left.
+    """
+    firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    dropped = {one: first for one, first in firsts.items() if first > 0}
+    oldest: dict[TopicPartition, int] = {}
+
+    def is_enough(partition: TopicPartition, records: Records) -> bool:
+        oldest[partition] = records[0].timestamp
+        return True
+
+    await _read(consumer, dropped, ends, is_enough)
+    return max(oldest.values(), default=0) if oldest.keys() == dropped.keys() else None
+
+
+async def _read(
     consumer: AIOKafkaConsumer,
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
-    wanted: set[str],
-    until_ms: int | None,
-) -> dict[TopicPartition, int]:
-    """Take out of `wanted` what the records from `starts` on have, up to `ends` or a time.
-
-    Returns the time of the first record of each partition that has one, in milliseconds.
-    """
+    is_enough: Callable[[TopicPartition, Records], bool],
+) -> None:
+    """Read these partitions from these offsets on, each up to its end, or until it is enough."""
     left = {one for one in starts if starts[one] < ends[one]}
-    first: dict[TopicPartition, int] = {}
-    for one in starts:
+    for one in left:
         consumer.seek(one, starts[one])
-    while left and wanted:
-        got = await consumer.getmany(*left, timeout_ms=_POLL_MS, max_records=_BATCH)
-        for partition, records in got.items():
-            for record in records:
-                first.setdefault(partition, record.timestamp)
-                wanted -= {
-                    value.decode(errors="replace") for name, value in record.headers if name == "event_id" and value
-                }
-            if records and until_ms is not None and records[-1].timestamp > until_ms:
-                left.discard(partition)
-        for one in tuple(left):
-            if await consumer.position(one) >= ends[one]:
-                left.discard(one)
-    return first
+    async with asyncio.timeout(SECONDS):
+        while left:
+            got = await consumer.getmany(*left, timeout_ms=_POLL_MS, max_records=_BATCH)
+            left -= {one for one, records in got.items() if records and is_enough(one, records)}
+            left -= {one for one in left if await consumer.position(one) >= ends[one]}
 
 
 def _ms(at: datetime) -> int:

@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from services.auditor.auditor import Auditor, Settings
-from services.auditor.books import Book, CachedCart, Cart, CartLine, Checkout, Order, Payment, Reservation, Stock
+from services.auditor.books import Book, CachedCart, Cart, CartLine, Checkout, Event, Order, Payment, Reservation, Stock
 from services.auditor.differences import Kind
 from services.auditor.ports import Books, Mark, Rows
 from services.auditor.reading import CannotRead
@@ -33,7 +33,8 @@ class MemoryShop:
 
     def __init__(self, clock):
         self.clock, self.bought, self.changed_at, self.orders = clock, {}, {}, {}
-        self.stock_rows, self.asked = [], []
+        self.stock_rows, self.asked, self.events = [], [], {}
+        self.stock_asked, self.stock_seconds = 0, 0.0
         self.away = False
         self.unreadable = None
 
@@ -44,6 +45,14 @@ class MemoryShop:
             checkout_id, user_id, "items", "COMPLETED", 5, 100, "USD", f"o-{checkout_id}", (), at
         )
         self.orders[checkout_id] = Order(f"o-{checkout_id}", checkout_id, user_id, 100, "USD", (), at)
+
+    def announce(self, checkout_id):
+        """Put the event of a checkout into the outbox, published now."""
+        of = self.bought[checkout_id]
+        at = START + timedelta(seconds=self.clock())
+        self.events[checkout_id] = Event(
+            f"e-{checkout_id}", checkout_id, of.user_id, of.order_id, of.total_minor, at, at, None
+        )
 
     async def now(self):
         """Return the time."""
@@ -62,6 +71,10 @@ class MemoryShop:
         keys = self.orders if book is Book.ORDERS else self.bought
         return sorted(one for one in keys if one > after)[:most]
 
+    async def announced(self, after, most):
+        """Return a page of the outbox, in the order in which its events were made."""
+        return list(enumerate(self.events.values(), 1))[after : after + most]
+
     async def without_checkout(self, ids):
         """Return those without a checkout."""
         return [one for one in ids if one not in self.bought]
@@ -79,10 +92,12 @@ class MemoryShop:
         payments = {one: Payment(one, of.user_id, 100, "USD", "CAPTURED", of.ended_at) for one, of in checkouts.items()}
         held = {one: Reservation(one, "CONFIRMED", (), of.ended_at) for one, of in checkouts.items()}
         orders = {one: self.orders[one] for one in ids if one in self.orders}
-        return Rows(checkouts, payments, held, orders, {})
+        return Rows(checkouts, payments, held, orders, {one: [self.events[one]] for one in ids if one in self.events})
 
     async def stock(self):
-        """Return the stock."""
+        """Return the stock, for which it needs `stock_seconds`."""
+        self.stock_asked += 1
+        self.clock.seconds += self.stock_seconds
         return self.stock_rows
 
 
@@ -123,10 +138,27 @@ class MemoryCarts:
         return [self.copies[one] for one in user_ids if one in self.copies]
 
 
+class MemoryTopic:
+    """The topic of events; `without` are events that it does not have. It can be found, and read where it is not `unreadable`."""
+
+    def __init__(self):
+        self.looks, self.without, self.unreadable = [], set(), False
+
+    async def missing(self, sent):
+        """Return what it does not have."""
+        self.looks.append(sent)
+        if self.unreadable:
+            raise CannotRead(Book.TOPIC, "TimeoutError")
+        return frozenset(one.event_id for one in sent if one.event_id in self.without)
+
+    async def probe(self):
+        """Answer."""
+
+
 class Room:
     """An auditor with its books."""
 
-    def __init__(self):
+    def __init__(self, topic=None, share=1.0):
         self.clock = Clock()
         self.shop, self.carts = MemoryShop(self.clock), MemoryCarts()
         self.bank = MemoryBank(self.shop)
@@ -134,8 +166,8 @@ class Room:
         log = structlog.get_logger()
         self.report = Report(log, self.metrics, command="make story CHECKOUT={checkout_id}")
         # Events are the one book that these rows do not have; the tests are about others.
-        books = Books(self.shop, self.bank, self.carts, self.carts)
-        settings = Settings(after=AFTER, full_every=3600, share=1.0, page=2)
+        books = Books(self.shop, self.bank, self.carts, self.carts, topic)
+        settings = Settings(after=AFTER, full_every=3600, share=share, page=2)
         self.auditor = Auditor(books, settings, self.report, self.clock)
 
     async def round(self, seconds=0.0):
@@ -283,3 +315,59 @@ async def test_one_whole_audit_is_certain_of_what_it_tells(room):
     counting = room.auditor.differences.counting(room.auditor.now)
     assert [one.subject for one in counting if one.kind is Kind.ORDERS] == ["c-3"]
     assert room.report.comparisons[Kind.MONEY] >= 5
+
+
+def published(room, count):
+    """Buy and publish so many, an hour apart; a checkout's id says nothing of its time."""
+    for number in range(count):
+        checkout_id = f"c-{7 * number % count}"
+        room.shop.buy(checkout_id)
+        room.shop.announce(checkout_id)
+        room.clock.seconds += 3600
+
+
+async def test_a_whole_pass_reads_each_part_of_the_topic_once():
+    """The pass looks for each event once, in the order in which they were made: a page of it is a short time of the topic."""
+    topic = MemoryTopic()
+    room = Room(topic)
+    published(room, 10)
+    await room.auditor.run_whole(pause=0)
+    looked = [one.event_id for look in topic.looks for one in look]
+    assert looked == [f"e-{one}" for one in room.shop.events]
+    assert max(map(len, topic.looks)) == 2  # a page
+
+
+async def test_an_event_that_the_topic_does_not_have_counts_until_it_has_it():
+    """Where the topic lacks an event the outbox differs; once the topic has it they agree again."""
+    topic = MemoryTopic()
+    room = Room(topic)
+    published(room, 10)
+    topic.without = {"e-c-3", "e-c-4"}
+    await room.auditor.run_whole(pause=0)
+    counting = room.auditor.differences.counting(room.auditor.now)
+    assert {one.ids["event_id"] for one in counting} == topic.without
+    topic.without = {"e-c-3"}
+    await room.round(2)
+    assert [one.ids["event_id"] for one in room.auditor.differences.counting(room.auditor.now)] == ["e-c-3"]
+
+
+async def test_a_topic_in_which_no_look_succeeds_is_not_read():
+    """A topic that answers, and in which no event can be looked for, is not read. The log says so once, until a look succeeds."""
+    topic = MemoryTopic()
+    room = Room(topic)
+    await room.round()
+    topic.unreadable = True
+    said = []
+    for _ in range(5):
+        room.shop.buy("c-1")
+        room.shop.announce("c-1")
+        await room.round(AFTER + 31)
+        said += [one["event"] for one in room.logged if one.get("book") == "topic"]
+    assert said == ["a book cannot be read"]
+    assert 'cartwright_audit_book_compared{book="topic"} 0.0' in room.metrics.page().decode()
+    topic.unreadable = False
+    room.shop.buy("c-2")
+    room.shop.announce("c-2")
+    await room.round(AFTER + 31)
+    assert [one["event"] for one in room.logged if one.get("book") == "topic"] == ["a book is read again"]
+    assert 'cartwright_audit_book_compared{book="topic"} 1.0' in room.metrics.page().decode()

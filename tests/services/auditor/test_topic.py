@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from services.auditor.ports import Sent
@@ -44,8 +44,21 @@ async def topic_fixture(servers):
 
 def sent(number):
     """Give an event that is marked as published by the database's clock."""
-    at = NOW + timedelta(minutes=number - 10)
-    return Sent(f"event-{number}", at - timedelta(seconds=1), at)
+    return Sent(f"event-{number}", NOW + timedelta(minutes=number - 10))
+
+
+@pytest.fixture(name="taken")
+def taken_fixture(monkeypatch):
+    """Give the counts of records that consumers take out of a topic, one for each time."""
+    counts, getmany = [], AIOKafkaConsumer.getmany
+
+    async def counted(*args, **kwargs):
+        got = await getmany(*args, **kwargs)
+        counts.append(sum(map(len, got.values())))
+        return got
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", counted)
+    return counts
 
 
 async def test_what_the_topic_has_is_found_wherever_its_clock_was(topic, servers):
@@ -55,6 +68,29 @@ async def test_what_the_topic_has_is_found_wherever_its_clock_was(topic, servers
     assert await looked.missing([sent(number) for number in range(3)]) == frozenset()
     assert await looked.missing([sent(number) for number in range(4)]) == {"event-3"}
     await looked.probe()
+
+
+async def test_a_look_reads_the_topic_near_the_times_of_its_events(topic, servers, taken):
+    """Events that are days apart are looked for where each of them must be, not in all that was published between them."""
+    name, _ = topic
+    old = NOW - timedelta(days=6)
+    producer = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    for number in range(40_000):
+        stamp = int((old + timedelta(seconds=12 * number)).timestamp() * 1000)
+        await producer.send(name, b"{}", partition=1, headers=[("event_id", b"old-%d" % number)], timestamp_ms=stamp)
+    await producer.stop()
+    some = [Sent(f"old-{number}", old + timedelta(seconds=12 * number)) for number in (100, 39_000)]
+    assert await Topic(Brokers(servers), name).missing([*some, sent(0)]) == frozenset()
+    assert sum(taken) < 10_000
+    assert await Topic(Brokers(servers), name).missing([*some, Sent("none", old + timedelta(days=3))]) == {"none"}
+    assert sum(taken) < 20_000
+
+
+async def test_a_probe_reads_a_record(topic, servers, taken):
+    """A topic that can be found and not read is not taken for one that is read: the probe takes a record, where there is one."""
+    await Topic(Brokers(servers), topic[0]).probe()
+    assert sum(taken) == 1
 
 
 async def test_what_the_topic_has_dropped_is_not_judged(topic, servers):
