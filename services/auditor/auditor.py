@@ -92,10 +92,10 @@ class Auditor:
             await self._recent()
             await self._go_on()
         with self._reading():
-            if self._stock.is_due(self._clock()) or self.differences.subjects(Kind.STOCK):
+            if self._stock.is_due(self._clock()) or self.differences.unsure_in(Book.STOCK):
                 await self._look_at_stock()
         with self._reading():
-            if self._listing.is_due(self._clock()) or self.differences.subjects(Kind.RESOURCES):
+            if self._listing.is_due(self._clock()) or self.differences.unsure_in(Book.RESOURCES):
                 await self._look_at_resources()
         await self._probe()
         self._report.publish(self.differences, self.now)

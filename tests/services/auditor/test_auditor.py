@@ -371,3 +371,17 @@ async def test_a_topic_in_which_no_look_succeeds_is_not_read():
     await room.round(AFTER + 31)
     assert [one["event"] for one in room.logged if one.get("book") == "topic"] == ["a book is read again"]
     assert 'cartwright_audit_book_compared{book="topic"} 1.0' in room.metrics.page().decode()
+
+
+async def test_a_difference_that_counts_does_not_end_the_share_of_the_time():
+    """What one look found of the stock is looked at again at once. What counts is looked at as often as all stock is."""
+    room = Room(share=0.1)
+    room.shop.stock_rows, room.shop.stock_seconds = [Stock(1, 100, 99, 0, 0, 0, 0, 0)], 1.0
+    await room.round()
+    assert await room.round(2) == {Kind.STOCK}
+    assert room.shop.stock_asked == 2
+    for _ in range(4):
+        await room.round(2)
+    assert room.shop.stock_asked == 2
+    await room.round(2)
+    assert room.shop.stock_asked == 3
