@@ -320,8 +320,10 @@ class Auditor:
         began, found, count = self._clock(), list[Difference](), 0
         try:
             async for page in self._books.resources.pages():
-                checkouts = await self._books.shop.checkouts([one.checkout_id for one in page])
-                found += compare_resources(page, checkouts, self.now)
+                started = await self._books.shop.started([(one.user_id, one.key) for one in page if not one.is_mirror])
+                named = {one for resource in page for one in (resource.checkout_id, resource.mirror_of) if one}
+                checkouts = await self._books.shop.checkouts(sorted(named))
+                found += compare_resources(page, started, checkouts, self.now)
                 count += len(page)
         finally:
             self._listing.ended(began, self._clock())

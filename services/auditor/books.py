@@ -174,14 +174,33 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A Checkout resource that shows a checkout."""
+    """A Checkout resource: what it asks for, and what its status shows."""
 
     name: str
     """`namespace/name`."""
+    uid: str
+    user_id: int
+    key: str
+    """Under which it buys, as a user's key; of no use to a mirror."""
+    mirror_of: str
+    """The id of the checkout that a mirror is made for; empty for a resource that somebody applied."""
     checkout_id: str
+    """What the status names; empty where it names none."""
     version: int
     phase: str
-    is_mirror: bool
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether the operator made it, to show a checkout of REST."""
+        return bool(self.mirror_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A checkout that a resource started, and the uid of that resource. Others of the same key show it too."""
+
+    checkout: Checkout
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Server:
 
 class _Metadata(msgspec.Struct):
     name: str
+    uid: str
     namespace: str = ""
 
 
@@ -50,7 +51,10 @@ class _ListMetadata(msgspec.Struct):
 
 
 class _Spec(msgspec.Struct, rename="camel"):
-    managed_by: str = ""
+    user_id: int
+    idempotency_key: str = ""
+    checkout_id: str = ""
+    """Of a mirror."""
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -61,7 +65,7 @@ class _Status(msgspec.Struct, rename="camel"):
 
 class _Item(msgspec.Struct):
     metadata: _Metadata
-    spec: _Spec = msgspec.field(default_factory=_Spec)
+    spec: _Spec
     status: _Status = msgspec.field(default_factory=_Status)
 
 
@@ -130,14 +134,14 @@ class Cluster:
         ]
 
     async def pages(self) -> AsyncIterator[list[Resource]]:
-        """Yield the resources that show a checkout, a page at a time."""
+        """Yield the resources, a page at a time."""
         timeout = aiohttp.ClientTimeout(total=SECONDS)
         async with aiohttp.ClientSession(self._server.url, timeout=timeout) as session:
             for path in self._paths:
                 following = ""
                 while True:
                     found = await self._page(session, path, following)
-                    yield [_resource(one) for one in found.items if one.status.checkout_id]
+                    yield [_resource(one) for one in found.items]
                     following = found.metadata.next
                     if not following:
                         break
@@ -157,9 +161,12 @@ class Cluster:
 
 def _resource(item: _Item) -> Resource:
     return Resource(
-        f"{item.metadata.namespace}/{item.metadata.name}",
-        item.status.checkout_id,
-        item.status.saga_version,
-        item.status.phase,
-        item.spec.managed_by == "mirror",
+        name=f"{item.metadata.namespace}/{item.metadata.name}",
+        uid=item.metadata.uid,
+        user_id=item.spec.user_id,
+        key=item.spec.idempotency_key or item.metadata.uid,
+        mirror_of=item.spec.checkout_id,
+        checkout_id=item.status.checkout_id,
+        version=item.status.saga_version,
+        phase=item.status.phase,
     )

@@ -17,6 +17,7 @@ from services.auditor.books import (
     Line,
     Payment,
     Resource,
+    Started,
     Stock,
     Transaction,
 )
@@ -275,30 +276,52 @@ def _pieces(cart: Cart) -> set[tuple[str, int, int]]:
 
 
 def compare_resources(
-    resources: Iterable[Resource], checkouts: Mapping[str, Checkout], now: datetime
+    resources: Iterable[Resource],
+    started: Mapping[tuple[int, str], Started],
+    checkouts: Mapping[str, Checkout],
+    now: datetime,
 ) -> Iterator[Difference]:
     """Yield the differences between resources and their checkouts, which were read after them.
 
-    A mirror may show the end of a checkout late, since mirrors have a budget of writes. A resource that somebody applied must
+    `started` has the checkouts of resources by user and key, `checkouts` those that a status names or a mirror is made for. A
+    mirror may show the end of a checkout late, since mirrors have a budget of writes. A resource that somebody applied must
     show it.
     """
     for resource in resources:
-        checkout = checkouts.get(resource.checkout_id)
-        since = now
-        if checkout is None:
-            what, detail = "the resource shows a checkout that does not exist", ""
-        elif resource.version > checkout.version:
+        own, shown = _own(resource, started, checkouts), resource.checkout_id
+        since, has, detail = now, resource.phase, ""
+        if shown and shown not in checkouts:
+            what = "the resource shows a checkout that does not exist"
+        elif shown and (own is None or shown != own.id):
+            what = "the resource shows another checkout than its own"
+            detail = f"resource: {shown}; its own: {own.id if own else 'nothing'}"
+        elif own is None:
+            continue
+        elif resource.version > own.version:
             what = "the resource is ahead of its checkout"
-            detail = f"resource: version {resource.version}; checkout: version {checkout.version}"
+            detail = f"resource: version {resource.version}; checkout: version {own.version}"
         else:
-            has, wants = resource.phase, checkout.status.capitalize()
-            detail = f"resource: {has}; checkout: {checkout.status}"
-            if has in ENDED_PHASES and has != wants:
+            detail = f"resource: {has or 'nothing'}; checkout: {own.status}"
+            if has in ENDED_PHASES and has != own.status.capitalize():
                 what = "the resource shows another end than its checkout"
-            elif has not in ENDED_PHASES and checkout.ended_at is not None and not resource.is_mirror:
-                what, since = "the resource does not show that its checkout has ended", checkout.ended_at
+            elif own.ended_at is not None and not resource.is_mirror and not (shown and has in ENDED_PHASES):
+                what, since = "the resource does not show that its checkout has ended", own.ended_at
             else:
                 continue
-        ids = {"name": resource.name, "checkout_id": resource.checkout_id}
+        ids = {"name": resource.name, "checkout_id": shown or (own.id if own else "")}
         books = frozenset({Book.CHECKOUTS, Book.RESOURCES})
         yield Difference(Kind.RESOURCES, resource.name, what, since, books, detail, ids)
+
+
+def _own(
+    resource: Resource, started: Mapping[tuple[int, str], Started], checkouts: Mapping[str, Checkout]
+) -> Checkout | None:
+    """Return the checkout that a resource must show; None where there is none, or none yet."""
+    if resource.is_mirror:
+        return checkouts.get(resource.mirror_of)
+    found = started.get((resource.user_id, resource.key))
+    if found is None:
+        return None
+    # A resource that asks for something else under the key of another one has failed, and names no checkout.
+    is_refused = not resource.checkout_id and resource.phase == "Failed" and resource.uid != found.uid
+    return None if is_refused else found.checkout

@@ -17,6 +17,7 @@ from services.auditor.books import (
     Payment,
     Reservation,
     Resource,
+    Started,
     Stock,
     Transaction,
 )
@@ -96,6 +97,9 @@ class ShopBooks(Protocol):
     async def checkouts(self, ids: Sequence[str]) -> dict[str, Checkout]:
         """Return the checkouts that exist, by id."""
 
+    async def started(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Started]:
+        """Return the checkouts that resources started, by user and key."""
+
     async def rows(self, ids: Sequence[str]) -> Rows:
         """Return what the books hold of these checkouts, at one moment."""
 
@@ -144,7 +148,7 @@ class ResourceBook(Protocol):
     """The Checkout resources."""
 
     def pages(self) -> AsyncIterator[list[Resource]]:
-        """Yield the resources that show a checkout."""
+        """Yield the resources."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 They are in one database, so that the rows of a set of checkouts are read in one snapshot, and agree or do not agree at one
 moment. Every read is bounded: a page of a primary key, or the rows of so many ids. The role may read these columns and nothing
-else (the migrations `…_auditor.sql`).
+else (the migrations `…_auditor….sql`).
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from services.auditor.books import Book, Checkout, Event, Line, Order, Payment, Reservation, Stock
+from services.auditor.books import Book, Checkout, Event, Line, Order, Payment, Reservation, Started, Stock
 from services.auditor.ports import Mark, Rows
 from services.auditor.reading import reading
 from services.chassis.postgres import Connection, Postgres
@@ -22,9 +22,11 @@ from services.errors import Fault
 
 STOCK_SECONDS = 30.0
 """How long the sums over all reservations may take."""
-_CHECKOUT = """SELECT id::text, user_id, source, status, version, total_amount, currency, order_id::text AS order_id,
-    snapshot::text AS lines, completed_at, cart_version, cart_cleared_version
-    FROM checkout.checkout_sessions WHERE id = ANY ($1::uuid[])"""
+_COLUMNS = """id::text, user_id, source, status, version, total_amount, currency, order_id::text AS order_id,
+    snapshot::text AS lines, completed_at, cart_version, cart_cleared_version"""
+_CHECKOUT = f"SELECT {_COLUMNS} FROM checkout.checkout_sessions WHERE id = ANY ($1::uuid[])"  # noqa: S608 - constants
+_STARTED = f"""SELECT {_COLUMNS}, key, uid FROM checkout.started_by_resources JOIN checkout.checkout_sessions USING (id)
+    WHERE (buyer, key) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))"""  # noqa: S608 - constants
 _PAYMENT = """SELECT checkout_id, user_id, amount_minor, currency, state, coalesce(decided_at, created_at) AS at
     FROM payment.payments WHERE checkout_id = ANY ($1::text[])"""
 _RESERVATION = """SELECT checkout_id, state, changed_at AS at, (SELECT coalesce(json_agg(json_build_array(product_id, quantity)
@@ -106,6 +108,13 @@ class Shop:
         """Return the checkouts that exist, by id."""
         with _reading(Book.CHECKOUTS):
             return {row["id"]: _checkout(row) for row in await self._db.fetch(_CHECKOUT, _uuids(ids))}
+
+    async def started(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Started]:
+        """Return the checkouts that resources started, by user and key."""
+        users, texts = [user_id for user_id, _ in keys], [key for _, key in keys]
+        with _reading(Book.CHECKOUTS):
+            rows = await self._db.fetch(_STARTED, users, texts)
+        return {(row["user_id"], row["key"]): Started(_checkout(row), row["uid"]) for row in rows}
 
     async def rows(self, ids: Sequence[str]) -> Rows:
         """Return what every book of this database holds of these checkouts, at one moment."""

@@ -132,4 +132,5 @@ async def test_the_auditor_reads_no_more_than_it_compares(urls):
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.fetch("SELECT * FROM product.products LIMIT 1")
     await connection.fetch("SELECT id, total_amount FROM checkout.checkout_sessions LIMIT 1")
+    await connection.fetch("SELECT id, buyer, key, uid FROM checkout.started_by_resources LIMIT 1")
     await connection.close()

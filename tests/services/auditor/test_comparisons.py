@@ -20,6 +20,7 @@ from services.auditor.books import (
     Payment,
     Reservation,
     Resource,
+    Started,
     Stock,
     Transaction,
 )
@@ -224,21 +225,42 @@ def test_a_cached_cart_is_its_document():
     assert found(replace(DOCUMENT, version=4), trusted=False) == []
 
 
+OTHER = replace(CHECKOUT, id="5a2d1e0e-8f0b-4a4c-9a55-0e4f2a8b7c11")
+
+
 @pytest.mark.parametrize(
     ("resource", "of", "differs"),
     [
         ({}, {}, False),
         ({"version": 4, "phase": "Paying"}, {}, True),
-        ({"version": 4, "phase": "Paying", "is_mirror": True}, {}, False),
+        ({"version": 4, "phase": "Paying", "mirror_of": ID}, {}, False),
         ({"version": 6}, {}, True),
         ({"phase": "Failed"}, {}, True),
         ({"phase": "Paying"}, {"status": "PROCESSING", "ended_at": None}, False),
-        ({"checkout_id": "other"}, {}, True),
+        ({"checkout_id": "none"}, {}, True),
+        ({"checkout_id": OTHER.id}, {}, True),
+        ({"checkout_id": OTHER.id, "mirror_of": ID}, {}, True),
+        ({"checkout_id": OTHER.id, "key": "unknown"}, {}, True),
+        ({"checkout_id": "", "version": 0, "phase": ""}, {}, True),
+        ({"checkout_id": "", "version": 0, "phase": ""}, {"status": "PROCESSING", "ended_at": None}, False),
+        ({"checkout_id": "", "version": 0, "phase": "", "key": "unknown"}, {}, False),
+        ({"checkout_id": "", "version": 0, "phase": "", "mirror_of": ID}, {}, False),
+        ({"checkout_id": ""}, {}, True),
+        ({"checkout_id": "", "version": 0, "phase": "Failed"}, {}, True),
+        ({"checkout_id": "", "version": 0, "phase": "Failed", "uid": "second"}, {}, False),
+        ({"uid": "second"}, {}, False),
+        ({"checkout_id": "", "version": 0, "phase": "", "uid": "second"}, {}, True),
     ],
 )
 def test_a_resource_shows_its_checkout(resource, of, differs):
-    """A resource is never ahead of its checkout and shows no other end; one that somebody applied shows its end in time."""
-    shown = replace(Resource("default/first", ID, 5, "Completed", is_mirror=False), **resource)
-    found = list(compare_resources([shown], {ID: replace(CHECKOUT, **of)}, NOW))
+    """A resource shows the checkout of its own key, is never ahead of it, and shows no other end.
+
+    One that somebody applied shows the end in time, whatever its status was changed to. One that was refused, since its key was
+    taken, shows none.
+    """
+    usual = Resource("default/first", "first", 7, "k", mirror_of="", checkout_id=ID, version=5, phase="Completed")
+    own = replace(CHECKOUT, **of)
+    checkouts = {ID: own, OTHER.id: OTHER}
+    found = list(compare_resources([replace(usual, **resource)], {(7, "k"): Started(own, "first")}, checkouts, NOW))
     assert bool(found) is differs
-    assert all(one.ids["name"] == "default/first" for one in found)
+    assert all(one.ids["name"] == "default/first" and one.ids["checkout_id"] for one in found)

@@ -13,48 +13,13 @@ from pymongo import MongoClient
 
 from devstack.home import ROOT, user_environment
 from tests.kube import MOUSE
+from tests.services.auditor.audits import WITHIN, Audit, restart
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local, pytest.mark.timeout(300)]  # it sets the auditor's own process
 
 QUICK = {"AUDIT_EVERY": "300ms", "AUDIT_AFTER": "1s", "AUDIT_FULL_EVERY": "300ms", "AUDIT_SHARE": "0.5"}
 PATIENT = QUICK | {"AUDIT_AFTER": "5s"}
 """For what must stay quiet: on a busy machine an event may take longer than a second."""
-WITHIN = 60  # seconds: the promise
-
-
-class Audit:
-    """The auditor of a platform, by what it says."""
-
-    def __init__(self, platform):
-        self._platform = platform
-        self._log = platform.stack.home.log("auditor")
-        self._from = self._log.stat().st_size
-
-    def lines(self, event, **facts):
-        """Give the lines of an event since the start of the test that have these facts."""
-        with self._log.open("rb") as log:
-            log.seek(self._from)
-            found = [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
-        return [
-            one
-            for one in found
-            if one["event"] == event and all(one.get(name) == value for name, value in facts.items())
-        ]
-
-    def differs(self, kind, **facts):
-        """Give the differences of a kind that count."""
-        return self.lines("the books differ", kind=kind, **facts)
-
-    def metric(self, name):
-        """Give the sum of a metric."""
-        return self._platform.metric("auditor", name)
-
-
-def restart(platform, env):
-    """Start the auditor again with settings of its own."""
-    platform.stack.stop("auditor")
-    platform.stack.start("auditor", env)
-    platform.stack.wait_ready("auditor", timeout=60)
 
 
 @pytest.fixture(scope="module", name="quick")
@@ -69,15 +34,6 @@ def quick_fixture(platform):
 def audit_fixture(platform, quick):
     """Give the auditor as it goes on from here."""
     return Audit(platform)
-
-
-@pytest.fixture(name="bought")
-def bought_fixture(shopper, platform, eventually):
-    """Buy something, and give the checkout's id once its order is there and the cart is empty."""
-    shopper.add(2, 3)
-    checkout_id = shopper.buy("audited").json()["checkout_id"]
-    eventually(lambda: shopper.orders() and not shopper.cart()["items"])
-    return checkout_id
 
 
 @pytest.fixture(name="noticed")
@@ -303,3 +259,19 @@ def test_a_resource_that_shows_something_else_is_noticed(platform, audit, shoppe
     finally:
         platform.stack.start("operator")
         platform.stack.wait_ready("operator", timeout=60)
+
+
+def test_a_resource_whose_status_is_wiped_is_noticed(platform, audit, shopper, kube, eventually):
+    """A Checkout whose status somebody took away shows its end no more, which is noticed by what it asked for."""
+    name = kube.apply(userId=shopper.user_id, items=MOUSE)
+    shown = eventually(lambda: kube.finished(name))
+    platform.stack.stop("operator")
+    try:
+        kube.change(name, {"status": None}, "/status")
+        assert not kube.status(name)
+        (found, *_) = eventually(lambda: audit.differs("resources", name=f"default/{name}"), WITHIN)
+        assert found["checkout_id"] == shown["checkoutId"]
+    finally:
+        platform.stack.start("operator")
+        platform.stack.wait_ready("operator", timeout=60)
+    eventually(lambda: audit.lines("the books agree again", kind="resources", name=f"default/{name}"), WITHIN)
