@@ -203,7 +203,7 @@ CASES: dict[str, Case] = {
     "traces": _with({"traces": TRACES}),
     "operators": _with({"operator": {"replicas": 3}}),
     "no-operator": _with({"operator": {"enabled": False}}),
-    "no-auditor": _with({"auditor": {"enabled": False}, "networkPolicy": PEERS}),
+    "no-auditor": _with({"auditor": {"enabled": False}, "networkPolicy": PEERS, "prometheusRule": RULES}),
     "audits": _with(
         {"auditor": {"after": "2m", "every": "1m", "cronJob": {"schedule": "30 2 * * *", "suspend": False}}}
     ),

@@ -31,6 +31,15 @@ def test_rules_are_those_of_the_file(rendered):
         assert one["annotations"]["runbook_url"] == f"https://wiki.example/shop/runbooks/{one['alert']}.md"
 
 
+def test_nobody_misses_an_auditor_that_is_not_wanted(rendered):
+    """Where the auditor is switched off the alerts that it is gone or late are left out, and no others."""
+    (whole,) = rendered["rules"].of("PrometheusRule")
+    (without,) = rendered["no-auditor"].of("PrometheusRule")
+    groups = whole["spec"]["groups"]
+    assert groups[-1]["name"] == "cartwright-auditor"
+    assert without["spec"]["groups"] == groups[:-1]
+
+
 @pytest.mark.parametrize("case", ["metrics", "metrics-deployments"])
 def test_a_process_has_the_same_name_everywhere(rendered, case):
     """Whatever the pods are, the label `part` of a process is the name that `make up` knows it by."""
