@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from services.auditor.books import Book, Cart, Event, Transaction
-from services.auditor.comparisons import compare, compare_cached, compare_resources, compare_stock
+from services.auditor.comparisons import compare, compare_stock
 from services.auditor.differences import Difference, Differences, Kind
 from services.auditor.pace import Pace
 from services.auditor.ports import FIRST, Books, Mark, Sent
 from services.auditor.reading import CannotRead
 from services.auditor.reporting import Report
+from services.auditor.shown import compare_cached, compare_resources
 
 OF_CHECKOUTS = frozenset({Kind.MONEY, Kind.ORDERS, Kind.RESERVATIONS, Kind.OUTBOX, Kind.CARTS})
 """The kinds whose subject is a checkout."""

@@ -2,7 +2,7 @@
 
 They are in one database, so that the rows of a set of checkouts are read in one snapshot, and agree or do not agree at one
 moment. Every read is bounded: a page of a primary key, or the rows of so many ids. The role may read these columns and nothing
-else (the migrations `…_auditor….sql`).
+else (the migrations `*_auditor*.sql`).
 """
 
 import re
