@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from services.auditor.books import Book, CachedCart, Cart, CartLine
 from services.auditor.reading import CannotRead, reading
@@ -96,6 +96,8 @@ class Copies:
                 pipeline.get(f"cart:{user_id}")
                 pipeline.exists(f"cart:{user_id}:w")
             answers = await pipeline.execute(raise_on_error=False)
+            if refused := [one for one in answers if isinstance(one, NoPermissionError)]:
+                raise refused[0]  # a key that is no cart of ours is no error, a missing right is
         found = []
         for position, user_id in enumerate(user_ids):
             life, value, written = answers[3 * position : 3 * position + 3]
