@@ -1,6 +1,7 @@
 """The release itself: its memory at rest, its own test, and what stays after it is uninstalled."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,46 @@ def test_what_it_takes_at_rest(platform, eventually, figure) -> None:
     total = sum(mib for mib, _ in found.values())
     figure(f"{len(found)} pods at rest: {total:.0f} MiB, {sum(cpu for _, cpu in found.values()):.0f} m")
     assert total < MOST_MIB
+
+
+def test_an_audit_by_hand(platform, shopper, eventually) -> None:
+    """A Job made of the CronJob compares every book once, finds that they agree, and succeeds; with a changed one it fails and names it."""
+    stack = platform.stack
+    shopper.add()
+    checkout_id = shopper.buy("audited").json()["checkout_id"]
+    eventually(lambda: shopper.orders() and not shopper.cart()["items"], 60)
+    ended = "SELECT completed_at < clock_timestamp() - interval '30 seconds' AS is_due FROM checkout_sessions WHERE id = $1::text::uuid"
+    eventually(lambda: platform.sql(ended, checkout_id)[0]["is_due"], 60)
+
+    def ends(job: str) -> set[str]:
+        conditions = stack.get("job", job)["status"].get("conditions", ())
+        return {one["type"] for one in conditions} & {"Complete", "Failed"}
+
+    def audit(job: str) -> tuple[str, list[dict[str, Any]]]:
+        """Return the condition in which the Job ended, and what its pod logged."""
+        stack.kubectl("create", "job", f"--from=cronjob/{RELEASE}-audit", job)
+        try:
+            (ended_as,) = eventually(lambda: ends(job), 180)
+            lines = stack.kubectl("logs", f"job/{job}").splitlines()
+            return ended_as, [json.loads(line) for line in lines if line.startswith("{")]
+        finally:
+            stack.kubectl("delete", "job", job, "--wait=true")
+
+    sql = "UPDATE orders.orders SET total_minor = total_minor + $2::int WHERE checkout_id = $1"
+    ended_as, lines = audit("audit-agreeing")
+    assert ended_as == "Complete", [one for one in lines if one["event"] != "compared"]
+    assert {one["kind"] for one in lines if one["event"] == "compared" and one["compared"]} >= {
+        "money",
+        "orders",
+        "stock",
+    }
+    platform.sql(sql, checkout_id, 1)
+    try:
+        ended_as, lines = audit("audit-differing")
+    finally:
+        platform.sql(sql, checkout_id, -1)
+    named = [one["checkout_id"] for one in lines if one["event"] == "the books differ" and one["kind"] == "orders"]
+    assert (ended_as, named) == ("Failed", [checkout_id])
 
 
 def test_uninstalled(platform, helm, kube, shopper, eventually) -> None:
