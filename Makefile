@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PART ?=
 
-.PHONY: help up down status logs console story audit env start stop restart watch trace clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate seeds mutants linearizability bench bench-operator bench-takeover bench-tracing budget bench-compare
+.PHONY: help up down status logs console story audit env start stop restart watch trace clean test lint lint-api format proto rules charts lock bank-approve bank-decline bank-hang bank-drop bank-reset kind-up kind-test kind-down torture soak rough simulate seeds mutants linearizability notice bench bench-operator bench-takeover bench-tracing budget bench-compare
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ proto: $(VENV)/.stamp ## Make services/pb from protos/
 
 rules: $(VENV)/.stamp ## Check the alerts with promtool, and run them on a platform; builds Prometheus where there is none
 	@$(VENV)/bin/pytest tests/rules $(ARGS)
+
+notice: $(VENV)/.stamp ## Change books by hand on a platform, and hold the auditor, as it is shipped, to its minute: 3 min
+	@$(PY) -m devstack fetch && $(VENV)/bin/pytest tests/services/auditor/test_as_shipped.py $(ARGS)
 
 charts: $(VENV)/.stamp ## Make the charts' schemas, README tables, dashboards and copy of the resource
 	@$(PY) -m devstack.charts

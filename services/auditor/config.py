@@ -26,7 +26,7 @@ class Config(KafkaSettings):
     """How long it rests between two rounds."""
     audit_after: Seconds = 30.0
     """How old a difference must be before it counts: what is under way agrees by then."""
-    audit_full_every: Seconds = 30.0
+    audit_full_every: Seconds = 20.0
     """How long it rests, at least, between the end of one pass over whole books and the beginning of the next."""
     audit_share: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of the time that it spends at most on passes over whole books, on the sums of the stock and on the list of
