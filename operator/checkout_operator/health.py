@@ -73,12 +73,15 @@ class Health:
         return web.json_response({"status": "late" if late else "ok"}, status=503 if late else 200)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if missing := self._permissions.missing():
+        missing = self._permissions.missing()
+        if self._permissions.is_hindered():
             return web.json_response({"status": "forbidden", "missing_rights": missing}, status=503)
         if not self.shard.is_member:
             return web.json_response({"status": "no member", **self._members()}, status=503)
         ready = self.ready.is_set()
         body = {"status": "ok" if ready else "starting", **self._members()}
+        if missing:
+            body["missing_rights"] = missing
         return web.json_response(body, status=200 if ready else 503)
 
     def _members(self) -> Mapping[str, Any]:

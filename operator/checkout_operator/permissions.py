@@ -60,27 +60,52 @@ class Permissions:
         self._metrics = metrics
         self._log = log
         self._missing: set[Right] = set()
+        self._listed: set[str] = set()
+        """The namespaces whose Checkouts may be listed."""
+        self._open: set[str] = set()
+        """The namespaces in which the last answer about anything but that list was no refusal."""
 
     def missing(self) -> list[str]:
         """Return the missing rights in words."""
         return [str(right) for right in sorted(self._missing)]
+
+    def is_hindered(self) -> bool:
+        """Return whether a right is missing that somebody must give before the operator serves.
+
+        With a namespace that is deleted go all rights in it. That hinders nothing while another namespace can be listed.
+        """
+        return any(not (self._listed and self._is_shut(right.namespace)) for right in self._missing)
 
     async def record(self, method: str, url: str, status: int, read: Callable[[], Awaitable[bytes]]) -> None:
         """Take note of an answer. `read` gives its body, which is read of refusals alone."""
         if status == FORBIDDEN:
             if _OF_A_RIGHT.search(await read()):
                 self._refused(right_for(method, url))
-        elif self._missing and status not in _SAYS_NOTHING and status < _SERVER_ERROR:
+        elif (self._missing or method == "GET") and status not in _SAYS_NOTHING and status < _SERVER_ERROR:
             self._granted(right_for(method, url))
 
+    def _is_shut(self, namespace: str) -> bool:
+        """Return whether nothing at all seems to be allowed in a namespace, as in one that is gone: RBAC answers 403 there too."""
+        return bool(namespace) and _list_of(namespace) in self._missing and namespace not in self._open
+
     def _refused(self, right: Right) -> None:
+        lists = right == _list_of(right.namespace)
+        if not lists or right.namespace in self._listed:  # a list that is tried again tells nothing new
+            self._open.discard(right.namespace)
+        if lists:
+            self._listed.discard(right.namespace)
         if right not in self._missing:
             self._missing.add(right)
             self._metrics.missing_rights.labels(right.verb, right.resource, right.namespace).set(1)
             self._log.error("a right is missing: have the operator's role give it", right=str(right))
 
     def _granted(self, right: Right) -> None:
+        (self._listed if right == _list_of(right.namespace) else self._open).add(right.namespace)
         if right in self._missing:
             self._missing.remove(right)
             self._metrics.missing_rights.labels(right.verb, right.resource, right.namespace).set(0)
             self._log.info("a right that was missing is given", right=str(right))
+
+
+def _list_of(namespace: str) -> Right:
+    return Right("list", "checkouts", namespace)

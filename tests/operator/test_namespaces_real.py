@@ -161,10 +161,12 @@ def test_a_namespace_is_deleted(space, operator, eventually):
     assert one.metric("checkout_operator_backlog") == one.metric("checkout_operator_faults_total") == 0
     assert len(one.shop.checkouts) == 6
     one.stop()
-    one.start()  # it has no rights in what is gone, and says so; the others are watched
+    one.start()  # it has no rights in what is gone, and says so; the others are watched, and a rollout goes on
     again = buy(own)
     eventually(lambda: own.phase(again[1]) == "Paying", 60)
-    assert not one.is_ready()
+    eventually(one.is_ready, 60)
+    refused = f'resource="checkouts",target_namespace="{gone.namespace}",verb="list"'
+    eventually(lambda: one.metric(f"checkout_operator_missing_rights{{{refused}}}") == 1)
     gone.create_namespace()  # of the same name
     one.install()
     back = buy(gone)

@@ -1,5 +1,7 @@
 """A missing right is seen, in the words of a Role."""
 
+import json
+
 import pytest
 import structlog
 from prometheus_client import generate_latest
@@ -98,3 +100,76 @@ async def test_it_is_shown(answer, permissions, metrics):
     await answer(200)
     assert (await health._ready(None)).status == 200
     assert f"{line} 0.0" in generate_latest(metrics.registry).decode()
+
+
+@pytest.fixture
+def tried(permissions):
+    """Record answers to requests in a namespace; a status of 403 is about the right."""
+
+    async def read():
+        return NO_RIGHT
+
+    async def tried(namespace, *answers):
+        where = f"https://k/apis/cartwright.dev/v1alpha1{namespace and '/namespaces/'}{namespace}"
+        lease = where.replace("cartwright.dev/v1alpha1", "coordination.k8s.io/v1")
+        requests = {
+            "list": ("GET", f"{where}/checkouts?limit=250"),
+            "lease": ("GET", f"{lease}/leases/checkouts.cartwright.dev"),
+            "status": ("PATCH", f"{where}/checkouts/first/status"),
+        }
+        for request, status in answers:
+            await permissions.record(*requests[request], status, read)
+
+    return tried
+
+
+ALLOWED = ("lease", 404), ("list", 200)
+SHUT = ("lease", 403), ("list", 403)
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "hindered"),
+    [
+        (ALLOWED, SHUT, False),  # there since before the operator began
+        (SHUT, ALLOWED, False),
+        (ALLOWED, (*ALLOWED, ("status", 403), ("list", 403)), False),  # deleted while it is watched
+        (ALLOWED, (*ALLOWED, ("list", 403), ("lease", 403)), False),
+        (ALLOWED, (*SHUT, ("list", 403), ("list", 403)), False),  # it is tried again and again
+        (ALLOWED, (("list", 403),), False),  # an operator that claims nothing
+        (SHUT, SHUT, True),  # every one
+        (ALLOWED, (("lease", 200), ("list", 403)), True),  # one verb
+        (ALLOWED, (*ALLOWED, ("list", 403), ("lease", 200), ("list", 403)), True),
+        (ALLOWED, (*ALLOWED, ("status", 403)), True),
+        ((*ALLOWED, *SHUT), (*ALLOWED, *SHUT), True),
+    ],
+)
+async def test_a_namespace_without_any_right(tried, permissions, metrics, first, other, hindered):
+    """A namespace that is gone has no rights: it is named, and hinders nothing while another one is watched. One verb does."""
+    await tried("shop", *first)
+    await tried("gone", *other)
+    health = Health(metrics, permissions)
+    health.ready.set()
+    page = await health._ready(None)
+    assert page.status == (503 if hindered else 200)
+    assert json.loads(page.body) == {
+        "status": "forbidden" if hindered else "ok",
+        "missing_rights": permissions.missing(),
+    }
+    assert permissions.missing()
+
+
+async def test_a_right_of_the_whole_cluster_hinders(tried, permissions):
+    """An operator of all namespaces that may not list them is not ready."""
+    await tried("", ("list", 403))
+    assert permissions.is_hindered()
+    await tried("", ("list", 200))
+    assert not permissions.is_hindered()
+
+
+async def test_a_namespace_is_made_again(tried, permissions):
+    """What is missing in a namespace that is there again hinders as in any other."""
+    await tried("shop", *ALLOWED)
+    await tried("gone", *SHUT, *ALLOWED)
+    assert permissions.missing() == []
+    await tried("gone", ("status", 403))
+    assert permissions.is_hindered()
