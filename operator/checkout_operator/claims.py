@@ -7,6 +7,7 @@ Kubernetes deletes it when the release is uninstalled.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +25,8 @@ LEASES = "/apis/coordination.k8s.io/v1"
 RBAC = "rbac.authorization.k8s.io/v1"
 RETRY_SECONDS = 2.0
 CHECK_SECONDS = 60.0
+ASK_SECONDS = 10.0
+"""After how long one namespace is left for later: its policies and webhooks may fail for ever, and must hold up no other."""
 
 
 class NamespaceTaken(Exception):
@@ -44,6 +47,8 @@ class Claims:
         self._held: set[str] = set()
         self._foreign: dict[str, str] = {}
         """The holders of the namespaces that belong to other releases."""
+        self._said: dict[str, str] = {}
+        """Why each namespace could not be claimed, as the log has it already."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.on_gain: Callable[[], None] = lambda: None
         """What is called when a namespace that was another release's has become this one's: its resources were left out."""
@@ -55,7 +60,7 @@ class Claims:
     async def hold(self, namespace: str) -> bool:
         """Claim a namespace, unless that is done. Returns whether it is this release's.
 
-        It is asked for until the API server answers, and until the operator may ask. One that is being deleted is nobody's.
+        It is asked for until the API server answers, and until the operator may claim it. One that is being deleted is nobody's.
         """
         if self._release is None or namespace in self._held:
             return True
@@ -63,11 +68,11 @@ class Claims:
             while True:
                 try:
                     return await self.try_hold(namespace)
-                except Forbidden:
+                except ClusterUnavailable:
                     await asyncio.sleep(RETRY_SECONDS)
 
     async def try_hold(self, namespace: str) -> bool:
-        """Claim a namespace as `hold` does. Raises Forbidden where the operator may not ask."""
+        """Claim a namespace as `hold` does. Raises Forbidden where the operator may not, ClusterUnavailable after ASK_SECONDS."""
         if self._release is not None and namespace not in self._held and namespace not in self._foreign:
             self._record(namespace, await self._ask(self._release, namespace))
         return self.holds(namespace)
@@ -75,7 +80,8 @@ class Claims:
     async def hold_all(self) -> None:
         """Claim every namespace that is named, before anything is watched. Raises NamespaceTaken.
 
-        One in which the operator has no rights holds up none of the others: with a namespace that is deleted go the rights.
+        One in which the operator has no rights, or a policy refuses the claim, holds up none of the others: with a namespace
+        that is deleted go the rights.
         An operator of all namespaces is refused where another release has one of them. Once it has begun it is not refused any
         more: it leaves alone what others have claimed since.
         """
@@ -85,21 +91,28 @@ class Claims:
             holders = await self._holders()
             if self._release.name not in holders.values():
                 _refuse(holders)
-        await self.run_once()
+        while not await self.run_once():
+            pass  # nothing answers in any of them: that is no namespace's own trouble
         _refuse({one: holder for one, holder in self._foreign.items() if one in self._scope.known_namespaces})
 
-    async def run_once(self) -> None:
-        """Ask again whose each namespace is.
+    async def run_once(self) -> bool:
+        """Ask again whose each namespace is. Returns False where there was no answer in any of them.
 
         One that has become another release's is left to it, and the others are worked on as before: who may write a Lease in
         one namespace must not stop the operator of all.
         """
         if self._release is None:
-            return
-        ours = self._held | set(self._scope.known_namespaces)
-        for namespace in sorted(ours | set(self._foreign)):
-            with suppress(Forbidden):  # what was known of it stays so
-                self._record(namespace, await self._ask(self._release, namespace))
+            return True
+        namespaces = self._held | set(self._scope.known_namespaces) | set(self._foreign)
+        answered = not namespaces
+        for namespace in sorted(namespaces):
+            with suppress(ClusterUnavailable):  # what was known of it stays so
+                try:
+                    self._record(namespace, await self._ask(self._release, namespace))
+                    answered = True
+                except Forbidden:
+                    answered = True
+        return answered
 
     async def run(self) -> None:
         """Ask again for ever."""
@@ -109,6 +122,7 @@ class Claims:
 
     def _record(self, namespace: str, holder: str | None) -> None:
         """Record whose a namespace is; None for one that is nobody's, since it does not exist or is being deleted."""
+        self._said.pop(namespace, None)
         self._held.discard(namespace)
         known = self._foreign.pop(namespace, None)
         if self._release is not None and holder == self._release.name:
@@ -121,7 +135,11 @@ class Claims:
                 self._log.error("a namespace belongs to another release", namespace=namespace, holder=holder)
 
     async def _ask(self, release: Release, namespace: str) -> str | None:
-        """Return who has a namespace, which is this release where nobody had it; None as for `_record`. Raises Forbidden."""
+        """Return who has a namespace, which is this release where nobody had it; None as for `_record`.
+
+        Raises Forbidden where the operator may not claim it, and ClusterUnavailable where that is not known after ASK_SECONDS.
+        """
+        ends_at = time.monotonic() + ASK_SECONDS
         while True:
             try:
                 if found := await self._read_or_create(release, namespace):
@@ -130,9 +148,20 @@ class Claims:
                 return None
             except Forbidden:
                 raise
-            except (ClusterUnavailable, Refused) as error:
-                self._log.warning("could not claim a namespace", namespace=namespace, error=str(error)[:300])
+            except Refused as error:
+                self._say(namespace, error)
+                raise Forbidden(str(error)) from error
+            except ClusterUnavailable as error:
+                self._say(namespace, error)
+                if time.monotonic() > ends_at:
+                    raise
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _say(self, namespace: str, error: Exception) -> None:
+        """Log why a namespace could not be claimed, once for each reason: it is tried for ever."""
+        if self._said.get(namespace) != str(error):
+            self._said[namespace] = str(error)
+            self._log.warning("could not claim a namespace", namespace=namespace, error=str(error)[:300])
 
     async def _read_or_create(self, release: Release, namespace: str) -> Mapping[str, Any] | None:
         """Return the Lease of a namespace. None where another process has just created it, or deleted it."""

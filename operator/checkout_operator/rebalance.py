@@ -23,8 +23,8 @@ from checkout_operator.telemetry import Metrics
 from checkout_operator.workqueue import WorkQueue
 
 RETRY_SECONDS = 1.0
-FORBIDDEN_RETRY_SECONDS = 10.0
-"""How long until a namespace is tried again in which the operator has no rights. It may be gone, and stay so."""
+LEFT_RETRY_SECONDS = 10.0
+"""How long until a namespace is tried again that may not be listed or claimed. It may be gone, and stay so."""
 
 
 class Rebalancer:
@@ -52,6 +52,8 @@ class Rebalancer:
         self._claims = claims
         self._metrics = metrics
         self._log = log
+        self._left: set[str | None] = set()
+        """The namespaces that could not be taken over from at the last try, of which the log tells already."""
         self._to_take_over = asyncio.Event()
         claims.on_gain = self.take_over_soon
 
@@ -72,15 +74,15 @@ class Rebalancer:
 
     async def run(self) -> None:
         """Take over for ever, whenever there may be something."""
-        forbidden: Sequence[str | None] = ()
+        left: Sequence[str | None] = ()
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(FORBIDDEN_RETRY_SECONDS if forbidden else None):
+                async with asyncio.timeout(LEFT_RETRY_SECONDS if left else None):
                     await self._to_take_over.wait()
-                    forbidden = ()
+                    left = ()
             self._to_take_over.clear()
             try:
-                forbidden = await self.take_over(forbidden or self._scope.watches)
+                left = await self.take_over(left or self._scope.watches)
             except (ClusterUnavailable, Refused) as error:
                 self._log.warning("could not take over yet", error=str(error)[:300])
                 self._to_take_over.set()
@@ -89,23 +91,30 @@ class Rebalancer:
     async def take_over(self, namespaces: Sequence[str | None]) -> Sequence[str | None]:
         """List what is this operator's in some namespaces, and queue what it does not know yet; None is all namespaces.
 
-        Returns the namespaces in which it has no right to list or to claim, as in one that is gone.
+        Returns the namespaces that may not be listed, as one that is gone, or of which something could not be claimed.
         """
-        began, taken, forbidden = time.monotonic(), 0, []
+        began, taken, left = time.monotonic(), 0, list[str | None]()
         for namespace in namespaces:
             try:
-                taken += await self._take_over_from(namespace)
+                found, trouble = await self._take_over_from(namespace)
             except Forbidden as error:
-                forbidden.append(namespace)
-                self._log.warning("could not list what to take over", namespace=namespace, error=str(error)[:300])
-        if len(forbidden) < len(namespaces):
+                found, trouble = 0, error
+            taken += found
+            if trouble is None:
+                self._left.discard(namespace)
+                continue
+            left.append(namespace)
+            if namespace not in self._left:  # it is tried for ever
+                self._left.add(namespace)
+                self._log.warning("could not take over all yet", namespace=namespace, error=str(trouble)[:300])
+        if taken or len(left) < len(namespaces):
             self._reconciler.compare_soon()  # checkouts of REST, too, have changed hands
             self._log.info("took over", resources=taken, seconds=round(time.monotonic() - began, 3))
-        return forbidden
+        return left
 
-    async def _take_over_from(self, namespace: str | None) -> int:
-        """Take over from one namespace; None is all of them."""
-        taken = 0
+    async def _take_over_from(self, namespace: str | None) -> tuple[int, ClusterUnavailable | None]:
+        """Take over from one namespace; None is all of them. Returns how many, and why a namespace could not be claimed."""
+        taken, unclaimed = 0, dict[str, ClusterUnavailable]()
         async for body in self._cluster.list_all(namespace, self._scope.selector):
             if not (self._cache.owns(key_of(body)) and self._scope.includes(body)):  # the members may change meanwhile
                 continue
@@ -114,8 +123,15 @@ class Rebalancer:
             except InvalidSpec as error:
                 self._log.warning("skipped a resource that is not valid", error=str(error))
                 continue
-            if await self._claims.try_hold(resource.namespace) and self._cache.adopt(resource):
+            if resource.namespace in unclaimed:  # asked once, however many are in it
+                continue
+            try:
+                held = await self._claims.try_hold(resource.namespace)
+            except ClusterUnavailable as error:
+                unclaimed[resource.namespace] = error
+                continue
+            if held and self._cache.adopt(resource):
                 taken += 1
                 self._queue.add(resource.namespaced_name)
                 self._log.debug("took over a resource", name=str(resource.namespaced_name), uid=resource.uid)
-        return taken
+        return taken, next(iter(unclaimed.values()), None)

@@ -11,7 +11,8 @@ import structlog
 from checkout_operator import rebalance
 from checkout_operator.cache import ResourceCache
 from checkout_operator.claims import Claims
-from checkout_operator.cluster import Forbidden
+from checkout_operator.cluster import ClusterUnavailable, Forbidden
+from checkout_operator.config import Config
 from checkout_operator.faults import Faults
 from checkout_operator.health import Health
 from checkout_operator.mirrors import Decision, MirrorPolicy
@@ -167,13 +168,41 @@ async def test_a_list_that_fails_is_made_again(operator, cluster, away, monkeypa
 
 async def test_a_namespace_without_rights(operator, cluster, monkeypatch):
     """A namespace that may not be listed is tried again until it may."""
-    monkeypatch.setattr(rebalance, "FORBIDDEN_RETRY_SECONDS", 0)
+    monkeypatch.setattr(rebalance, "LEFT_RETRY_SECONDS", 0)
     cluster.faults["list"] = [Forbidden("checkouts is forbidden"), Forbidden("checkouts is forbidden")]
     operator.rebalancer.change(HALF)
-    running = asyncio.create_task(operator.rebalancer.run())
-    await until(lambda: operator.names() == OWN, running)
+    with structlog.testing.capture_logs() as lines:
+        running = asyncio.create_task(operator.rebalancer.run())
+        await until(lambda: operator.names() == OWN, running)
     running.cancel()
     assert [verb for verb, _ in cluster.calls].count("list") == 3
+    assert [one["log_level"] for one in lines].count("warning") == 1
+
+
+async def test_a_namespace_that_cannot_be_claimed(operator, cluster, monkeypatch):
+    """Of a list over all namespaces the rest is taken over; the one whose claim fails is asked about once in a round."""
+    other = json.loads(json.dumps(cluster.objects["r0"]))
+    for name in ("other0", "other1"):
+        cluster.objects[name] = json.loads(
+            json.dumps(other).replace('"r0"', f'"{name}"').replace("uid-r0", f"uid-{name}")
+        )
+        cluster.objects[name]["metadata"]["namespace"] = "other"
+    cluster.objects = {name: cluster.objects[name] for name in sorted(cluster.objects)}  # they come first
+    asked = []
+
+    async def try_hold(namespace):
+        if namespace == "other":
+            asked.append(namespace)
+            raise ClusterUnavailable("failed calling webhook")
+        return True
+
+    monkeypatch.setattr(operator.claims, "try_hold", try_hold)
+    operator.rebalancer._scope = Config(watch_all_namespaces=True).scope()
+    operator.rebalancer.change(ALL)
+    assert list(await operator.rebalancer.take_over([None])) == [None]
+    assert operator.names() == set(NAMES)
+    assert asked == ["other"]
+    assert operator.reconciler._compare_soon.is_set()
 
 
 async def test_a_namespace_comes_back(operator):
