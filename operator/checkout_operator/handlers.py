@@ -1,19 +1,18 @@
 """Every kopf decorator. kopf is the watch and nothing else: its events go into the work queue, and it writes nothing."""
 
 import asyncio
-import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import kopf
 import structlog
-from aiohttp import ClientMiddlewareType
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientPayloadError, ClientRequest, ClientResponse
 
 from checkout_operator.cache import ResourceCache
 from checkout_operator.claims import Claims
 from checkout_operator.clock import ServerClock
-from checkout_operator.cluster import GROUP, PLURAL, VERSION
+from checkout_operator.cluster import GROUP, PAGE, PLURAL, VERSION
 from checkout_operator.credentials import Credentials
 from checkout_operator.permissions import Permissions
 from checkout_operator.scope import Scope
@@ -23,7 +22,8 @@ from checkout_operator.spec import InvalidSpec, NamespacedName, parse
 from checkout_operator.watch_filter import WatchFilter
 from checkout_operator.workqueue import WorkQueue
 
-RETRY_SECONDS = 2.0
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 10.0
+GONE = 410
 
 
 class Login:
@@ -47,8 +47,17 @@ class Login:
         """Open a session, though not more often than every RETRY_SECONDS."""
         await asyncio.sleep(max(0.0, self._given_at + RETRY_SECONDS - time.monotonic()))
         self._given_at = time.monotonic()
-        session = self._credentials.session(self._permissions, self._clock, *self._middlewares)
+        session = self._credentials.session(self._permissions, self._clock, list_anew, *self._middlewares)
         return kopf.AiohttpSession(server=self._credentials.settings.host, aiohttp_session=session)
+
+
+async def list_anew(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Have kopf begin a list anew whose next page is no longer to be had, as after an outage. It would end the operator."""
+    response = await handler(request)
+    if response.status == GONE and "continue" in request.url.query:
+        response.release()
+        raise ClientPayloadError("the rest of the list has expired")
+    return response
 
 
 def register(
@@ -131,6 +140,20 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class Backoffs:
+    """The pauses of kopf before each further try of a call, in seconds. They never end: where they end, kopf ends the operator.
+
+    They grow, since kopf logs each try, and a namespace that is gone is tried for ever.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Begin anew for each call."""
+        pause = RETRY_SECONDS
+        while True:
+            yield pause
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+
+
 def settings(selector: LabelSelector) -> kopf.OperatorSettings:
     """Return kopf's settings: a watch that notices a dead connection, no scanning, no posting, no peering.
 
@@ -143,12 +166,13 @@ def settings(selector: LabelSelector) -> kopf.OperatorSettings:
     chosen.scanning.disabled = True
     chosen.posting.enabled = False
     chosen.peering.standalone = True
+    chosen.watching.chunk_size = PAGE
     chosen.watching.server_timeout = 240
     chosen.watching.client_timeout = 250
     chosen.watching.connect_timeout = 10
     chosen.watching.inactivity_timeout = 70
     chosen.networking.request_timeout = 15
-    chosen.networking.error_backoffs = itertools.repeat(RETRY_SECONDS)  # where they end, kopf ends the operator
+    chosen.networking.error_backoffs = Backoffs()
     chosen.persistence.finalizer = "cartwright.dev/unused"
     chosen.persistence.progress_storage = NoProgress()
     chosen.persistence.diffbase_storage = NoDiffs()

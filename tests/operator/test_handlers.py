@@ -44,7 +44,7 @@ class Answers:
 
 
 async def test_the_api_server_is_away_for_long(monkeypatch):
-    """However often the API server fails to answer it is asked again, after the same pause: kopf never gives up."""
+    """However often the API server fails to answer it is asked again: kopf never gives up. The pauses grow, as kopf logs each try."""
     pauses = []
 
     async def sleep(seconds):
@@ -60,7 +60,9 @@ async def test_the_api_server_is_away_for_long(monkeypatch):
             context=SimpleNamespace(server="http://127.0.0.1", session=session),
             logger=structlog.get_logger(),
         )
-    assert pauses == [handlers.RETRY_SECONDS] * 2 * (FAILURES - 1)
+    each, longest = [2.0, 4.0, 8.0], handlers.LONGEST_RETRY_SECONDS
+    assert longest >= 10
+    assert pauses == 2 * (each + [longest] * (FAILURES - 1 - len(each)))
 
 
 async def test_a_refused_connection_is_opened_again(monkeypatch):
