@@ -6,7 +6,7 @@ with a new watch; nothing is lost. A resource that is known and missing from two
 had to reconnect does not report what was deleted meanwhile.
 
 A namespace that cannot be listed says nothing, and hinders none of the others. One that may not be listed any more counts as
-empty: with a namespace that is deleted go the operator's rights in it.
+empty: with a namespace that is deleted go the operator's rights in it. The right to list all namespaces goes with none of them.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Watchdog:
             try:
                 listed |= await self._list(namespace)
             except (ClusterUnavailable, Refused) as error:
-                if not isinstance(error, Forbidden):
+                if namespace is None or not isinstance(error, Forbidden):
                     unseen.add(namespace)
                 self._log.warning("could not check the watch", namespace=namespace, error=str(error)[:300])
         if self._cache.shard != shard:

@@ -121,3 +121,17 @@ async def test_a_namespace_that_does_not_answer(two, cache, make, cluster, away)
     with pytest.raises(WatchDied):
         await dog.run_once()
     assert [one.name for one in cache.all()] == ["unseen"]
+
+
+async def test_all_namespaces_may_not_be_listed(cache, make, cluster):
+    """An operator of all namespaces that may not list them knows nothing of what is there: it forgets nothing, and goes on later."""
+    scope, log = Config(watch_all_namespaces=True).scope(), structlog.get_logger()
+    dog = Watchdog(cache, cluster, scope, Claims(None, scope, None, log), log)
+    there(cluster, "stays")
+    cache.put(make("stays"))
+    for _ in range(2):
+        cluster.faults["list"] = [Forbidden("no")]
+        await dog.run_once()
+    assert cache.get(at("stays"))
+    for _ in range(2):
+        await dog.run_once()
