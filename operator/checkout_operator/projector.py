@@ -145,6 +145,10 @@ class Projector:
         """Have an event say that a resource could not be started or cancelled, once that lasts."""
         await self._events.record_unanswered(resource, error)
 
+    def answered(self, resource: Resource) -> None:
+        """Record that the checkout service has answered for a resource."""
+        self._events.answered(resource)
+
     async def repair(self, resource: Resource, view: SagaView) -> None:
         """Have a resource show its checkout, also where somebody has written another status."""
         settled = self._settled.get(resource.uid)
@@ -220,12 +224,13 @@ class Projector:
         if within_budget and self._needs_write(resource, shown) and not self._mirrors.writes.spend():
             self._postpone(name, view)
             return
-        if not resource.is_mirror:
-            await self._events.record_progress(resource, view)
+        told = resource.is_mirror or await self._events.record_progress(resource, view)
         await self._write(resource, shown)
         current = self._cache.find(resource.namespaced_name, resource.uid)
         reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource)
-        if current and current.generation == resource.generation and reported and current.status == shown.digest:
+        if not (told and reported):
+            return  # the next comparison comes back to it
+        if current and current.generation == resource.generation and current.status == shown.digest:
             self._settled[resource.uid] = (current, hash(view))
 
     def _postpone(self, name: NamespacedName, view: SagaView) -> None:

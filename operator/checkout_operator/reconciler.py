@@ -196,6 +196,7 @@ class Reconciler:
                 self._metrics.actions.labels(action.value, "unavailable").inc()
                 await self._projector.report_unanswered(resource, str(outcome))
                 return False
+            self._projector.answered(resource)
             if isinstance(outcome, KeyReused):
                 self._metrics.actions.labels(action.value, "key_reused").inc()
                 await self._projector.refuse(resource, KEY_REUSED)

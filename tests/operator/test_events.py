@@ -8,12 +8,13 @@ import pytest
 from checkout_operator import event_recorder as module
 from checkout_operator.event_recorder import EventRecorder
 from checkout_operator.events import NOTABLE_SECONDS, body, failure_event, progress_events, unanswered_event
+from checkout_operator.mirrors import WriteBudget
 from checkout_operator.status import StepView, project, refused
 from services.checkout.claims import Claimer
 from services.checkout.domain import AnotherRunning, CartBusy, Source
 from tests.operator.conftest import AT
 from tests.operator.test_status_reachable import WAYS, seen
-from tests.operator.views import over
+from tests.operator.views import at, over
 
 NOW = AT / 1000 + 60
 SINCE = "2026-09-21T14:13:20Z"
@@ -159,3 +160,49 @@ async def test_mirrors_have_none(new, cluster, view):
     await projector.flush()
     assert list(cluster.statuses) == ["co-c1"]
     assert cluster.events == []
+
+
+def bought(view):
+    """A purchase whose payment was tried again for long."""
+    steps = (StepView("pay", "done", 2, AT, AT + 10_000),)
+    return replace(view, saga_step="COMPLETED", steps=steps, finished_ms=AT + 60_000)
+
+
+@pytest.mark.parametrize("lost_by", ["the rate", "a failed write"])
+async def test_an_end_that_could_not_be_told_is_told_later(new, cluster, cache, view, away, monkeypatch, lost_by):
+    """A purchase after trouble is compared until its end is told, and then no more."""
+    projector, budget = new(), []
+    if lost_by == "the rate":
+        monkeypatch.setattr(WriteBudget, "spend", lambda _: len(budget) > 1 or budget.append(1))
+    else:
+        cluster.faults["event"] = [away(), away()]
+    projector.enqueue(bought(view))
+    await projector.flush()
+    assert cluster.events == []
+    for _ in range(5):
+        await projector.repair(cache.get(at("first")), bought(view))
+        await projector.flush()
+    assert cluster.events == [("first", "Completed")]
+    assert cluster.calls.count(("status", "first")) == 1
+
+
+async def test_an_event_that_is_refused_for_ever_is_given_up(new, cluster, cache, view, away):
+    """One that tells of no failure is tried a few times, and not once more at each comparison for as long as the resource stays."""
+    projector = new()
+    cluster.faults["event"] = [away() for _ in range(100)]
+    projector.enqueue(bought(view))
+    for _ in range(20):
+        await projector.flush()
+        await projector.repair(cache.get(at("first")), bought(view))
+    assert cluster.calls.count(("event", "first")) == module.MOST_TRIES
+
+
+async def test_two_blips_are_no_outage(cluster, recorder, make, monkeypatch):
+    """A call without an answer counts from the last answer: two moments minutes apart tell of no trouble that lasted."""
+    began = time.monotonic()
+    for now, told in ((began, 0), (began + 300, 0), (began + 301 + NOTABLE_SECONDS, 1)):
+        monkeypatch.setattr(module.time, "monotonic", lambda now=now: now)
+        await recorder.record_unanswered(make("first"), "the checkout service: UNAVAILABLE")
+        assert len(cluster.events) == told
+        if now == began:
+            recorder.answered(make("first"))
