@@ -64,7 +64,9 @@ async def operate(config: Config) -> None:
         queue, watch_filter, faults = WorkQueue(), WatchFilter(cache), Faults(metrics, log)
         mirrors = MirrorPolicy(cache, config, clock=clock.now)
         projector = Projector(cache, cluster, mirrors, faults=faults, metrics=metrics, log=log, clock=clock.now)
-        reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log)
+        reconciler = Reconciler(
+            cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log, clock=clock.now
+        )
         sweeper = Sweeper(cache, cluster, config, log, clock=clock.now)
         watchdog = Watchdog(cache, cluster, scope, claims, log)
         named = log.bind(member=config.member_name)

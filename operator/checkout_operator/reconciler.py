@@ -5,7 +5,7 @@ The watch may miss a change, a call may fail, somebody may write a status by han
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -44,13 +44,16 @@ class Reconciler:
         faults: Faults,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._cache = cache
         self._queue = queue
         self._sagas = sagas
         self._projector = projector
         self._faults = faults
         self._metrics = metrics
+        metrics.backlog.set_function(queue.__len__)
         self._log = log
         self._refused: dict[str, str] = {}
         """Why the checkout service refuses the spec of a resource, by uid. A spec cannot be changed, so it is not asked again."""
@@ -62,7 +65,6 @@ class Reconciler:
         """Reconcile queued resources for ever, as many at a time as wait."""
         while True:
             names = await self._queue.get(BATCH)
-            self._metrics.backlog.set(len(self._queue))
             failed = set(names)
             with self._faults.isolated(", ".join(map(str, names))):
                 failed = await self.reconcile(names)
@@ -122,7 +124,7 @@ class Reconciler:
         mirrors = sum(one.is_mirror for one in resources)
         self._metrics.resources.labels("mirror").set(mirrors)
         self._metrics.resources.labels("operator").set(len(resources) - mirrors)
-        self._metrics.compared_at.set(time.time())
+        self._metrics.compared_at.set(self._clock())
 
     async def _compare_rest(self) -> None:
         """Have every checkout of REST shown that runs or has just ended."""

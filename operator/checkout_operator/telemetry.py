@@ -67,10 +67,14 @@ class Metrics:
             registry=self.registry,
         )
         self.backlog = Gauge(
-            "checkout_operator_backlog", "Resources that wait in the work queue.", registry=self.registry
+            "checkout_operator_backlog",
+            "Resources in the work queue, those included that are being started or cancelled.",
+            registry=self.registry,
         )
         self.compared_at = Gauge(
-            "checkout_operator_compared_timestamp_seconds", "When everything was last compared.", registry=self.registry
+            "checkout_operator_compared_timestamp_seconds",
+            "When everything was last compared, by the API server's clock.",
+            registry=self.registry,
         )
         self.faults = Counter(
             "checkout_operator_faults_total",
@@ -81,7 +85,9 @@ class Metrics:
             "checkout_operator_spans_total", "Spans, by what became of them.", ("outcome",), registry=self.registry
         )
         self.loop_lag = Gauge(
-            "checkout_operator_loop_lag_seconds", "How late the event loop runs.", registry=self.registry
+            "checkout_operator_loop_lag_seconds",
+            "How late the event loop ran at most within the last 15 s.",
+            registry=self.registry,
         )
 
 

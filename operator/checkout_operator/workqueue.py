@@ -33,7 +33,8 @@ class WorkQueue:
         self._handed_out_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._delayed) + sum(self._in_progress.values())
+        """Return how many names are here, those included that workers hold."""
+        return len(self._waiting) + len(self._delayed) + len(self._in_progress)
 
     def add(self, name: NamespacedName) -> None:
         """Queue a name. A name that a worker holds is queued again when that worker is done."""

@@ -24,3 +24,21 @@ async def test_it_is_healthy_while_it_still_begins(metrics, monkeypatch):
                 seen.add(answer.status)
     await runner.cleanup()
     assert seen == {200}
+
+
+async def test_the_longest_lag_stays_in_sight(metrics, monkeypatch):
+    """What held up the event loop for a moment is seen by who asks every 15 s, and later no more."""
+    health = Health(metrics, Permissions(metrics, structlog.get_logger()))
+    measuring = asyncio.create_task(health._measure_lag())
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 - this is what is measured
+    lag = lambda: metrics.registry.get_sample_value("checkout_operator_loop_lag_seconds")  # noqa: E731
+    ends_at = time.monotonic() + 10
+    while health._ticked_at < ends_at - 10 + 0.4:
+        await asyncio.sleep(0.01)
+        assert time.monotonic() < ends_at
+    assert lag() >= 0.1
+    measuring.cancel()
+    for second in range(module.LAG_WINDOW + 1):
+        health._record_lag(health._second_began + 1, 0.001)
+        assert (lag() >= 0.1) is (second < module.LAG_WINDOW - 1)

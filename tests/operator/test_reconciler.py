@@ -2,12 +2,16 @@
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
+import structlog
 from msgspec.structs import replace
 
+from checkout_operator import event_recorder
 from checkout_operator.cache import ResourceCache
-from checkout_operator.reconciler import BATCH
+from checkout_operator.faults import Faults
+from checkout_operator.reconciler import BATCH, Reconciler
 from checkout_operator.saga_client import KeyReused, SagaUnavailable, SpecRefused
 from tests.operator.sagas import FORGED_STATUSES, until
 from tests.operator.views import at
@@ -203,3 +207,47 @@ async def test_a_change_of_another_resources_checkout(reconciler, cache, sagas, 
     projector.enqueue(dataclasses.replace(view, version=view.version + 1))
     await projector.flush()
     assert cluster.statuses["first"]["conditions"][0]["reason"] == "IdempotencyKeyReused"
+
+
+async def test_an_answer_ends_what_was_unanswered(
+    reconciler, cache, sagas, projector, cluster, make, view, monkeypatch
+):
+    """What was unanswered for a moment, then answered, is told of only where it lasts anew."""
+    began = time.monotonic()
+    for later, away in ((0, True), (1, False), (300, True)):
+        monkeypatch.setattr(event_recorder.time, "monotonic", lambda later=later: began + later)
+        sagas.away = away
+        cache.put(make("first", cancelRequested=later > 1))
+        await reconciler.reconcile([at("first")])
+    assert sagas.cancelled == [["first"]]
+    assert cluster.events == []
+
+
+async def test_the_backlog_is_what_is_not_done(reconciler, cache, queue, sagas, metrics, make):
+    """During an outage the backlog is what waits for the service, whenever it is asked."""
+    sagas.away = True
+    for name in ("first", "second"):
+        cache.put(make(name))
+        queue.add(at(name))
+    seen = set()
+
+    def waits():
+        seen.add(backlog(metrics))
+        return len(sagas.calls) > 2 and seen >= {2}
+
+    await run_worker(reconciler, waits)
+    assert seen == {2.0}
+
+
+async def test_the_time_of_a_comparison_is_the_api_servers(cache, queue, sagas, projector, metrics):
+    """Prometheus compares it with its own clock; that of the operator's machine may be an hour off."""
+    log = structlog.get_logger()
+    faults = Faults(metrics, log)
+    reconciler = Reconciler(cache, queue, sagas, projector, faults=faults, metrics=metrics, log=log, clock=lambda: 7.0)
+    await reconciler.compare()
+    assert metrics.compared_at._value.get() == 7.0
+
+
+def backlog(metrics):
+    """Give the backlog as Prometheus sees it."""
+    return metrics.registry.get_sample_value("checkout_operator_backlog")
