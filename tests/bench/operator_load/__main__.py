@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +30,17 @@ WARM_UP = 200
 
 @dataclass(frozen=True, slots=True)
 class Must:
-    """A bound of a figure, by how its name ends."""
+    """A bound of a figure, by the end of its name."""
 
     load: str
     name: str
     least: float = float("-inf")
     most: float = float("inf")
+
+    @property
+    def bound(self) -> str:
+        """The bound in words."""
+        return f"at most {number(self.most)}" if self.most < float("inf") else f"at least {number(self.least)}"
 
 
 MUSTS = (
@@ -44,6 +50,7 @@ MUSTS = (
     Must("sustained", "API writes, creation and deletion included", most=4.1),
     Must("sustained", "patches by kopf", most=0),
     Must("live", "5,000: operator", most=150),
+    Must("live", "10,000: event loop late by at most", most=50),
     Must("away", "that waited have ended after", most=30),
     Must("away", phases.LOST, most=0),
 )
@@ -77,7 +84,7 @@ def main() -> int:
     with recording_failures(results, console), new_stack("bench-operator", env={"BANK_SUCCESS_RATE": "1"}) as stack:
         platform = OnThisMachine(stack)
         asyncio.run(_run(phases.Bed(platform, platform.kube(), results, console.print), asked, console))
-    table, missed = judged(results)
+    table, missed = judged(results, asked.live)
     console.print(table)
     path = Path(OUT) / time.strftime("operator-%Y%m%d-%H%M%S.json")
     save(results, path)
@@ -101,22 +108,30 @@ async def _run(bed: phases.Bed, asked: argparse.Namespace, console: Console) -> 
         await phases.live(bed, count)
 
 
-def judged(results: Results) -> tuple[Table, bool]:
-    """Give the table of all figures with their musts, and whether one is missed."""
+def judged(results: Results, live: Sequence[int]) -> tuple[Table, bool]:
+    """Give the table of all figures with their musts, and whether one is missed; `live` are the numbers asked for.
+
+    A must whose figure is not there is missed: it was not measured.
+    """
     table, missed = Table(title="the operator"), False
+    musts = [one for one in MUSTS if one.load != "live" or one.name.startswith(tuple(f"{count:,}:" for count in live))]
     for name in ("load", "figure", "value", "unit", "must"):
         table.add_column(name, justify="right" if name == "value" else "left")
     for figure in results.figures:
         value = figure.values[-1]
-        must = next((one for one in MUSTS if one.load == figure.load and figure.name.endswith(one.name)), None)
+        must = next(
+            (one for one in musts if one.load == figure.load and f" {figure.name}".endswith(f" {one.name}")), None
+        )
         verdict = ""
         if must is not None:
-            bound = f"at most {number(must.most)}" if must.most < float("inf") else f"at least {number(must.least)}"
+            musts.remove(must)
             good = must.least <= value <= must.most
             missed |= not good
-            verdict = bound if good else f"[red]{bound}: missed[/]"
+            verdict = must.bound if good else f"[red]{must.bound}: missed[/]"
         table.add_row(figure.load, figure.name, number(value), figure.unit, verdict)
-    return table, missed
+    for must in musts:
+        table.add_row(must.load, must.name, "", "", f"[red]{must.bound}: not measured[/]")
+    return table, missed or bool(musts)
 
 
 if __name__ == "__main__":
