@@ -67,10 +67,11 @@ class Handle:
 class SimTask(asyncio.Task):  # type: ignore[type-arg]
     """A task whose hash is a number of its own, so that sets of tasks have the same order in every run."""
 
-    __slots__ = ("_serial", "_work_context")
+    __slots__ = ("_serial", "_work_context", "owner")
 
     def __init__(self, coro: Any, *, loop: "SimLoop", name: str | None = None, context: Any = None) -> None:
         self._serial = loop.next_serial()
+        self.owner = loop.current
         self._work_context = contextvars.copy_context() if context is None else context
         super().__init__(coro, loop=loop, name=name or "t", context=self._work_context)
         self._log_destroy_pending = False  # a task of a process that was killed ends like this
@@ -98,8 +99,8 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.current = self.world
         self.tasks: list[SimTask] = []
         """The tasks that have not ended, and some that have: they are kept, as nobody else may hold a pending one."""
-        self.unexpected: list[dict[str, Any]] = []
-        """What asyncio's exception handler was told."""
+        self.unexpected: Callable[[Process, dict[str, Any]], None] = lambda *_: None
+        """Is told what asyncio's exception handler is told, and of which process; not of one that was killed."""
         self.handles_run = 0
         self._draw = random.Random(seed)
         self._runnable: list[Process] = []
@@ -173,6 +174,13 @@ class SimLoop(asyncio.AbstractEventLoop):
             self.tasks = [one for one in self.tasks if not one.done()]
             self._most_tasks = 2 * len(self.tasks) + 64
 
+    def tell_failed(self) -> None:
+        """Tell of the tasks that have failed and that nobody has asked."""
+        for task in self.tasks:
+            if task.done() and not task.cancelled() and task._log_traceback:
+                told = {"message": "a task has failed, and nobody has asked it", "task": task}
+                self.call_exception_handler(told | {"exception": task.exception()})
+
     def next_serial(self) -> int:
         """Return the next number of this run."""
         self._serial += 1
@@ -242,7 +250,10 @@ class SimLoop(asyncio.AbstractEventLoop):
         return SimTask(coro, loop=self, name=name, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.unexpected.append(context)
+        task = context.get("task") or context.get("future")
+        process = task.owner if isinstance(task, SimTask) else self.current
+        if process.alive:
+            self.unexpected(process, context)
 
 
 @contextmanager

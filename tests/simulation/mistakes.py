@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import services.cart.domain
 import services.checkout.driver
+from checkout_operator.workqueue import WorkQueue
 from services.cart.domain import Line
 from services.chassis.batch import Batcher
 from services.chassis.partition import PartitionWorker
@@ -343,6 +344,19 @@ def no_second_look() -> Iterator[None]:
             return await self._sessions.move(before, replace(after, step=Step.RELEASING, status=Status.PROCESSING))
 
     with patch.object(Driver, "_write_step", write):
+        yield
+
+
+@mistake
+def a_worker_of_the_operator_dies() -> Iterator[None]:
+    """A worker meets an error outside the work for one resource, and ends."""
+    retry = WorkQueue.retry
+
+    def without_a_handle(self: Any, name: Any) -> None:
+        retry(self, name)
+        raise KeyError(name)
+
+    with patch.object(WorkQueue, "retry", without_a_handle):
         yield
 
 

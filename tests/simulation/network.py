@@ -93,7 +93,7 @@ class Channel:
 
         def call(request: Any, **_: Any) -> Stream:
             raw = request_serializer(request)
-            return Stream(self._network, self._client, self._service, path, raw, response_deserializer)
+            return Stream(self._network, self.client, self._service, path, raw, response_deserializer)
 
         return call
 
@@ -254,9 +254,11 @@ class _Call:
     def _done(self, task: "asyncio.Task[Any]", encode: Callable[[Any], bytes]) -> None:
         world = self._network._world
         world.served(self.server, self)
-        if self._answer is None or task.cancelled():
+        if task.cancelled():
             return
         error = task.exception()
+        if self._answer is None:
+            return
         kind = self._fault.kind if self._fault else None
         if kind is Kind.SERVER_KILLED_AFTER:
             world.kill(self.server)

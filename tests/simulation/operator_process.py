@@ -1,7 +1,6 @@
 """The operator as one more process: its real core (cache, queue, reconciler, projector, watchdog) over simulated ways."""
 
 import asyncio
-import contextvars
 from typing import Any
 
 from checkout_operator.cache import ResourceCache
@@ -78,12 +77,12 @@ async def operator(runtime: Any) -> None:
             queue.add(resource.namespaced_name)
 
     world.apiserver.watch(runtime.process, handle)
-    loop = asyncio.get_running_loop()
-    compare = reconciler.run_compare(CONFIG.compare_every)
-    for work in (reconciler.work(), reconciler.work(), reconciler.follow(), compare, projector.run()):
-        loop.create_task(work, context=contextvars.Context())  # noqa: RUF006 - the loop keeps every task
+    compare, watch = reconciler.run_compare(CONFIG.compare_every), watchdog.run(CONFIG.relist_every)
+    every = (reconciler.work(), reconciler.work(), reconciler.follow(), compare, projector.run(), watch)
+    done, _ = await asyncio.wait([asyncio.create_task(work) for work in every], return_when=asyncio.FIRST_COMPLETED)
     try:
-        await watchdog.run(CONFIG.relist_every)
+        for task in done:
+            task.result()  # none of them ends by itself
     except WatchDied:
         world.reached("operator: watch died")
         world.kill(runtime.process)

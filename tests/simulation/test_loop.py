@@ -89,6 +89,39 @@ def test_a_paused_process_does_later_what_came_meanwhile(loop):
     assert seen == [30.0]
 
 
+async def fail():
+    """Fail as nobody foresaw."""
+    raise KeyError("unforeseen")
+
+
+@pytest.mark.parametrize(("killed", "asked", "told"), [(False, False, ["p"]), (True, False, []), (False, True, [])])
+def test_a_task_that_failed_unasked_is_told_of(loop, killed, asked, told):
+    """It is told of with its process; not where somebody has asked for its result, or where its process was killed."""
+    process, seen = Process("p"), []
+    loop.unexpected = lambda process, _: seen.append(process.name)
+    task = loop.spawn(process, fail())
+    ended(loop)
+    if killed:
+        loop.kill(process)
+    if asked:
+        task.exception()
+    loop.tell_failed()
+    assert seen == told
+
+
+def test_what_the_exception_handler_is_told_is_of_the_process_that_runs(loop):
+    """The services tell it what no request may be there to hear of."""
+    seen = []
+    loop.unexpected = lambda process, told: seen.append((process.name, told["message"]))
+
+    async def work():
+        asyncio.get_running_loop().call_exception_handler({"message": "a claim failed unexpectedly"})
+
+    loop.spawn(Process("p"), work())
+    ended(loop)
+    assert seen == [("p", "a claim failed unexpectedly")]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_processes_is_a_function_of_the_seed(seed):
     """The same seed gives the same order; each process keeps its own."""

@@ -59,6 +59,9 @@ class World:
     def __init__(self, seed: int, *, removed: Collection[str] = (), tell: Callable[[str], None] | None = None) -> None:
         self.seed = seed
         self.loop = SimLoop(seed)
+        self.loop.unexpected = lambda process, told: self.unexpected(
+            process, told["message"], {"exc_info": told.get("exception")}
+        )
         self.draws = Draws(seed)
         self.plan: Plan = plan_of(self.draws)
         plan = self.plan
@@ -187,7 +190,14 @@ class World:
             self.reached(f"restarted: {name.rstrip('-12')}")
         with self.loop.as_process(process):
             runtime = Runtime(self, process, self._lives[name])
-            self.loop.create_task(ROLES[name.rstrip("-12")](runtime), context=contextvars.Context())
+            task = self.loop.create_task(ROLES[name.rstrip("-12")](runtime), context=contextvars.Context())
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Report what has ended a process, or the audit, by itself."""
+        if error := task.exception():
+            told = {"message": "it has ended", "task": task, "exception": error}
+            self.loop.call_exception_handler(told)
 
     def serving(self, process: Process, call: Any) -> None:
         """Note that a process answers a call."""
@@ -213,6 +223,7 @@ class World:
     def silence(self) -> None:
         """Tell nothing more: the schedule is over."""
         self.telling, self._tell = False, None
+        self.loop.unexpected = lambda *_: None
 
     def unexpected(self, process: Process, what: str, facts: Any) -> None:
         """Report a failure that the services did not foresee: it is one of the model or one of theirs."""
@@ -263,6 +274,7 @@ class World:
                 self.loop.run()
             except Stuck:
                 self.invariants.broken("progress", "nothing is left to run")
+            self.loop.tell_failed()
         return self.invariants.first
 
     def _replicas(self, role: str) -> list[str]:
@@ -363,14 +375,18 @@ class World:
     def _look(self) -> None:
         """End the schedule once everything is at rest, or has had its time."""
         busy = self.invariants.unrest()
-        if not busy:
-            self.tell("## everything is at rest")
-            self.invariants.at_rest()
-            self.loop.spawn(self.loop.world, self._audit())
+        if busy:
+            self._hurry(busy)
+            self.loop.at(self.loop.world, LOOK_EVERY, self._look)
             return
+        self.tell("## everything is at rest")
+        self.invariants.at_rest()
+        self.loop.spawn(self.loop.world, self._audit()).add_done_callback(self._ended)
+
+    def _hurry(self, busy: str) -> None:
+        """Report what is still under way once it has had its time."""
         if self.loop.now > self.plan.heals_at + SETTLE_SECONDS:
             self.invariants.broken("I10 progress", f"{SETTLE_SECONDS:.0f} s after the last fault: {busy}")
-        self.loop.at(self.loop.world, LOOK_EVERY, self._look)
 
     async def _audit(self) -> None:
         """Let every shopper ask once more, and stop."""
@@ -384,5 +400,8 @@ class World:
                 self.invariants.broken("I10 progress", "a replay got no answer in 60 s")
             elif task.exception() is not None:
                 raise task.exception()
+        while busy := self.invariants.unrest():  # a statement that came late has begun a checkout
+            self._hurry(busy)
+            await asyncio.sleep(LOOK_EVERY)
         self.invariants.at_rest()
         self.loop.stop()
