@@ -19,6 +19,7 @@ FAULTS = tuple(f"fault: {kind.value}" for kind in CALLS)
 OUTAGES = ("outage: database", "outage: bank", "outage: mongo", "outage: redis", "outage: kafka", "outage: apiserver")
 EVENTS = (
     "cache flushed",
+    "cache lost in the middle of a write",
     "clock jumped: database",
     "clock jumped: process",
     "consumer expelled from its group",

@@ -25,11 +25,13 @@ class Keys:
         self.writers: dict[bytes, dict[bytes, int]] = {}
         self.scripts = False
 
-    def flush(self) -> None:
-        """Lose all data, as after a restart without persistence."""
+    def flush(self, now: int) -> set[int]:
+        """Lose all data, as after a restart without persistence. Returns the users of whose cart a write was under way."""
+        begun = [key for key, tokens in self.writers.items() if any(until > now for until in tokens.values())]
         self.values.clear()
         self.writers.clear()
         self.scripts = False
+        return {int(key.split(b":")[1]) for key in begun}
 
     def shown(self, user_id: int, now: int) -> int | None:
         """Return the version of the cart that readers are shown; None where they are shown none."""

@@ -150,7 +150,7 @@ class Shopper:
         if isinstance(outcome, Fault):
             return
         self.world.reached("cart read")
-        if outcome.version < since and not self.world.may_be_stale():
+        if outcome.version < since and not self.world.may_be_stale(self.user_id):
             self.world.invariants.broken(
                 "I9 cart reads", f"user {self.user_id} read version {outcome.version} after {since} was acknowledged"
             )
@@ -312,7 +312,8 @@ class Shopper:
     # The end.
 
     async def audit(self) -> None:
-        """Ask once more for every answer: it is the same, and is a replay."""
+        """Ask once more for the cart and for every answer: it is the same, and is a replay."""
+        await self._look()
         for key in list(self.told):
             if not key.startswith("key-"):
                 continue

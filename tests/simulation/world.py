@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.cart.cache import FRESH_MS, TOKEN_MS
 from services.product.domain import Product
 from tests.services.bank.memory import MemoryLedger
 from tests.services.cart.memory import MemoryCarts
@@ -23,7 +24,7 @@ from tests.simulation.network import Network
 from tests.simulation.plan import PRODUCTS, SETTLE_SECONDS, Plan, plan_of
 from tests.simulation.processes import ROLES, TOPIC, Runtime
 from tests.simulation.redis import Keys
-from tests.simulation.shoppers import Shopper
+from tests.simulation.shoppers import CART_SECONDS, Shopper
 from tests.simulation.stores import Outage
 from tests.simulation.virtual import virtual
 
@@ -31,6 +32,9 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
 REPLICATED = frozenset({"checkout", "recovery", "relay", "payment", "cart", "cart-consumer", "orders-consumer"})
 LOOK_EVERY = 0.7
+STALE_SECONDS = (TOKEN_MS + FRESH_MS) / 1000 + 2 * CART_SECONDS
+"""For how long a cart may be read without a write of which Redis did not know: the write may take as long as its token lives, a
+reader of before it then stores what it has read, which is trusted for so long, and the last who reads it needs time too."""
 
 
 class MemoryProducts:
@@ -95,6 +99,10 @@ class World:
         self.restocks_acknowledged: set[str] = set()
         self.acknowledged: dict[int, int] = {}
         """The newest version of each user's cart that a shopper was told of as written."""
+        self._stale_until: dict[int, float] = {}
+        """By user, for a write in whose middle Redis has lost its data."""
+        self._unseen_until = 0.0
+        """For any write that was made while Redis did not answer."""
 
     def _make_stores(self) -> None:
         loop, plan = self.loop, self.plan
@@ -214,6 +222,8 @@ class World:
     def reached(self, what: str) -> None:
         """Count that something was reached."""
         self.coverage[what] += 1
+        if what == "cart_cache{write_unseen}":
+            self._unseen_until = self.loop.now + STALE_SECONDS
 
     def tell(self, what: str) -> None:
         """Add a line to the story."""
@@ -249,9 +259,15 @@ class World:
         """Return whether a process is down or paused at this moment."""
         return any(not process.alive or process.paused for process in self._processes.values())
 
-    def may_be_stale(self) -> bool:
-        """Return whether the cache may show an old cart for a while: Redis has lost data, and a write was cut off or late."""
-        return self.coverage["cache flushed"] > 0 or self.coverage["outage: redis"] > 0
+    def may_be_stale(self, user_id: int) -> bool:
+        """Return whether a user may be shown an old cart: Redis lost its data in the middle of a write, or did not answer to it."""
+        return self.loop.now < max(self._unseen_until, self._stale_until.get(user_id, 0.0))
+
+    def lose_cache(self) -> None:
+        """Have Redis lose its data."""
+        for user_id in self.redis.flush(int(self.loop.now * 1000)):
+            self.reached("cache lost in the middle of a write")
+            self._stale_until[user_id] = self.loop.now + STALE_SECONDS
 
     # The schedule.
 
@@ -310,7 +326,7 @@ class World:
             for store in self._outages(what):
                 store.down, store.restarts = True, store.restarts + 1
         if what == "redis":
-            self.redis.flush()
+            self.lose_cache()
         self.loop.at(self.loop.world, seconds, self._back, what)
 
     def _outages(self, what: str) -> list[Outage]:
@@ -333,7 +349,7 @@ class World:
     def _flush(self) -> None:
         self.tell("## redis is flushed")
         self.reached("cache flushed")
-        self.redis.flush()
+        self.lose_cache()
 
     def _silence(self) -> None:
         self.tell("## the watches fall silent")
@@ -375,6 +391,8 @@ class World:
     def _look(self) -> None:
         """End the schedule once everything is at rest, or has had its time."""
         busy = self.invariants.unrest()
+        if not busy and any(self.may_be_stale(one.user_id) for one in self.shoppers):
+            busy = "a cart may be old for a while"
         if busy:
             self._hurry(busy)
             self.loop.at(self.loop.world, LOOK_EVERY, self._look)
