@@ -34,10 +34,18 @@ ENDS = (
     "ended: FAILED PaymentDeclined",
     "ended: FAILED ReservationExpired",
     "ended: FAILED TimedOut",
+    "ended: FAILED UnknownProduct",
 )
 REFUSALS = (
     "refused: another checkout of this cart is running",
     "refused: cart is empty",
+    "refused: product not found",
+    "refused: the idempotency key was used for other items",
+)
+CHANGES = (
+    "cart changed: cleared",
+    "cart changed: line removed",
+    "cart changed: quantity set",
 )
 RECOVERIES = (
     "operator: cancel requested",
@@ -72,7 +80,7 @@ RECOVERIES = (
     "retries{payment}",
     "sagas_taken_over",
 )
-SOMETIMES = (*FAULTS, *OUTAGES, *EVENTS, *TRANSITIONS_REACHED, *ENDS, *REFUSALS, *RECOVERIES)
+SOMETIMES = (*FAULTS, *OUTAGES, *EVENTS, *TRANSITIONS_REACHED, *ENDS, *REFUSALS, *CHANGES, *RECOVERIES)
 
 
 def never_reached(coverage: Mapping[str, int]) -> list[str]:

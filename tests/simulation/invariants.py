@@ -15,6 +15,7 @@ from services.checkout.domain import Origin, Session, Source, Status
 from services.checkout.saga import TRANSITIONS
 from services.inventory.domain import State as StockState
 from services.payment.domain import State as PaymentState
+from tests.simulation.books import Bought, wrong
 from tests.simulation.plan import PRODUCTS
 
 ENDED = frozenset({"Completed", "Failed"})
@@ -170,10 +171,9 @@ class Invariants:
                 continue
             session = row.session
             lines = [(line.product_id, line.quantity, line.unit_price_minor) for line in session.lines]
-            same = (order.id, order.total_minor) == (session.order_id, session.total_minor) and lines == [
-                (line.product_id, line.quantity, line.unit_price_minor) for line in order.lines
-            ]
-            if not same:
+            paid = (session.order_id, session.user_id, session.total_minor)
+            ordered = [(line.product_id, line.quantity, line.unit_price_minor) for line in order.lines]
+            if (order.id, order.user_id, order.total_minor) != paid or ordered != lines:
                 self.broken("I3 orders", f"the order of {order.checkout_id} is not what was bought")
 
     def shown(self, body: dict[str, Any]) -> None:
@@ -304,21 +304,12 @@ class Invariants:
         books = [one.books for one in world.shoppers if one.user_id == user_id]
         cart = world.carts.kept.get(user_id)
         there = Counter({line.product_id: line.quantity for line in cart.lines}) if cart else Counter()
-        bought: Counter[int] = Counter()
-        for row in world.tables.rows.values():
-            one = row.session
-            if one.user_id == user_id and one.status is Status.COMPLETED and one.source is Source.CART:
-                for line in one.lines:
-                    bought[line.product_id] += line.quantity
+        bought = [
+            Bought(one.id, line.product_id, line.quantity)
+            for one in (row.session for row in world.tables.rows.values())
+            if one.user_id == user_id and one.status is Status.COMPLETED and one.source is Source.CART
+            for line in one.lines
+        ]
         for product_id in PRODUCTS:
-            least = sum(one.added[product_id] for one in books)
-            most = least + sum(one.maybe_added[product_id] for one in books)
-            if any(one.removed[product_id] for one in books):
-                least = 0
-            now = there[product_id] + bought[product_id]
-            if not least <= now <= most:
-                self.broken(
-                    "I4 cart",
-                    f"user {user_id}, product {product_id}: {there[product_id]} in the cart and {bought[product_id]} bought,"
-                    f" of {least} to {most} that were put in",
-                )
+            if what := wrong(books, product_id, there[product_id], bought):
+                self.broken("I4 cart", f"user {user_id}, product {product_id}: {what}")

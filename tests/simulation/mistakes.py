@@ -17,8 +17,8 @@ from services.cart.domain import Line
 from services.chassis.batch import Batcher
 from services.chassis.partition import PartitionWorker
 from services.checkout.clients import PaymentClient
+from services.checkout.domain import Origin, Session, Status, Step
 from services.checkout.domain import Payment as PaymentAnswer
-from services.checkout.domain import Session, Status, Step
 from services.checkout.driver import Driver
 from services.checkout.relay import BATCH, Relay
 from services.checkout.saga import Move, decide
@@ -268,6 +268,30 @@ def an_order_for_each_event() -> Iterator[None]:
         return len(orders)
 
     with patch.object(MemoryOrders, "add", add):
+        yield
+
+
+@mistake
+def an_order_of_somebody_else() -> Iterator[None]:
+    """The order goes to another user than the one who paid."""
+    add = MemoryOrders.add
+
+    async def add_to_another(self: Any, orders: Any) -> Any:
+        return await add(self, [replace(order, user_id=order.user_id + 1) for order in orders])
+
+    with patch.object(MemoryOrders, "add", add_to_another):
+        yield
+
+
+@mistake
+def a_key_is_good_for_other_items() -> Iterator[None]:
+    """A key that comes again with other items is answered with the checkout that has it."""
+
+    async def find(self: Any, request: Any) -> Any:
+        row = self._row_of(request.user_id, Origin.RESOURCE, request.key)
+        return row.session if row else None
+
+    with patch.object(MemorySessions, "find_accepted", find):
         yield
 
 

@@ -25,9 +25,9 @@ UNAVAILABLE, DEADLINE, EXHAUSTED = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
-NOT_REPEATABLE = frozenset({"AddItems"})
-"""Methods that a second delivery would apply a second time, as is documented. TCP delivers a request once; whoever repeats one
-of these does so knowingly, as the shoppers do."""
+NOT_REPEATABLE = frozenset({"AddItems", "SetQuantities", "RemoveItems", "ClearCarts"})
+"""Methods that a second delivery would apply a second time, to what is in the cart by then. TCP delivers a request once; whoever
+repeats one of these does so knowingly, as the shoppers do."""
 ONCE = tuple(kind for kind in CALLS if kind is not Kind.TWICE)
 
 

@@ -1,66 +1,33 @@
 """Those who use the platform: they fill carts, buy, repeat, cancel, restock, and note what they were told.
 
-A shopper cannot be killed. It repeats a checkout with the same key until it has an answer, as the gateway's callers do, and
-what it puts into its cart may be applied twice if it repeats it.
+A shopper cannot be killed. It repeats a checkout with the same key until it has an answer, as the gateway's callers do.
 """
 
 import asyncio
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict
 from typing import Any
 
 from services.chassis import call
 from services.errors import Fault, InternalError, OutcomeUnknown, Transient, Unavailable
-from services.pb import cart_pb2, cart_pb2_grpc, checkout_pb2, checkout_pb2_grpc, inventory_pb2, inventory_pb2_grpc
-from tests.simulation.loop import Process
-from tests.simulation.network import SimEndpoint
+from services.pb import checkout_pb2, checkout_pb2_grpc, inventory_pb2, inventory_pb2_grpc
+from tests.simulation.cart_user import CART_SECONDS, UNKNOWN_PRODUCT, CartUser
 from tests.simulation.plan import PRODUCTS
-from tests.simulation.quiet import QuietMetrics
 
 PATIENCE = 4.8
 """How long a shopper waits for an answer of a checkout; the gateway gives as much."""
-CART_SECONDS = 2.0
 
 
-@dataclass(slots=True)
-class Books:
-    """What one shopper did to a cart, per product: acknowledged, perhaps done, and whether anything was taken out."""
-
-    added: Counter[int] = field(default_factory=Counter)
-    maybe_added: Counter[int] = field(default_factory=Counter)
-    removed: Counter[int] = field(default_factory=Counter)
-
-
-class Shopper:
-    """One user, or one of two windows of the same user."""
+class Shopper(CartUser):
+    """One who buys what is in a cart, and more."""
 
     def __init__(self, world: Any, number: int) -> None:
-        self.world = world
-        self.number = number
-        draws = world.draws
-        # The last of several shoppers may be a second window of the first one.
-        same = number > 0 and draws.fraction("same user", number) < 0.35
-        self.user_id = 1 if same else number + 1
-        self.process = Process(f"shopper-{number + 1}")
-        self.books = Books()
+        super().__init__(world, number)
         self.told: dict[str, list[tuple[str, str, bytes]]] = defaultdict(list)
         self.done = False
         self._keys = 0
-        self._draws = 0
-        with world.loop.as_process(self.process):
-            metrics = QuietMetrics(world.reached)
-            self._carts = SimEndpoint(world.network, self.process, "cart", metrics)
-            self._checkouts = SimEndpoint(world.network, self.process, "checkout", metrics)
-            self._inventory = SimEndpoint(world.network, self.process, "inventory", metrics)
-        self._cart_stub = cart_pb2_grpc.CartServiceStub(self._carts.channel)
+        self._checkouts, self._inventory = self._endpoint("checkout"), self._endpoint("inventory")
         self._checkout_stub = checkout_pb2_grpc.CheckoutServiceStub(self._checkouts.channel)
         self._inventory_stub = inventory_pb2_grpc.InventoryServiceStub(self._inventory.channel)
-
-    def draw(self, most: int) -> int:
-        """Draw a whole number below `most`."""
-        self._draws += 1
-        number: int = self.world.draws.whole(most, f"shopper {self.number}", self._draws)
-        return number
 
     async def live(self) -> None:
         """Do a few things, and note when all of them have an answer."""
@@ -111,64 +78,6 @@ class Shopper:
     def _new_key(self) -> str:
         self._keys += 1
         return f"key-{self.number}-{self._keys}"
-
-    # Carts.
-
-    async def _fill(self) -> None:
-        for _ in range(1 + self.draw(2)):
-            product_id, quantity = PRODUCTS[self.draw(len(PRODUCTS))], 1 + self.draw(2)
-            item = cart_pb2.AddItem(user_id=self.user_id, product_id=product_id, quantity=quantity)
-            for _ in range(8):
-                outcome = await self._cart(self._cart_stub.AddItems, cart_pb2.AddItemsRequest(items=[item]))
-                if not isinstance(outcome, Fault):
-                    self.books.added[product_id] += quantity
-                    self._acknowledged(outcome.version)
-                    break
-                if not isinstance(outcome, Unavailable):
-                    self.books.maybe_added[product_id] += quantity
-                await asyncio.sleep(0.2 + 0.1 * self.draw(5))
-
-    async def _take_out(self) -> None:
-        product_id = PRODUCTS[self.draw(len(PRODUCTS))]
-        self.books.removed[product_id] += 1
-        item = cart_pb2.RemoveItem(user_id=self.user_id, product_id=product_id)
-        await asyncio.sleep(0.01 * self.draw(10))
-        outcome = await self._cart(self._cart_stub.RemoveItems, cart_pb2.RemoveItemsRequest(items=[item]))
-        if not isinstance(outcome, Fault):
-            self._acknowledged(outcome.version)
-
-    async def _watch(self) -> None:
-        for _ in range(6):
-            await self._look()
-            await asyncio.sleep(0.001 * self.draw(30))
-
-    async def _look(self) -> None:
-        """Read the cart: it is never older than the last acknowledged write."""
-        since = self.world.acknowledged.get(self.user_id, 0)
-        request = cart_pb2.GetCartsRequest(items=[cart_pb2.GetCart(user_id=self.user_id)])
-        outcome = await self._cart(self._cart_stub.GetCarts, request)
-        if isinstance(outcome, Fault):
-            return
-        self.world.reached("cart read")
-        if outcome.version < since and not self.world.may_be_stale(self.user_id):
-            self.world.invariants.broken(
-                "I9 cart reads", f"user {self.user_id} read version {outcome.version} after {since} was acknowledged"
-            )
-
-    def _acknowledged(self, version: int) -> None:
-        known = self.world.acknowledged
-        known[self.user_id] = max(known.get(self.user_id, 0), version)
-
-    async def _cart(self, method: Any, request: Any) -> Any:
-        """Return the cart, or the fault that the request ended with."""
-        with call.within(call.incoming("", "", seconds=CART_SECONDS)):
-            try:
-                reply = await self._carts.send(method, request, within=CART_SECONDS)
-            except Fault as fault:
-                return fault
-        from services.chassis.client import outcomes  # noqa: PLC0415
-
-        return outcomes(reply.results, lambda result: result.cart, expected=1)[0]
 
     # Checkouts.
 
@@ -231,7 +140,7 @@ class Shopper:
         server, name = self.world.apiserver, f"resource-{self.number}-{self._new_key()}"
         spec: dict[str, Any] = {"userId": self.user_id, "managedBy": "operator"}
         if items:
-            spec["items"] = [{"productId": PRODUCTS[self.draw(len(PRODUCTS))], "quantity": 1 + self.draw(3)}]
+            spec["items"] = [{"productId": self._wanted(), "quantity": 1 + self.draw(3)}]
         if self.draw(3) == 0:
             spec["timeoutSeconds"] = 3
         server.apply(name, spec)
@@ -250,11 +159,7 @@ class Shopper:
     async def _apply_as_the_operator(self, *, items: bool, cancel: bool) -> None:
         uid = f"uid-{self.number}-{self._new_key()}"
         resource = checkout_pb2.ResourceRef(uid=uid, namespace="default", name=uid)
-        wanted = (
-            [checkout_pb2.WantedItem(product_id=PRODUCTS[self.draw(len(PRODUCTS))], quantity=1 + self.draw(3))]
-            if items
-            else []
-        )
+        wanted = [checkout_pb2.WantedItem(product_id=self._wanted(), quantity=1 + self.draw(3))] if items else []
         item = checkout_pb2.StartCheckout(
             user_id=self.user_id, origin=checkout_pb2.RESOURCE, idempotency_key=uid, items=wanted, resource=resource
         )
@@ -267,6 +172,8 @@ class Shopper:
             result = await self._start(item)
             if not isinstance(result, Fault) and result.WhichOneof("outcome") == "answer":
                 if self._note(uid, result.answer):
+                    if items and self._draw_apart("reuses a key", 2) == 0:
+                        await self._reuse_the_key(item)
                     return
                 if cancel and not started:
                     await asyncio.sleep(0.005 * self.draw(20))
@@ -274,6 +181,24 @@ class Shopper:
                 started = True
             await asyncio.sleep(min(1.5, 0.2 * 1.5**look))
         self.world.invariants.broken("I10 progress", f"resource {uid} has not ended after 200 looks")
+
+    def _wanted(self) -> int:
+        """Draw the product of a resource; some ask for one that there is not."""
+        wanted = PRODUCTS[self.draw(len(PRODUCTS))]
+        return UNKNOWN_PRODUCT if self._draw_apart("wants what there is not", 10) == 0 else wanted
+
+    async def _reuse_the_key(self, item: Any) -> None:
+        """Ask for other items by the key of a checkout: it is refused."""
+        other = checkout_pb2.StartCheckout()
+        other.CopyFrom(item)
+        other.items[0].quantity += 1
+        result = await self._start(other)
+        if isinstance(result, Fault):
+            return
+        if result.WhichOneof("outcome") == "refusal":
+            self._refused(result)
+        else:
+            self.world.invariants.broken("I6 answers", f"{item.idempotency_key} is good for other items too")
 
     async def _cancel(self, item: Any) -> None:
         one = checkout_pb2.CancelCheckout(

@@ -16,6 +16,7 @@ from tests.services.inventory.memory import MemoryWarehouse
 from tests.services.orders.memory import MemoryOrders
 from tests.services.payment.memory import MemoryPayments
 from tests.simulation.apiserver import ApiServer
+from tests.simulation.cart_user import CART_SECONDS
 from tests.simulation.faults import CALLER_DIES, Draws, Fault, FaultPlan, Kind
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.kafka import Broker
@@ -24,7 +25,7 @@ from tests.simulation.network import Network
 from tests.simulation.plan import PRODUCTS, SETTLE_SECONDS, Plan, plan_of
 from tests.simulation.processes import ROLES, TOPIC, Runtime
 from tests.simulation.redis import Keys
-from tests.simulation.shoppers import CART_SECONDS, Shopper
+from tests.simulation.shoppers import Shopper
 from tests.simulation.stores import Outage
 from tests.simulation.virtual import virtual
 
