@@ -20,6 +20,8 @@ OVERLOAD_SECONDS, AFTER_SECONDS = 15.0, 30.0
 OVERLOAD_CONNECTIONS = 512
 TIMES = 3
 BACK_SHARE = 0.9
+LATE_SECONDS = 5
+"""How long an answer to a checkout may take: what was asked later than this before the end may be answered after it."""
 
 
 def overload(scales: Scales, results: Results, number: int) -> None:
@@ -50,9 +52,9 @@ def overload(scales: Scales, results: Results, number: int) -> None:
 def back_after(good_by_second: dict[str, int], rate: float, seconds: float) -> float:
     """Give after how many seconds nine in ten of what is asked are good from then on; all seconds where they never are.
 
-    `good_by_second` has them by the second in which they were asked. The last second is left out: its answers come too late to be seen.
+    `good_by_second` has them by the second in which they were asked. The last LATE_SECONDS are left out: their answers may come too late to be seen.
     """
-    last = int(seconds) - 1
+    last = int(seconds) - LATE_SECONDS
     bad = [second for second in range(last) if good_by_second.get(str(second), 0) < BACK_SHARE * rate - 1]
     if not bad:
         return 0.0
