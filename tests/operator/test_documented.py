@@ -79,3 +79,21 @@ def test_the_events(view):
     assert known == {(one.reason, one.type.value) for one in (*told, *failed)}
     assert f"has lasted {events.NOTABLE_SECONDS:g} s" in DOCS
     assert f"limited to {event_recorder.EVENTS_PER_SECOND:g} a second" in DOCS
+
+
+def test_the_explanation_is_that_of_the_definition():
+    """What the page shows of `kubectl explain checkout.spec` has every field with its words, as the definition has them now."""
+    version = yaml.safe_load((ROOT / "crds" / "checkouts.yaml").read_text())["spec"]["versions"][0]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    (pasted,) = re.findall(r"^\$ kubectl explain checkout\.spec\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^  (\w+) +<", pasted, re.MULTILINE) == sorted(spec["properties"])
+    words = " ".join(pasted.split())
+    for one in (spec, *spec["properties"].values()):
+        assert " ".join(one["description"].split()) in words
+
+
+def test_lists_show_the_beginning_of_an_order():
+    """In no list that the page shows is a whole order id under ORDER: the column shows its beginning."""
+    shown = re.findall(r"^\$ kubectl get checkouts(?: -w)?\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    assert len(shown) > 1
+    assert not [one for one in shown if re.search(r"[0-9a-f]{8}-", one)]
