@@ -98,7 +98,10 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.world = Process("world")
         self.current = self.world
         self.tasks: list[SimTask] = []
-        """The tasks that have not ended, and some that have: they are kept, as nobody else may hold a pending one."""
+        """The tasks that have not ended, and some that have: they are kept, as nobody else may hold a pending one.
+
+        Those that failed unasked are kept too: what is told of them must not depend on when Python frees them.
+        """
         self.unexpected: Callable[[Process, dict[str, Any]], None] = lambda *_: None
         """Is told what asyncio's exception handler is told, and of which process; not of one that was killed."""
         self.handles_run = 0
@@ -171,7 +174,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Hold a task until it has ended."""
         self.tasks.append(task)
         if len(self.tasks) > self._most_tasks:
-            self.tasks = [one for one in self.tasks if not one.done()]
+            self.tasks = [one for one in self.tasks if not one.done() or one._log_traceback]
             self._most_tasks = 2 * len(self.tasks) + 64
 
     def tell_failed(self) -> None:

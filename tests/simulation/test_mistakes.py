@@ -10,7 +10,7 @@ FIRST = {
     "a_timeout_is_a_decline": 27,
     "steps_without_a_fence": 44,
     "event_outside_the_transaction": 7,
-    "offset_before_the_work": 29,
+    "offset_before_the_work": 144,
     "pinned_stock_expires": 11,
     "release_without_a_tombstone": 154,
     "cancel_without_a_tombstone": 164,
