@@ -37,6 +37,9 @@ class Silent:
 
     set = observe = inc
 
+    def set_function(self, read: Callable[[], float]) -> None:
+        """Do nothing."""
+
     def remove(self, *values: object) -> None:
         """Do nothing."""
 
