@@ -24,8 +24,6 @@ from checkout_operator.status import SagaView, seconds
 
 EVENTS_PER_SECOND = 20.0
 """The most events of trouble a second. An outage meets every resource that runs. Failures are always reported."""
-
-
 MOST_TRIES = 5
 """How often an event that tells of no failure is tried: it may be refused for ever."""
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from tests.torture.journal import Entry, Verdict
+from tests.torture.plan import single_of
 from tests.torture.points import Fault, Kind, Point
 
 BY_THE_CLOCK = frozenset({Kind.API_READ})
@@ -26,10 +27,10 @@ def unshown(entries: Iterable[Entry]) -> list[str]:
     struck: Counter[tuple[Kind, Fault]] = Counter()
     verdicts: Counter[Verdict] = Counter()
     for entry in entries:
-        if entry.name.startswith("random "):
+        if (single := single_of(entry.name)) is None:
             continue
-        point, fault = entry.name.rsplit(" #", 1)[0], Fault(entry.name.rsplit(" ", 1)[1])
-        what = (Point.parse(point).kind, fault)
+        point, fault = single
+        what = (point.kind, fault)
         tried[what] += 1
         struck[what] += bool(entry.struck)
         verdicts[entry.verdict] += 1

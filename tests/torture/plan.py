@@ -28,6 +28,8 @@ SLOW_PAUSES = frozenset(
 Recording = Mapping[str, Mapping[Point, int]]
 """How often each cast passes which point, by its name. `nobody` has what is passed while nobody shops, `found` what only faults lead to."""
 FOUND, NOBODY = "found", "nobody"
+COMBINED = "random "
+"""How the names of combinations begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Schedule:
     @property
     def again(self) -> str:
         """The command that runs it alone."""
-        if self.name.startswith("random "):
+        if self.name.startswith(COMBINED):
             return f"make torture COMBINATION={self.name.split()[1]}"
         return (
             f'make torture POINT="{self.orders[0].point}" PASS={self.orders[0].skip + 1} FAULT={self.orders[0].fault}'
@@ -86,6 +88,14 @@ def one_fault(point: Point, fault: Fault, cast: str, skip: int = 0) -> Schedule:
     return Schedule(f"{point} #{skip + 1} {fault}", (Order(str(point), fault, skip),), who)
 
 
+def single_of(name: str) -> tuple[Point, Fault] | None:
+    """Return the point and the fault of the schedule that `one_fault` gave a name; None for the name of a combination."""
+    if name.startswith(COMBINED):
+        return None
+    place, _, last = name.rpartition(" #")
+    return Point.parse(place), Fault(last.split(" ")[1])
+
+
 def combined(recording: Recording, seed: int) -> Schedule:
     """Return the schedule of a seed: two or three faults at points drawn from all that are known, in an order that chance decides."""
     draw = random.Random(seed)
@@ -102,7 +112,7 @@ def combined(recording: Recording, seed: int) -> Schedule:
             Order(str(late), draw.choice(APPLICABLE[late.kind])),
         ]
     who = dict.fromkeys([*(casts[point] for point in chosen), *COMPANY])
-    return Schedule(f"random {seed}", tuple(orders), tuple(who))
+    return Schedule(f"{COMBINED}{seed}", tuple(orders), tuple(who))
 
 
 def campaign(recording: Recording, *, seed: int, schedules: int | None) -> list[Schedule]:
