@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -43,9 +44,13 @@ class Shopper:
         headers = {"X-User-Id": str(self.user_id)} | more.pop("headers", {})
         return requests.request(verb, self.url + path, json=body, headers=headers, timeout=15, **more)
 
-    def add(self, product_id: int = 2, quantity: int = 1) -> dict[str, Any]:
-        """Add a product to the cart."""
-        response = self.ask("POST", "/api/v1/cart/items", {"product_id": product_id, "quantity": quantity})
+    def add(self, product_id: int = 2, quantity: int = 1, *, patiently: bool = False) -> dict[str, Any]:
+        """Add a product to the cart; `patiently`, once more where a busy platform says when to come back."""
+        item = {"product_id": product_id, "quantity": quantity}
+        response = self.ask("POST", "/api/v1/cart/items", item)
+        if patiently and response.status_code == 503 and "Retry-After" in response.headers:
+            time.sleep(float(response.headers["Retry-After"]))
+            response = self.ask("POST", "/api/v1/cart/items", item)
         assert response.status_code == 200, response.text
         return response.json()
 

@@ -11,6 +11,7 @@ script: it is only ever stored while no write is under way, and a write deletes 
 
 import asyncio
 import hashlib
+import itertools
 import secrets
 from collections.abc import Sequence
 from functools import lru_cache
@@ -37,6 +38,7 @@ TOKEN_MS = 5000  # longer than a write may take, see changes.CHANGE_SECONDS
 LEASE_MS = 5000
 MOST_NUMBER = 2**63 - 1  # of an id, a version or a quantity
 BEGIN_SECONDS = 0.4  # a cart has half a second
+LEAST_BEGINS = 2  # after a stall of this process the first reply is late, whatever Redis did
 BEGIN_PAUSE = 0.01
 FORGET_PAUSE = 0.25
 # Quicker to open than others: carts are served without the cache, but wait for it while it may be there.
@@ -155,22 +157,23 @@ class RedisCache:
         left = list(range(len(user_ids)))
         tokens = [Token(secrets.token_hex(8)) for _ in user_ids]
         ends_at = asyncio.get_running_loop().time() + BEGIN_SECONDS
-        while True:
+        for attempt in itertools.count(1):
             answers = await self._run(b"begin", [(user_ids[one], (tokens[one].id.encode(),)) for one in left])
             for one, answer in zip(left, answers, strict=True):
                 if answer is not None:
                     begun[one] = tokens[one]
             left = [one for one in left if begun[one] is None]
             if not left:
-                return begun
+                break
             if self._breaker.is_open:
                 self._count["write_unseen"].inc(len(left))
-                return begun
-            if asyncio.get_running_loop().time() > ends_at:
+                break
+            if attempt >= LEAST_BEGINS and asyncio.get_running_loop().time() > ends_at:
                 for one in left:
                     begun[one] = Unavailable("the carts are unavailable", retry_after=1)
-                return begun
+                break
             await asyncio.sleep(BEGIN_PAUSE)
+        return begun
 
     async def end_writes(self, writes: Sequence[tuple[int, Token | None]]) -> None:
         """Let readers in again, on no value. Where Redis does not answer, the deletion is repeated in the background."""

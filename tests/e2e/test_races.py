@@ -83,7 +83,7 @@ def test_the_cache_serves_most_reads(platform) -> None:
     def shop(_: int) -> None:
         shopper = platform.shopper()
         for _ in range(5):
-            shopper.add(1, 1)
+            shopper.add(1, 1, patiently=True)
             for _ in range(10):
                 shopper.cart()
 

@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import random
 import socket
+import time
 
 import pytest
 
+from services.cart.cache import BEGIN_SECONDS
 from services.cart.domain import Cart, Line
 from services.errors import Unavailable
 from tests.plain import assert_plain, edge_ids
@@ -232,6 +234,16 @@ async def test_a_cache_that_is_perhaps_there(make_cache, silent, user_id):
         cache._breaker.record(ok=True)
     with pytest.raises(Unavailable):
         await cache.begin_write(user_id)
+
+
+@pytest.mark.real
+async def test_a_stall_of_this_process_refuses_no_write(make_cache, user_id):
+    """A process that did not run for longer than a write may wait asks Redis again before it refuses the write."""
+    cache = make_cache(within=0.05)
+    asyncio.get_running_loop().call_soon(
+        time.sleep, 2 * BEGIN_SECONDS
+    )  # while it connects, which takes several replies
+    assert await cache.begin_write(user_id)
 
 
 @edge_ids
