@@ -39,7 +39,10 @@ COALESCE_SECONDS = 0.25
 """How long changes are collected before they are written."""
 MIRROR_AFTER_SECONDS = 0.5
 """How long a checkout of REST is known to run before it gets a mirror: most have ended by then, and need one write less."""
-MAX_WRITERS = 8
+MAX_WRITERS = 32
+"""How many writes are under way at once. On a busy API server each takes half a second: with 8 of them statuses came ever later,
+since those who apply Checkouts have hundreds of requests under way between them.
+"""
 
 
 @dataclass(frozen=True, slots=True)

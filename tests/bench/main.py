@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 from rich.console import Console
 
+from devstack.beside import ended_by_signals
 from devstack.home import ROOT
 from tests.bench import special
 from tests.bench.course import Course
@@ -58,7 +59,12 @@ def main() -> int:
     console.print("starting a platform of its own …")
     settings = {"BANK_SUCCESS_RATE": "1", "LOG_LEVEL": "info", "MIRROR_SUCCESS_TTL": MIRROR_TTL}
     began = time.monotonic()
-    with recording_failures(results, console), new_stack("bench", env=settings) as stack, hello() as port:
+    with (
+        ended_by_signals(),
+        recording_failures(results, console),
+        new_stack("bench", env=settings) as stack,
+        hello() as port,
+    ):
         results.note("start", "the platform from nothing, until all is ready", "s", time.monotonic() - began)
         measure(Scales(OnThisMachine(stack), port, asked.peer_port), results, asked, console)
     show(results, console)

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from devstack.beside import ended_by_signals
 from devstack.home import ROOT
 from tests.bench.main import about
 from tests.bench.measure import recording_failures
@@ -81,7 +82,11 @@ def main() -> int:
     asked, console = arguments(), Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     results = Results(machine=about())
     console.print("starting a platform of its own …")
-    with recording_failures(results, console), new_stack("bench-operator", env={"BANK_SUCCESS_RATE": "1"}) as stack:
+    with (
+        ended_by_signals(),
+        recording_failures(results, console),
+        new_stack("bench-operator", env={"BANK_SUCCESS_RATE": "1"}) as stack,
+    ):
         platform = OnThisMachine(stack)
         asyncio.run(_run(phases.Bed(platform, platform.kube(), results, console.print), asked, console))
     table, missed = judged(results, asked.live)
