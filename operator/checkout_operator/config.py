@@ -76,7 +76,7 @@ class Config(BaseSettings):
     otel_bsp_max_queue_size: int = Field(2048, ge=1)
     """Spans that wait to be sent. What does not fit is dropped, and counted."""
     compare_every: float = Field(15.0, gt=0)
-    """Seconds between full comparisons with the checkout service."""
+    """Seconds between full comparisons with the checkout service; more where one takes long."""
     relist_every: float = Field(60.0, ge=10)
     """Seconds between checks that the watch reports everything. Below 10 the watch may only be late."""
     mirror_mode: Literal["All", "Failures", "None"] = "All"

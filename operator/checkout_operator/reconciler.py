@@ -27,8 +27,15 @@ BATCH = 50
 RECONNECT_SECONDS = 1.0
 COMPARE_PAUSE_SECONDS = 2.0
 """The shortest pause between two comparisons: after one that failed, or when the stream of changes broke."""
+COMPARE_SHARE = 0.25
+"""Of the time. To compare ten thousand on a busy machine takes long; without a bound it would do little else, and so make it busy."""
 KEY_REUSED = "IdempotencyKeyReused"
 INVALID_SPEC = "InvalidSpec"
+
+
+def rest_after(took: float, every: float) -> float:
+    """Return how long to rest after a comparison that took so long, where `every` is the usual rest. All in seconds."""
+    return max(every, took * (1 / COMPARE_SHARE - 1))
 
 
 class Reconciler:
@@ -138,18 +145,20 @@ class Reconciler:
                 return
 
     async def run_compare(self, every: float) -> None:
-        """Compare for ever, with so many seconds between; sooner where one failed, or where the stream of changes broke."""
-        pause = min(every, COMPARE_PAUSE_SECONDS)
+        """Compare for ever, with so many seconds between; sooner where one failed or the stream broke, later where one takes long."""
+        pause, loop = min(every, COMPARE_PAUSE_SECONDS), asyncio.get_running_loop()
         while True:
             self._compare_soon.clear()
+            began = loop.time()
             try:
                 await self.compare()
             except SagaUnavailable as error:
                 self._log.warning("could not compare", error=str(error)[:300])
                 self._compare_soon.set()
+            took = loop.time() - began
             await asyncio.sleep(pause)
             try:
-                async with asyncio.timeout(every - pause):
+                async with asyncio.timeout(rest_after(took, every) - pause):
                     await self._compare_soon.wait()
             except TimeoutError:
                 pass  # it is time anyway

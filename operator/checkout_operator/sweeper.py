@@ -16,8 +16,10 @@ from checkout_operator.sharding import WHOLE, Shard
 from checkout_operator.spec import Resource
 
 INTERVAL_SECONDS = 1.0
-DELETIONS = 4
-"""How many deletions are under way at once: enough for a hundred a second, and fewer than the writes of statuses."""
+DELETIONS = 16
+"""How many deletions are under way at once: fewer than the writes of statuses, and enough to keep up with them. With 4 of them, ended
+Checkouts piled up on a busy API server, and all that looks at every one of them made it busier.
+"""
 
 
 def expired(

@@ -7,7 +7,7 @@ import pytest
 
 from checkout_operator import reconciler as module
 from checkout_operator.cache import ResourceCache
-from checkout_operator.reconciler import BATCH
+from checkout_operator.reconciler import BATCH, COMPARE_SHARE, rest_after
 from checkout_operator.saga_client import Page, SagaUnavailable
 from tests.operator.sagas import FORGED_STATUSES, until
 
@@ -34,6 +34,14 @@ async def test_a_stream_that_broke_is_made_up_for(reconciler, sagas, monkeypatch
     assert sagas.compared == 1
     await until(lambda: sagas.compared == 2, asyncio.create_task(reconciler.follow()))
     comparing.cancel()
+
+
+@pytest.mark.parametrize("took", [0.0, 1.0, 20.0])
+def test_comparisons_take_a_share_of_the_time(took):
+    """However long a comparison takes, the next one begins so late that comparing keeps its share of the time."""
+    rest = rest_after(took, 15.0)
+    assert rest >= 15.0
+    assert took <= COMPARE_SHARE * (took + rest)
 
 
 async def test_one_that_cannot_be_looked_up_stops_no_other(reconciler, cache, sagas, projector, cluster, make, view):
