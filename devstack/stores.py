@@ -27,7 +27,7 @@ GO_COLLECTS_LESS = {
 
 What lives in the API server is assumed to be about 80 MiB, and in etcd about 8 MiB: a heap grows to five times and nine times that
 before it is collected. With many more resources it is collected more often, so that neither takes more than its limit. Near a limit
-most of the time goes there: at 1 GiB and 12,000 resources it was half of the API server's.
+much of the time goes there: at 1 GiB and 12,000 resources it was half of the API server's.
 """
 
 

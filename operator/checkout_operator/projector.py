@@ -41,7 +41,7 @@ MIRROR_AFTER_SECONDS = 0.5
 """How long a checkout of REST is known to run before it gets a mirror: most have ended by then, and need one write less."""
 MAX_WRITERS = 32
 """How many writes are under way at once. On a busy API server each takes half a second: with 8 of them statuses came ever later,
-since those who apply Checkouts have hundreds of requests under way between them.
+since those who applied Checkouts had 32 requests under way.
 """
 
 

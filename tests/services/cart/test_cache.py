@@ -240,9 +240,8 @@ async def test_a_cache_that_is_perhaps_there(make_cache, silent, user_id):
 async def test_a_stall_of_this_process_refuses_no_write(make_cache, user_id):
     """A process that did not run for longer than a write may wait asks Redis again before it refuses the write."""
     cache = make_cache(within=0.05)
-    asyncio.get_running_loop().call_soon(
-        time.sleep, 2 * BEGIN_SECONDS
-    )  # while it connects, which takes several replies
+    # The stall comes while it connects, which takes several replies, so that the first attempt is always late.
+    asyncio.get_running_loop().call_soon(time.sleep, 2 * BEGIN_SECONDS)
     assert await cache.begin_write(user_id)
 
 
