@@ -28,7 +28,7 @@ REQUESTS = ("start", "cancel", "get_for", "list_rest")
 
 @dataclass(frozen=True, slots=True)
 class CrashPoint:
-    """The number of the call at which the operator crashes, and whether it does so before the call or after its reply."""
+    """The number of the call at which the operator crashes, and whether it does so before the call or after its reply or error."""
 
     call: int
     after: bool
@@ -145,8 +145,9 @@ def _count(owner: type, method: str, crash: CrashPoint, calls: Any, counts: Any)
             return await original(self, subject, *more)
         call = next(calls)
         crash.reached(call, after=False)
-        reply = await original(self, subject, *more)
-        crash.reached(call, after=True)
-        return reply
+        try:
+            return await original(self, subject, *more)
+        finally:
+            crash.reached(call, after=True)
 
     setattr(owner, method, counted)
