@@ -1,5 +1,6 @@
 """What a campaign has done so far, line by line in a file, so that it goes on where it was stopped."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Mapping
@@ -44,11 +45,17 @@ class Entry:
 
 
 def code_digest() -> str:
-    """Return what stands for the code under test: results of other code prove nothing about it."""
+    """Return what stands for the code under test: results of other code prove nothing about it. Comments are no code."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in _CODE for path in ROOT.glob(pattern)):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+        if not path.name.startswith("test_"):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + code(path))
     return digest.hexdigest()[:16]
+
+
+def code(path: Path) -> bytes:
+    """Return what a file does: a module of Python without its comments and layout, any other file as it is."""
+    return ast.dump(ast.parse(path.read_text())).encode() if path.suffix == ".py" else path.read_bytes()
 
 
 class Journal:
@@ -60,13 +67,13 @@ class Journal:
         self.entries: dict[str, Entry] = {}
         self.recording: dict[str, dict[Point, int]] = {}
         self.began_anew = False
-        code = code_digest()
+        digest = code_digest()
         lines = path.read_text().splitlines() if path.exists() and not fresh else []
         head = json.loads(lines[0]) if lines else {}
-        if head.get("code") != code and not only_read:
+        if head.get("code") != digest and not only_read:
             self.began_anew = bool(lines)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"code": code}) + "\n")
+            path.write_text(json.dumps({"code": digest}) + "\n")
             return
         for line in lines[1:]:
             self._read(line)

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.torture.journal import Entry, Journal, Verdict
+from tests.torture.journal import Entry, Journal, Verdict, code
 from tests.torture.orders import Desk, Order, Post
 from tests.torture.plan import FOUND, NOBODY, campaign, combined, sample, single
 from tests.torture.points import APPLICABLE, Fault, Kind, Point
@@ -57,6 +57,19 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path, monkeypatch) -> None:
     assert Journal(path, only_read=True).entries == {"a schedule": entry}
     assert Journal(path).began_anew
     assert not Journal(path).entries
+
+
+def test_a_comment_is_no_other_code(tmp_path) -> None:
+    """What was run still counts once a comment has changed, and no longer once a statement has."""
+    path = tmp_path / "module.py"
+
+    def written(text):
+        path.write_text(text)
+        return code(path)
+
+    before = written("ATTEMPTS = 3  # of a call\n")
+    assert written("# How often a call is tried.\nATTEMPTS = 3\n") == before
+    assert written("ATTEMPTS = 4  # of a call\n") != before
 
 
 def test_a_fault_strikes_once(tmp_path) -> None:
