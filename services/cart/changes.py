@@ -71,9 +71,9 @@ class _Write:
 
     user_id: int
     change: Change
-    cart: Cart
+    cart: Cart = field(init=False)
     """The document as it was last read."""
-    after: Cart
+    after: Cart = field(init=False)
     """What is to be written next."""
     token: Token | None = None
     unconfirmed: list[Cart] = field(default_factory=list)
@@ -175,7 +175,7 @@ class CartWriter:
                 if isinstance(cart, Exception):
                     outcomes[user_id] = cart
                     continue
-                write = _Write(user_id, changes[user_id], cart, cart)
+                write = _Write(user_id, changes[user_id])
                 write.prepare(cart, self._clock())
                 if write.outcome is None:
                     writes.append(write)
