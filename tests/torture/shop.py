@@ -32,6 +32,8 @@ TRANSIENT = (
 )
 """What a part that is away just now makes a client library raise."""
 PAUSE_SECONDS = 0.1
+AWAY_SECONDS = 60
+"""How long a store may be away before what only the torture asks of it fails."""
 _READY = aiohttp.ClientTimeout(total=15)
 """It may be paused."""
 
@@ -104,7 +106,7 @@ class Shop:
     async def bank(self, user_id: int, behaviour: int) -> None:
         """Tell the bank how to answer the charges of a user, as often as it takes."""
         request = pb.SetBehaviourRequest(behaviour=behaviour, user_id=user_id)
-        ends_at = time.monotonic() + 30
+        ends_at = time.monotonic() + AWAY_SECONDS
         while True:
             try:
                 await bank_pb2_grpc.BankAdminStub(self._channel).SetBehaviour(request, timeout=2)
@@ -117,7 +119,7 @@ class Shop:
 
     async def carts(self, users: Sequence[int]) -> list[dict[str, Any]]:
         """Return the documents of the carts of some users, asked until MongoDB answers."""
-        ends_at = time.monotonic() + 60
+        ends_at = time.monotonic() + AWAY_SECONDS
         while True:
             try:
                 return await asyncio.to_thread(
@@ -130,7 +132,7 @@ class Shop:
 
     async def ask(self, sql: str, *args: Any, bank: bool = False) -> list[dict[str, Any]]:
         """Return the rows of a query, asked until the database answers: it may be starting again."""
-        ends_at = time.monotonic() + 60
+        ends_at = time.monotonic() + AWAY_SECONDS
         pool = self._pools[bank]
         while True:
             try:
