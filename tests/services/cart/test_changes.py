@@ -184,7 +184,7 @@ async def test_an_answer_that_is_too_short_is_an_error(cache, monkeypatch, short
     async def all_but_one(asked):
         calls.append(asked)
         answers = await answer(asked)
-        return answers if short == "read again" and len(calls) == 1 else answers[:-1]
+        return answers[:-1] if len(calls) == (2 if short == "read again" else 1) else answers
 
     monkeypatch.setattr(owner, method, all_but_one)
     writer = CartWriter(carts, cache, clock=lambda: NOW)

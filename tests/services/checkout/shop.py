@@ -17,6 +17,7 @@ class MemoryCart:
 
     def __init__(self):
         self.version, self.lines, self.reads = 0, {}, 0
+        self.users = set()  # whose cart was asked for
         self.names = {404: "Typewriter"}
         self.before, self.after = [], []
 
@@ -35,6 +36,7 @@ class MemoryCart:
 
     async def content(self, user_id, bought):
         self.reads += 1
+        self.users.add(user_id)
         if self.before:
             await self.before.pop(0)()
         for purchase in bought:

@@ -81,6 +81,7 @@ async def test_a_claim_carries_the_version_that_was_read(sessions, accept, user,
     await Claimer(rows, cart, MemoryPrices()).claim(await accept())
     [claim] = rows.seen
     assert (claim.user_id, claim.key, claim.cart_version, claim.bought) == (user, "uid-1", cart.version, (bought.id,))
+    assert cart.users == {user}
 
 
 async def test_what_was_bought_is_not_claimed_again(claimer, sessions, accept, user, cart):
@@ -128,12 +129,24 @@ async def test_a_catalogue_that_is_away_is_no_failure(sessions, accept, cart):
     assert (await sessions.load(session.id)).step is Step.ACCEPTED
 
 
-async def test_it_waits_for_another_checkout_of_the_cart(claimer, sessions, accept, user):
-    """While another checkout of the cart runs, an accepted one waits, for a second at most, and says for which."""
+async def test_a_catalogue_that_answers_for_too_few_is_an_error(sessions, accept, cart):
+    """A line whose price did not come is never left out of what is bought."""
+
+    class Short(MemoryPrices):
+        async def priced(self, product_ids):
+            return (await super().priced(product_ids))[:-1]
+
+    with pytest.raises(ValueError, match="shorter"):
+        await Claimer(sessions, cart, Short()).claim(await accept())
+
+
+async def test_it_waits_for_another_checkout_of_the_cart(claimer, sessions, accept, user, monkeypatch):
+    """While another checkout of the cart runs, an accepted one waits, for so long at most, and says for which."""
+    monkeypatch.setattr(claims, "MAX_WAIT_SECONDS", 0.7)
     running = await sessions.claim(make_claim(user, "before"))
     with pytest.raises(CartBusy, match=f"^waits for checkout {running.id} of the cart$") as waiting:
         await claimer.claim(await accept())
-    assert waiting.value.retry_after == claims.MAX_WAIT_SECONDS
+    assert waiting.value.retry_after == 0.7
 
 
 @pytest.mark.parametrize("items", [(), ((7, 1),)])
@@ -199,15 +212,17 @@ async def test_a_claim_that_is_always_barred_gives_up(sessions, accept, cart, mo
 
 async def test_a_purchase_that_was_missed_is_taken_out(sessions, accept, user, cart):
     """A purchase that ended while the cart was read bars the claim; it is taken out of the cart, and the rest is claimed."""
-    lines = (Line("l1", 1, "Thing", 100, 2),)
+    ids = []
 
     async def rival():
+        lines = (Line("l1", 1, "Thing", 100, 1),)
         bought = await sessions.claim(make_claim(user, "before", cart.version, lines=lines))
-        await bring(sessions, bought, Step.COMPLETED)
+        ids.append((await bring(sessions, bought, Step.COMPLETED)).id)
 
     cart.after = [rival]
     claimed = await Claimer(sessions, cart, MemoryPrices()).claim(await accept())
-    assert [line.line_id for line in claimed.lines] == ["l2"]
+    assert [(line.line_id, line.quantity) for line in claimed.lines] == [("l1", 1), ("l2", 1)]
+    assert cart.lines["l1"] == (1, 1, frozenset(ids)), "what is taken out is known as that purchase, and so only once"
     assert cart.reads == 2
 
 
