@@ -41,8 +41,8 @@ class Launcher {
                 return 13; // MongoDB 5.0
             }
         });
+        backend.indexCarts(); // before the journal is carried out: each of its writes would look at every cart
         backend.recover();
-        backend.indexCarts();
         MongoServer server = new MongoServer(backend);
         server.bind("127.0.0.1", Integer.parseInt(args[0]));
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));

@@ -1,6 +1,7 @@
 """What must not grow while a platform works for long: memory, connections, files, lag, the outbox and the disk. Sampled, told and drawn."""
 
 import asyncio
+import math
 import statistics
 import subprocess
 import time
@@ -88,6 +89,8 @@ class Gauges:
 
 
 def _shape(series: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """Return the shape of a gauge by the moments at which it was known: the lag is not while Kafka is away."""
+    series = [(at, value) for at, value in series if not math.isnan(value)] or [(0.0, math.nan)]
     values = [value for _, value in series]
     edge = max(1, int(len(values) * EDGE))
     slope = 0.0

@@ -1,5 +1,6 @@
 """The figures of a long run."""
 
+import math
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -9,14 +10,19 @@ from tests.torture.gauges import Gauges
 
 
 def test_what_grows_is_seen() -> None:
-    """A gauge that grows has its slope an hour, and one that was raised for a while and is flat again ends as it began."""
+    """A gauge that grows has its slope an hour, and one that was raised for a while and is flat again ends as it began.
+
+    A moment at which a gauge was not known counts for nothing.
+    """
     gauges = Gauges(None, None)
     for second in range(0, 3600, 60):
         held = 90 if 1000 < second < 2000 else 20
-        gauges.samples.append((second, {"memory": 100 + second / 360, "database connections": held}))
+        lag = math.nan if second == 600 else 5.0
+        gauges.samples.append((second, {"memory": 100 + second / 360, "database connections": held, "lag": lag}))
     rows = {name: figures for name, *figures in gauges.rows()}
     assert rows["memory"][3] == pytest.approx(10)
     assert rows["database connections"][:3] == [20, 20, 90]
+    assert rows["lag"] == [5, 5, 5, pytest.approx(0)]
 
 
 def test_the_picture_has_every_series_and_mark() -> None:
