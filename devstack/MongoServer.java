@@ -41,7 +41,7 @@ class Launcher {
                 return 13; // MongoDB 5.0
             }
         });
-        backend.indexCarts(); // before the journal is carried out: each of its writes would look at every cart
+        backend.indexCarts(); // first: without it each write of the journal would look at every cart
         backend.recover();
         MongoServer server = new MongoServer(backend);
         server.bind("127.0.0.1", Integer.parseInt(args[0]));

@@ -69,13 +69,14 @@ class Gauges:
         return found
 
     def series(self, name: str) -> list[tuple[float, float]]:
-        """Return the samples of one gauge."""
-        return [(at, values[name]) for at, values in self.samples if name in values]
+        """Return the samples of one gauge, without those at which it was not known: the lag is not while Kafka is away."""
+        return [(at, values[name]) for at, values in self.samples if not math.isnan(values.get(name, math.nan))]
 
     def rows(self) -> list[tuple[str, float, float, float, float]]:
         """Return each gauge with its median at the beginning and at the end, its most, and its slope an hour."""
         names = dict.fromkeys(name for _, values in self.samples for name in values)
-        return [(name, *_shape(self.series(name))) for name in names]
+        known = {name: series for name in names if (series := self.series(name))}
+        return [(name, *_shape(series)) for name, series in known.items()]
 
     def draw(self, path: Path) -> None:
         """Draw the gauges of the whole platform, and the memory of each process of ours."""
@@ -89,8 +90,6 @@ class Gauges:
 
 
 def _shape(series: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
-    """Return the shape of a gauge by the moments at which it was known: the lag is not while Kafka is away."""
-    series = [(at, value) for at, value in series if not math.isnan(value)] or [(0.0, math.nan)]
     values = [value for _, value in series]
     edge = max(1, int(len(values) * EDGE))
     slope = 0.0

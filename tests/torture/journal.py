@@ -45,7 +45,7 @@ class Entry:
 
 
 def code_digest() -> str:
-    """Return what stands for the code under test: results of other code prove nothing about it. Comments are no code."""
+    """Return what stands for the code under test: results of other code prove nothing about it. Comments and docstrings are no code."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in _CODE for path in ROOT.glob(pattern)):
         if not path.name.startswith("test_"):
@@ -54,8 +54,23 @@ def code_digest() -> str:
 
 
 def code(path: Path) -> bytes:
-    """Return what a file does: a module of Python without its comments and layout, any other file as it is."""
-    return ast.dump(ast.parse(path.read_text())).encode() if path.suffix == ".py" else path.read_bytes()
+    """Return what a file does: a module of Python without its comments, docstrings and layout, any other file as it is."""
+    if path.suffix != ".py":
+        return path.read_bytes()
+    module = ast.parse(path.read_text())
+    for node in ast.walk(module):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [one for one in node.body if not _is_text(one)]
+    return ast.dump(module).encode()
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Return whether a statement is a text by itself: a docstring, or what stands below a constant."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 class Journal:

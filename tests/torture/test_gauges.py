@@ -23,6 +23,7 @@ def test_what_grows_is_seen() -> None:
     assert rows["memory"][3] == pytest.approx(10)
     assert rows["database connections"][:3] == [20, 20, 90]
     assert rows["lag"] == [5, 5, 5, pytest.approx(0)]
+    assert len(gauges.series("lag")) == len(gauges.series("memory")) - 1
 
 
 def test_the_picture_has_every_series_and_mark() -> None:

@@ -60,7 +60,7 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path, monkeypatch) -> None:
 
 
 def test_a_comment_is_no_other_code(tmp_path) -> None:
-    """What was run still counts once a comment has changed, and no longer once a statement has."""
+    """What was run still counts once a comment or a docstring has changed, and no longer once a statement has."""
     path = tmp_path / "module.py"
 
     def written(text):
@@ -69,6 +69,7 @@ def test_a_comment_is_no_other_code(tmp_path) -> None:
 
     before = written("ATTEMPTS = 3  # of a call\n")
     assert written("# How often a call is tried.\nATTEMPTS = 3\n") == before
+    assert written('"""Calls."""\n\nATTEMPTS = 3\n"""How often a call is tried."""\n') == before
     assert written("ATTEMPTS = 4  # of a call\n") != before
 
 

@@ -21,7 +21,7 @@ class LateCarts:
         self.cart = add(1, 1)(Cart(1))
         self.late: Cart | None = None
         self.writes = 0
-        self.silent = self.refusing = False
+        self.silent = False
 
     async def read(self, user_ids):
         if self.silent and self.writes:
@@ -34,8 +34,6 @@ class LateCarts:
         if self.writes == 1:
             self.late = after
             return [OutcomeUnknown("lost")]
-        if self.refusing:
-            return [Unavailable("away")]
         if self.late is not None:
             self.cart, self.late = self.late, None
         if self.cart.version != before.version:
@@ -176,14 +174,6 @@ async def test_a_write_that_fails_unexpectedly_keeps_readers_off(edit, late, see
 
     monkeypatch.setattr(late, "replace", fail)
     with pytest.raises(type(error)):
-        await edit(adding(1, 1))
-    assert seen.writing == [1]
-
-
-async def test_a_write_without_a_reply_and_a_refused_one_are_unknown(edit, late, seen):
-    """Once a write has had no reply, a later refusal says nothing about it: it may still be applied, so its token is left."""
-    late.refusing = True
-    with pytest.raises(OutcomeUnknown):
         await edit(adding(1, 1))
     assert seen.writing == [1]
 
