@@ -1,6 +1,7 @@
 """Which rights the API server refuses the operator: read from its answers, so that a missing one is seen by who can give it."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ _BEFORE_RESOURCE = {"api": 2, "apis": 3}
 """How many parts of a path come before the resource: /api/v1, and /apis/GROUP/VERSION."""
 _SAYS_NOTHING = frozenset({401, 429})
 _SERVER_ERROR = 500
+LASTING_SECONDS = 5.0
+"""How long a right is refused before the log tells of it. An API server that has just started knows no roles for a second."""
 _OF_A_RIGHT = re.compile(rb" cannot \w+ (resource|path) ")
 """What the API server says of a missing right; admission, quotas and a namespace that ends answer 403 in other words.
 
@@ -59,7 +62,10 @@ class Permissions:
     def __init__(self, metrics: Metrics, log: structlog.stdlib.BoundLogger) -> None:
         self._metrics = metrics
         self._log = log
-        self._missing: set[Right] = set()
+        self._missing: dict[Right, float] = {}
+        """Since when each is refused, in seconds on the monotonic clock."""
+        self._told: set[Right] = set()
+        """Those that the log has told of."""
         self._listed: set[str] = set()
         """The namespaces whose Checkouts may be listed."""
         self._open: set[str] = set()
@@ -94,17 +100,22 @@ class Permissions:
             self._open.discard(right.namespace)
         if lists:
             self._listed.discard(right.namespace)
+        now = time.monotonic()
         if right not in self._missing:
-            self._missing.add(right)
+            self._missing[right] = now
             self._metrics.missing_rights.labels(right.verb, right.resource, right.namespace).set(1)
+        elif right not in self._told and now - self._missing[right] >= LASTING_SECONDS:
+            self._told.add(right)
             self._log.error("a right is missing: have the operator's role give it", right=str(right))
 
     def _granted(self, right: Right) -> None:
         (self._listed if right == _list_of(right.namespace) else self._open).add(right.namespace)
         if right in self._missing:
-            self._missing.remove(right)
+            del self._missing[right]
             self._metrics.missing_rights.labels(right.verb, right.resource, right.namespace).set(0)
-            self._log.info("a right that was missing is given", right=str(right))
+            if right in self._told:
+                self._told.remove(right)
+                self._log.info("a right that was missing is given", right=str(right))
 
 
 def _list_of(namespace: str) -> Right:

@@ -1,24 +1,25 @@
 """Shows checkouts as resources: writes the latest state of each into its status, and creates mirrors.
 
 A status is compared with what it should be, to see whether a write is needed. Nothing else is decided by it.
-Writes that fail are repeated by the full comparison, so nothing here queues them.
+Writes that fail are made again a few times (`pending`), and then by each full comparison.
 """
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from checkout_operator import tracing
 from checkout_operator.cache import Ending, ResourceCache
-from checkout_operator.cluster import Cluster, ClusterUnavailable, NamespaceGone, Refused
+from checkout_operator.cluster import Cluster, NamespaceGone
 from checkout_operator.event_recorder import EventRecorder
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import LEFT_OUT, Decision, MirrorPolicy
+from checkout_operator.pending import PendingStates
 from checkout_operator.recent import RecentSet
 from checkout_operator.spec import NamespacedName, Resource, parse
 from checkout_operator.status import (
@@ -32,8 +33,7 @@ from checkout_operator.status import (
     seconds,
 )
 from checkout_operator.telemetry import Metrics
-
-T = TypeVar("T")
+from checkout_operator.writes import NotAnswered, Writes
 
 COALESCE_SECONDS = 0.25
 """How long changes are collected before they are written."""
@@ -77,16 +77,13 @@ class Projector:
         self._mirrors = mirrors
         self._faults = faults
         self._metrics = metrics
-        self._show_rate()
-        self._log = log
-        self._pending: dict[NamespacedName, SagaView] = {}
-        self._fresh: dict[NamespacedName, float] = {}
-        """The names in `_pending` that no write has been started for, and since when, on the monotonic clock."""
+        self._writes = Writes(mirrors.writes, metrics, log)
+        self._pending = PendingStates()
         self._writing: dict[NamespacedName, asyncio.Task[None]] = {}
         self._settled: dict[str, tuple[Resource, int]] = {}
         """By uid: a resource, and the hash of the checkout's state that it shows, so that a comparison has nothing to do."""
         self._written: dict[str, StatusDigest] = {}
-        self._events = EventRecorder(cluster, self._call, clock=clock, fraction=lambda: cache.shard.fraction)
+        self._events = EventRecorder(cluster, self._writes.attempt, clock=clock, fraction=lambda: cache.shard.fraction)
         self._early: dict[str, SagaView] = {}
         """By uid: the latest state that came before it was known whether the resource is about that checkout."""
         self._skipped = RecentSet()
@@ -123,12 +120,12 @@ class Projector:
             except TimeoutError:
                 pass  # nothing has ended meanwhile
             self._ended.clear()
-            self._start_writes(MIRROR_AFTER_SECONDS)
+            self._start_writes()
 
     async def flush(self) -> None:
         """Write all that is pending."""
         await asyncio.gather(*self._writing.values())
-        self._start_writes(mirror_after=0)
+        self._start_writes(at_once=True)
         await asyncio.gather(*self._writing.values())
 
     async def refuse(self, resource: Resource, reason: str, message: str | None = None) -> None:
@@ -142,7 +139,8 @@ class Projector:
             finished_at=seconds(resource.created),
         )
         self._expect_changes(resource, shown.digest)
-        await self._write(resource, shown)
+        with suppress(NotAnswered):  # the next comparison refuses it again
+            await self._write(resource, shown)
 
     async def report_unanswered(self, resource: Resource, error: str) -> None:
         """Have an event say that a resource could not be started or cancelled, once that lasts."""
@@ -161,13 +159,15 @@ class Projector:
         self._expect_changes(resource, wanted)
         if resource.status != wanted and resource.status.saga_version > view.version:
             with tracing.within(view.traceparent):
-                await self._call("clear", self._cluster.replace_status(resource.namespaced_name, {}, resource.uid))
+                await self._writes.attempt(
+                    "clear", self._cluster.replace_status(resource.namespaced_name, {}, resource.uid)
+                )
         self._enqueue(resource.namespaced_name, view)
 
     async def orphan(self, mirror: Resource) -> None:
         """Treat a mirror of a checkout that does not exist: it shows nothing, and its time counts from its creation."""
         if mirror.status != NOTHING_SHOWN:
-            await self._call("clear", self._cluster.replace_status(mirror.namespaced_name, {}, mirror.uid))
+            await self._writes.attempt("clear", self._cluster.replace_status(mirror.namespaced_name, {}, mirror.uid))
         created = seconds(mirror.created)
         self._cache.end(mirror, Ending(finished_at=created, ttl_from=created, failed=False))
 
@@ -179,11 +179,7 @@ class Projector:
         self._events.retain(uids)
 
     def _enqueue(self, name: NamespacedName, view: SagaView) -> None:
-        known = self._pending.get(name)
-        if known is None:
-            self._fresh[name] = time.monotonic()
-        if known is None or known.version <= view.version:
-            self._pending[name] = view
+        self._pending.add(name, view)
         if view.ended:
             self._ended.set()
 
@@ -192,13 +188,15 @@ class Projector:
         if resource.status != wanted:
             self._written.pop(resource.uid, None)
 
-    def _start_writes(self, mirror_after: float) -> None:
-        """Start a write for each pending name. A name that is being written waits until that write is over."""
-        fresh, self._fresh = self._fresh, {}
-        for name, since in fresh.items():
-            if name in self._writing or (time.monotonic() - since < mirror_after and self._may_end_first(name)):
-                self._fresh[name] = since
-            else:
+    def _start_writes(self, *, at_once: bool = False) -> None:
+        """Start a write for each pending name whose time has come. One that is being written waits until that write is over."""
+        now = time.monotonic()
+        for name, waiting in self._pending.waiting():
+            is_early = now < waiting.not_before or (
+                now - waiting.since < MIRROR_AFTER_SECONDS and self._may_end_first(name)
+            )
+            if name not in self._writing and (at_once or not is_early):
+                self._pending.start(name)
                 self._writing[name] = asyncio.create_task(self._show_latest(name))
 
     def _may_end_first(self, name: NamespacedName) -> bool:
@@ -211,7 +209,12 @@ class Projector:
             async with self._writers:
                 view = self._pending.pop(name)  # only now: changes that came meanwhile need no write of their own
                 with self._faults.isolated(str(name)), tracing.within(view.traceparent):
-                    await self._show(name, view)
+                    try:
+                        await self._show(name, view)
+                    except NotAnswered:
+                        self._pending.retry(name, view)
+                    else:
+                        self._pending.written(name)
         finally:
             del self._writing[name]
 
@@ -225,7 +228,7 @@ class Projector:
         shown = _Shown(status, digest(status), view.ended, view.failed, view.finished_ms / 1000)
         within_budget = resource.is_mirror and not view.ended  # an end is always shown
         if within_budget and self._needs_write(resource, shown) and not self._mirrors.writes.spend():
-            self._postpone(name, view)
+            self._pending.add(name, view)  # for the next round
             return
         told = resource.is_mirror or await self._events.record_progress(resource, view)
         await self._write(resource, shown)
@@ -236,21 +239,16 @@ class Projector:
         if current and current.generation == resource.generation and current.status == shown.digest:
             self._settled[resource.uid] = (current, hash(view))
 
-    def _postpone(self, name: NamespacedName, view: SagaView) -> None:
-        """Leave a state for the next round, unless a later one has come meanwhile."""
-        if name not in self._pending:
-            self._pending[name] = view
-            self._fresh[name] = time.monotonic()
-
     def _needs_write(self, resource: Resource, shown: _Shown) -> bool:
         return self._written.get(resource.uid, resource.status) != shown.digest
 
     async def _write(self, resource: Resource, shown: _Shown) -> None:
+        """Report a failure, and write a status where it is needed. Raises NotAnswered."""
         if shown.failed and not resource.is_mirror:
             await self._events.record_failure(resource, shown.status)
         if self._needs_write(resource, shown):
             write = self._cluster.replace_status(resource.namespaced_name, shown.status, resource.uid)
-            if not await self._call("status", write):
+            if not await self._writes.make("status", write):
                 return
             self._written[resource.uid] = shown.digest
             self._cache.set_status(resource, shown.digest)
@@ -267,7 +265,7 @@ class Projector:
             return None
         self._mirrors.creating += 1
         try:
-            created = await self._call("create", self._create(view))
+            created = await self._writes.make("create", self._create(view))
         finally:
             self._mirrors.creating -= 1
         if not created:
@@ -282,30 +280,6 @@ class Projector:
         except NamespaceGone:
             self._mirrors.namespace_gone()
             raise
-
-    async def _call(self, verb: str, call: Coroutine[Any, Any, T]) -> T | None:
-        """Make a write. Returns None when it failed; the next comparison finds that."""
-        began = time.monotonic()
-        took = math.inf  # a write that was not answered is as slow as can be, however soon that was known
-        try:
-            with tracing.span(f"{verb} Checkout"):
-                done = await call
-            took = time.monotonic() - began
-        except (ClusterUnavailable, Refused) as error:
-            if isinstance(error, Refused):  # that is an answer
-                took = time.monotonic() - began
-            self._metrics.writes.labels(verb, type(error).__name__).inc()
-            self._log.warning("a write failed", verb=verb, error=str(error)[:300])
-            return None
-        finally:
-            self._mirrors.writes.wrote(took)
-            self._show_rate()
-        self._metrics.writes.labels(verb, "ok").inc()
-        return done
-
-    def _show_rate(self) -> None:
-        self._metrics.mirror_rate.set(self._mirrors.writes.rate)
-        self._metrics.mirror_rate_wanted.set(self._mirrors.writes.wanted)
 
 
 def _ttl_from(resource: Resource, finished_at: float, now: float) -> float:

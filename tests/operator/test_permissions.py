@@ -1,13 +1,16 @@
 """A missing right is seen, in the words of a Role."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import structlog
 from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
+from checkout_operator import permissions as module
 from checkout_operator.health import Health
-from checkout_operator.permissions import Permissions, right_for
+from checkout_operator.permissions import LASTING_SECONDS, Permissions, right_for
 from checkout_operator.telemetry import Metrics
 
 CHECKOUTS = "https://k/apis/cartwright.dev/v1alpha1/namespaces/shop/checkouts"
@@ -100,6 +103,29 @@ async def test_it_is_shown(answer, permissions, metrics):
     await answer(200)
     assert (await health._ready(None)).status == 200
     assert f"{line} 0.0" in generate_latest(metrics.registry).decode()
+
+
+async def test_the_log_tells_of_a_refusal_that_lasts(metrics, monkeypatch):
+    """An API server that starts refuses everything for a second, which is no missing right; what is refused for longer is told once."""
+    now = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def read():
+        return NO_RIGHT
+
+    async def answer(after, status):
+        now[0] += after
+        await permissions.record("PATCH", f"{CHECKOUTS}/first/status", status, read)
+
+    with capture_logs() as logs:
+        permissions = Permissions(metrics, structlog.get_logger())
+        for after, status in ((0.0, 403), (1.0, 403), (0.1, 200), (10.0, 403), (1.0, 403)):
+            await answer(after, status)
+        assert logs == []
+        for after, status in ((LASTING_SECONDS, 403), (1.0, 403), (1.0, 200)):
+            await answer(after, status)
+    assert [one["log_level"] for one in logs] == ["error", "info"]
+    assert {one["right"] for one in logs} == {"patch checkouts/status in the namespace shop"}
 
 
 @pytest.fixture

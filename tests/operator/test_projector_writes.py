@@ -4,10 +4,13 @@ import asyncio
 import time
 from dataclasses import replace
 
+import pytest
 import structlog
 
+from checkout_operator import pending
 from checkout_operator import projector as module
 from checkout_operator.cache import ResourceCache
+from checkout_operator.cluster import Forbidden, Refused
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
@@ -40,6 +43,31 @@ async def test_a_write_that_failed_is_made_again(new, view, cluster, cache, away
     await projector.repair(cache.get(at("first")), view)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
+
+
+@pytest.mark.parametrize("name", ["first", "co-c1"])
+async def test_a_write_that_failed_does_not_wait_for_a_comparison(new, view, cluster, away, monkeypatch, name):
+    """A status or a mirror that an API server in its start does not take is shown soon after, and not only by the comparison."""
+    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
+    monkeypatch.setattr(pending, "RETRY_SECONDS", (0.0,) * 4)
+    cluster.faults = {verb: [away(), Forbidden("not yet")] for verb in ("status", "create")}
+    projector = new(mirror_mode="All")
+    running = asyncio.create_task(projector.run())
+    projector.enqueue(over(view) if name == "first" else rest(over(view)))
+    await until(lambda: name in cluster.statuses)
+    assert cluster.statuses[name]["phase"] == "Failed"
+    running.cancel()
+
+
+async def test_a_write_that_a_rule_forbids_is_not_made_again(new, view, cluster, monkeypatch):
+    """What the API server has refused by a rule it would refuse again: the comparison may try, and nobody else."""
+    monkeypatch.setattr(pending, "RETRY_SECONDS", (0.0, 0.0))
+    cluster.faults["status"] = [Refused("sagaVersion cannot go back")]
+    projector = new()
+    projector.enqueue(view)
+    for _ in range(3):
+        await projector.flush()
+    assert cluster.calls == [("status", "first")]
 
 
 async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):

@@ -12,9 +12,11 @@ from unittest.mock import patch
 
 import checkout_operator.event_recorder
 import checkout_operator.mirrors
+import checkout_operator.pending
 import checkout_operator.projector
 import checkout_operator.reconciler
 import checkout_operator.saga_client
+import checkout_operator.writes
 import services.cart.cache
 import services.cart.domain
 import services.chassis.batch
@@ -55,9 +57,11 @@ def virtual(world: Any) -> Iterator[None]:
             services.chassis.rpc,
             checkout_operator.event_recorder,
             checkout_operator.mirrors,
+            checkout_operator.pending,
             checkout_operator.projector,
             checkout_operator.reconciler,
             checkout_operator.saga_client,
+            checkout_operator.writes,
         ):
             stack.enter_context(patch.object(module, "time", clock))
         for module in (services.cart.cache, services.cart.domain):
