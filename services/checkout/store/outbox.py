@@ -9,6 +9,13 @@ from services.checkout.event import Event
 
 KEEP_DAYS = 7
 
+# With clock_timestamp(), which may differ from row to row, the index of what was published could not be used.
+_SWEEP = """
+DELETE FROM outbox_events WHERE id IN (
+    SELECT id FROM outbox_events WHERE processed_at < statement_timestamp() - make_interval(days => $1)
+    ORDER BY processed_at LIMIT $2)
+RETURNING id"""
+
 
 class PostgresOutbox:
     """Fits the port Outbox."""
@@ -68,10 +75,5 @@ class PostgresOutbox:
 
     async def sweep(self, limit: int) -> int:
         """Delete up to `limit` events that were published more than KEEP_DAYS ago, and return how many."""
-        rows = await self._db.fetch(
-            "DELETE FROM outbox_events WHERE id IN (SELECT id FROM outbox_events"
-            " WHERE processed_at < clock_timestamp() - make_interval(days => $1) LIMIT $2) RETURNING id",
-            KEEP_DAYS,
-            limit,
-        )
+        rows = await self._db.fetch(_SWEEP, KEEP_DAYS, limit)
         return len(rows)
