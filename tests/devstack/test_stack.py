@@ -101,6 +101,7 @@ def test_nothing_is_left_after_down(home, terminal) -> None:
     assert terminal("down").stdout.strip() == "it was not running"
 
 
+@pytest.mark.timeout(240)
 def test_an_interrupt_leaves_nothing(home) -> None:
     """Ctrl-C while the platform starts ends what was started, says so, and exits with 130."""
     environment = user_environment() | {"DEVSTACK_HOME": str(home.path), "DEVSTACK_PORTS": "free"}
@@ -117,6 +118,6 @@ def test_an_interrupt_leaves_nothing(home) -> None:
             if "starting" in line:
                 break
         up.send_signal(signal.SIGINT)
-        _, said = up.communicate(timeout=60)
+        _, said = up.communicate(timeout=180)  # while all tests run at once, stores take long to end
     assert (up.returncode, "nothing is left running" in said) == (130, True)
     assert not home.state.exists()
