@@ -49,10 +49,10 @@ class PendingStates:
     def retry(self, name: NamespacedName, view: SagaView) -> None:
         """Have a state shown whose write failed: after a pause, or not at all where it has failed too often."""
         failures = self._failures.pop(name, 0)
-        if failures == len(RETRY_SECONDS) or len(self._failures) == MAX_RETRIES_WAITING:
-            return
-        self._failures[name] = failures + 1
         if name not in self._views:  # a state that came meanwhile is written at once
+            if failures == len(RETRY_SECONDS) or len(self._failures) == MAX_RETRIES_WAITING:
+                return
+            self._failures[name] = failures + 1
             now = time.monotonic()
             self._waiting[name] = Waiting(now, not_before=now + RETRY_SECONDS[failures])
         self._keep_latest(name, view)

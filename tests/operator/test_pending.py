@@ -72,10 +72,13 @@ def test_a_new_state_does_not_wait_for_the_pause(pending, take, view):
     assert pending[first] == later
 
 
-def test_an_older_state_of_a_comparison_does_not_displace_a_failed_one(pending, take, view):
-    """What a comparison read before the failed state was made is not shown in its place."""
+@pytest.mark.parametrize("failures", range(len(RETRY_SECONDS) + 1))
+def test_an_older_state_of_a_comparison_does_not_displace_a_failed_one(pending, take, view, failures):
+    """What a comparison read before the failed state was made is not shown in its place, however often that has failed."""
     first, ended = at("first"), replace(view, version=view.version + 1)
     pending.add(first, ended)
+    for _ in range(failures):
+        pending.retry(first, take(first))
     take(first)
     pending.add(first, view)
     pending.retry(first, ended)
