@@ -69,12 +69,11 @@ class ResourceCache:
     def set_status(self, resource: Resource, status: StatusDigest) -> None:
         """Record the status that was written to a resource, so that it is known when the watch reports it.
 
-        `resource` is what was known when the write began. Where the watch has reported another status meanwhile, that one
-        stays: it may be somebody else's, written after this one.
+        `resource` is what was known when the write began. Where the watch has reported anything meanwhile, that stays: it may
+        be somebody else's status, written after this one, and even the same as before.
         """
-        known = self.find(resource.namespaced_name, resource.uid)
-        if known and known.status == resource.status:
-            self._by_name[resource.namespaced_name][resource.uid] = msgspec.structs.replace(known, status=status)
+        if self.find(resource.namespaced_name, resource.uid) is resource:
+            self._by_name[resource.namespaced_name][resource.uid] = msgspec.structs.replace(resource, status=status)
 
     def remove(self, resource: Resource) -> None:
         """Remove a resource. Another of the same name stays."""

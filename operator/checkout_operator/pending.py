@@ -12,7 +12,7 @@ from checkout_operator.spec import NamespacedName
 from checkout_operator.status import SagaView
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
-"""The pause before each further try. Together they last half as long as the pause between two comparisons."""
+"""The pause before each further try. Together they last half as long as COMPARE_EVERY, after which a comparison tries again."""
 MAX_RETRIES_WAITING = 1000
 """How many names may wait for a further try. Where more fail the API server is in trouble, and should not get five times the work."""
 
@@ -40,10 +40,13 @@ class PendingStates:
         return self._views[name]
 
     def add(self, name: NamespacedName, view: SagaView) -> None:
-        """Have a state shown, unless a later one waits already."""
-        if name in self._waiting or name not in self._views:
-            since = self._waiting[name].since if name in self._waiting else time.monotonic()
-            self._waiting[name] = Waiting(since, not_before=0.0)
+        """Have a state shown, unless a later one waits already. A later one does not wait for the pause of a failed one."""
+        known = self._views.get(name)
+        if known is None:
+            self._waiting[name] = Waiting(time.monotonic(), not_before=0.0)
+        elif known.version < view.version and name in self._waiting:
+            self._waiting[name] = Waiting(self._waiting[name].since, not_before=0.0)
+            self._failures.pop(name, None)
         self._keep_latest(name, view)
 
     def retry(self, name: NamespacedName, view: SagaView) -> None:
@@ -58,7 +61,7 @@ class PendingStates:
         self._keep_latest(name, view)
 
     def written(self, name: NamespacedName) -> None:
-        """Record that a state needs no further try."""
+        """Record that a state needs no further try: it is shown, or no try would help."""
         self._failures.pop(name, None)
 
     def waiting(self) -> Iterator[tuple[NamespacedName, Waiting]]:

@@ -213,8 +213,8 @@ class Projector:
                         await self._show(name, view)
                     except NotAnswered:
                         self._pending.retry(name, view)
-                    else:
-                        self._pending.written(name)
+                        return
+                self._pending.written(name)
         finally:
             del self._writing[name]
 
@@ -230,8 +230,8 @@ class Projector:
         if within_budget and self._needs_write(resource, shown) and not self._mirrors.writes.spend():
             self._pending.add(name, view)  # for the next round
             return
-        told = resource.is_mirror or await self._events.record_progress(resource, view)
         await self._write(resource, shown)
+        told = resource.is_mirror or await self._events.record_progress(resource, view)
         current = self._cache.find(resource.namespaced_name, resource.uid)
         reported = resource.is_mirror or not view.failed or self._events.has_recorded_failure(resource)
         if not (told and reported):

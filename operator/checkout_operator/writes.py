@@ -37,7 +37,7 @@ class Writes:
             return None
 
     async def make(self, verb: str, call: Coroutine[Any, Any, T]) -> T | None:
-        """Make a write. Returns None when a rule forbids it; raises NotAnswered where it may succeed soon."""
+        """Make a write. Returns None where it would fail again: it is invalid, or its namespace is gone. Else raises NotAnswered."""
         began = time.monotonic()
         took = math.inf  # a write that was not answered is as slow as can be, however soon that was known
         try:

@@ -72,6 +72,24 @@ def test_a_new_state_does_not_wait_for_the_pause(pending, take, view):
     assert pending[first] == later
 
 
+def test_the_same_state_waits_for_the_pause(pending, take, clock, view):
+    """A comparison that offers a failed state again has it written no sooner."""
+    first = at("first")
+    pending.add(first, view)
+    pending.retry(first, take(first))
+    pending.add(first, replace(view))
+    assert [one.not_before - clock.now for _, one in pending.waiting()] == [RETRY_SECONDS[0]]
+
+
+def test_each_state_has_tries_of_its_own(pending, take, view):
+    """However many states of a name have failed before, the last one is tried again."""
+    first = at("first")
+    for number in range(len(RETRY_SECONDS) + 2):
+        pending.add(first, replace(view, version=view.version + number))
+        pending.retry(first, take(first))
+    assert [name for name, _ in pending.waiting()] == [first]
+
+
 @pytest.mark.parametrize("failures", range(len(RETRY_SECONDS) + 1))
 def test_an_older_state_of_a_comparison_does_not_displace_a_failed_one(pending, take, view, failures):
     """What a comparison read before the failed state was made is not shown in its place, however often that has failed."""

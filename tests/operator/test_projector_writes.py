@@ -19,8 +19,9 @@ from checkout_operator.telemetry import Metrics
 from tests.operator.views import at, over, rest
 
 
-async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, away):
+async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, away, monkeypatch):
     """What could not be written is written by the next comparison, also where somebody claims to be newer."""
+    monkeypatch.setattr(pending, "RETRY_SECONDS", ())
     projector = new()
     cluster.faults["status"] = [away()]
     projector.enqueue(view)
@@ -33,8 +34,9 @@ async def test_a_write_that_failed_is_repaired(new, view, cluster, cache, make, 
     assert (cluster.statuses["first"]["sagaVersion"], cluster.statuses["first"]["phase"]) == (3, "Paying")
 
 
-async def test_a_write_that_failed_is_made_again(new, view, cluster, cache, away):
+async def test_a_write_that_failed_is_made_again(new, view, cluster, cache, away, monkeypatch):
     """A status that could not be written, and that nobody has touched since, is written by the next comparison."""
+    monkeypatch.setattr(pending, "RETRY_SECONDS", ())
     projector = new()
     cluster.faults["status"] = [away()]
     projector.enqueue(view)
@@ -266,3 +268,40 @@ async def test_somebody_else_writes_meanwhile(new, view, cluster, cache, make, m
     await projector.repair(cache.get(at("first")), view)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
+
+
+async def test_somebody_writes_the_same_again_meanwhile(new, view, cluster, cache, make, monkeypatch):
+    """Where somebody overwrites our status, before its reply comes, with what was there before it, that is repaired."""
+    foreign, replace_status = {"phase": "Completed"}, cluster.replace_status
+
+    async def overtaken(name, status, *uid):
+        done = await replace_status(name, status, *uid)
+        if len(cluster.calls) == 1:
+            for told in (status, foreign):
+                cluster.statuses[name.name] = told
+                cache.put(make(name.name, status=told))
+        return done
+
+    cluster.statuses["first"] = foreign
+    cache.put(make("first", status=foreign))
+    monkeypatch.setattr(cluster, "replace_status", overtaken)
+    projector = new()
+    projector.enqueue(view)
+    await projector.flush()
+    assert cluster.statuses["first"] == foreign
+    await projector.repair(cache.get(at("first")), view)
+    await projector.flush()
+    assert cluster.statuses["first"]["phase"] == "Paying"
+
+
+async def test_an_outage_of_the_api_server_uses_up_no_tries_of_an_event(new, view, cluster, cache, away, monkeypatch):
+    """What is told of a purchase after trouble is told too where the status could not be written for a while."""
+    monkeypatch.setattr(pending, "RETRY_SECONDS", (0.0,) * 8)
+    cluster.faults = {verb: [away() for _ in range(8)] for verb in ("status", "event")}
+    projector = new()
+    late = replace(view, saga_step="COMPLETED", finished_ms=view.created_ms + 60_000, version=9)
+    projector.enqueue(late)
+    for _ in range(9):
+        await projector.flush()
+    assert cluster.statuses["first"]["phase"] == "Completed"
+    assert ("event", "first") not in cluster.calls[:8]
