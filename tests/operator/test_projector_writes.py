@@ -10,8 +10,6 @@ import structlog
 from checkout_operator import pending
 from checkout_operator import projector as module
 from checkout_operator.cache import ResourceCache
-from checkout_operator.cluster import Forbidden, Refused
-from checkout_operator.event_recorder import MOST_TRIES
 from checkout_operator.faults import Faults
 from checkout_operator.mirrors import MirrorPolicy
 from checkout_operator.projector import Projector
@@ -46,31 +44,6 @@ async def test_a_write_that_failed_is_made_again(new, view, cluster, cache, away
     await projector.repair(cache.get(at("first")), view)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
-
-
-@pytest.mark.parametrize("name", ["first", "co-c1"])
-async def test_a_write_that_failed_does_not_wait_for_a_comparison(new, view, cluster, away, monkeypatch, name):
-    """A status or a mirror that an API server in its start does not take is shown soon after, and not only by the comparison."""
-    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
-    monkeypatch.setattr(pending, "RETRY_SECONDS", (0.0,) * 4)
-    cluster.faults = {verb: [away(), Forbidden("not yet")] for verb in ("status", "create")}
-    projector = new(mirror_mode="All")
-    running = asyncio.create_task(projector.run())
-    projector.enqueue(over(view) if name == "first" else rest(over(view)))
-    await until(lambda: name in cluster.statuses)
-    assert cluster.statuses[name]["phase"] == "Failed"
-    running.cancel()
-
-
-async def test_a_write_that_a_rule_forbids_is_not_made_again(new, view, cluster, monkeypatch):
-    """What the API server has refused by a rule it would refuse again: the comparison may try, and nobody else."""
-    monkeypatch.setattr(pending, "RETRY_SECONDS", (0.0, 0.0))
-    cluster.faults["status"] = [Refused("sagaVersion cannot go back")]
-    projector = new()
-    projector.enqueue(view)
-    for _ in range(3):
-        await projector.flush()
-    assert cluster.calls == [("status", "first")]
 
 
 async def test_one_bad_resource_stops_no_other(new, view, cluster, metrics):
@@ -250,41 +223,30 @@ async def test_what_waits_for_a_writer_is_written_once(new, view, cluster, cache
     assert cluster.statuses["last"]["sagaVersion"] == 6
 
 
-async def test_somebody_else_writes_meanwhile(new, view, cluster, cache, make, monkeypatch):
-    """A status that somebody writes while the reply to our own is on its way is noticed and repaired, not taken for ours."""
-    foreign, replace_status = {"phase": "Completed", "sagaVersion": view.version}, cluster.replace_status
+@pytest.mark.parametrize(
+    ("before", "foreign", "ours_is_told"),
+    [(None, {"phase": "Completed", "sagaVersion": 3}, False), ({"phase": "Completed"}, {"phase": "Completed"}, True)],
+    ids=["another status", "the same as before ours"],
+)
+async def test_somebody_else_writes_meanwhile(
+    new, view, cluster, cache, make, monkeypatch, before, foreign, ours_is_told
+):
+    """A status that somebody writes while the reply to our own is on its way is noticed and repaired, not taken for ours.
+
+    It may be what was there before ours.
+    """
+    replace_status = cluster.replace_status
 
     async def overtaken(name, status, *uid):
         done = await replace_status(name, status, *uid)
-        if len(cluster.calls) == 1:
-            cluster.statuses[name.name] = foreign
-            cache.put(make(name.name, status=foreign))  # the watch tells it before the reply comes
-        return done
-
-    monkeypatch.setattr(cluster, "replace_status", overtaken)
-    projector = new()
-    projector.enqueue(view)
-    await projector.flush()
-    assert cluster.statuses["first"] == foreign
-    await projector.repair(cache.get(at("first")), view)
-    await projector.flush()
-    assert cluster.statuses["first"]["phase"] == "Paying"
-
-
-async def test_somebody_writes_the_same_again_meanwhile(new, view, cluster, cache, make, monkeypatch):
-    """Where somebody overwrites our status, before its reply comes, with what was there before it, that is repaired."""
-    foreign, replace_status = {"phase": "Completed"}, cluster.replace_status
-
-    async def overtaken(name, status, *uid):
-        done = await replace_status(name, status, *uid)
-        if len(cluster.calls) == 1:
-            for told in (status, foreign):
+        if len(cluster.calls) == 1:  # the watch tells it before the reply comes
+            for told in (status, foreign) if ours_is_told else (foreign,):
                 cluster.statuses[name.name] = told
                 cache.put(make(name.name, status=told))
         return done
 
-    cluster.statuses["first"] = foreign
-    cache.put(make("first", status=foreign))
+    cluster.statuses["first"] = before
+    cache.put(make("first", status=before))
     monkeypatch.setattr(cluster, "replace_status", overtaken)
     projector = new()
     projector.enqueue(view)
@@ -293,18 +255,3 @@ async def test_somebody_writes_the_same_again_meanwhile(new, view, cluster, cach
     await projector.repair(cache.get(at("first")), view)
     await projector.flush()
     assert cluster.statuses["first"]["phase"] == "Paying"
-
-
-async def test_an_outage_of_the_api_server_uses_up_no_tries_of_an_event(new, view, cluster, away, monkeypatch):
-    """An event of trouble is told once the API server is back, however often the status could not be written meanwhile."""
-    tries = 2 * MOST_TRIES
-    monkeypatch.setattr(pending, "RETRY_SECONDS", (0.0,) * tries)
-    cluster.faults = {verb: [away() for _ in range(tries)] for verb in ("status", "event")}
-    projector = new()
-    projector.enqueue(replace(view, saga_step="RELEASING", version=9))
-    for _ in range(tries):
-        await projector.flush()
-    assert cluster.statuses == {}
-    cluster.faults = {}
-    await projector.flush()
-    assert (cluster.statuses["first"]["phase"], cluster.events) == ("Compensating", [("first", "Compensating")])
