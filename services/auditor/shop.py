@@ -17,7 +17,8 @@ import msgspec
 from services.auditor.books import Book, Checkout, Event, Line, Order, Payment, Reservation, Started, Stock
 from services.auditor.ports import Mark, Rows
 from services.auditor.reading import reading
-from services.chassis.postgres import Connection, Postgres
+from services.chassis.postgres import Postgres
+from services.chassis.postgres_pool import Connection
 from services.errors import Fault
 
 STOCK_SECONDS = 30.0

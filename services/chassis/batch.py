@@ -24,7 +24,9 @@ O = TypeVar("O")  # noqa: E741 - an outcome
 
 TURNS = 4
 """Turns of the event loop for which a batch is gathered. What one reply sets going asks within a few turns, not within the same
-one. A turn of an idle loop takes some microseconds, so a lone item hardly waits; the batches of 64 buyers become twice as large."""
+one: the batches of 64 buyers become twice as large."""
+LONE_BATCHES = 8
+"""After so many batches of one item each, one after the other, nobody comes in those turns, and an item does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Batcher(Generic[I, O]):
         self._busy: set[Hashable] = set()
         self._under_way: dict[asyncio.Task[None], Sequence[_Item[I, O]]] = {}
         self._scheduled = False
+        self._lone = 0
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
@@ -153,7 +156,8 @@ class Batcher(Generic[I, O]):
         if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
             self._scheduled = True
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
-            asyncio.get_running_loop().call_soon(self._start, TURNS, context=Context())
+            turns = 0 if self._lone >= LONE_BATCHES and not self._under_way else TURNS
+            asyncio.get_running_loop().call_soon(self._start, turns, context=Context())
 
     def _start(self, turns: int) -> None:
         """Send a batch after so many more turns of the loop."""
@@ -162,6 +166,7 @@ class Batcher(Generic[I, O]):
             return
         self._scheduled = False
         if batch := self._waiting.take(self._limits.batch, self._may_go):
+            self._lone = self._lone + 1 if len(batch) == 1 else 0
             task = asyncio.get_running_loop().create_task(self._carry(batch))
             self._under_way[task] = batch
             task.add_done_callback(self._ended)

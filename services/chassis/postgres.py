@@ -12,16 +12,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import asyncpg
 from asyncpg.transaction import Transaction
 
 from services.chassis import call, tracing
+from services.chassis.postgres_pool import Connection, PostgresPool
 from services.chassis.sql_summary import summary
 from services.errors import OutcomeUnknown, Unavailable
 
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Row = asyncpg.Record
 
 ACQUIRE_SECONDS = 1.0
@@ -88,10 +88,10 @@ class Postgres:
         self._settings = _SETTINGS | {"role": role, "search_path": schema, "application_name": role}
         if read_only:
             self._settings["default_transaction_read_only"] = "on"
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: PostgresPool | None = None
 
     async def __aenter__(self) -> Self:
-        self._pool = await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             self._url,
             min_size=0,  # a service starts while its database is away
             max_size=self._size,
@@ -100,6 +100,7 @@ class Postgres:
             timeout=2,
             reset=_keep_session,
         )
+        self._pool = PostgresPool(pool)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -114,9 +115,10 @@ class Postgres:
         if self._pool is None:
             raise AssertionError("the pool is not open")
         try:
-            connection = await self._pool.acquire(timeout=_seconds(ACQUIRE_SECONDS))
+            connection = await self._pool.acquire(_seconds(ACQUIRE_SECONDS))
         except (*_CONNECTION_LOST, asyncpg.PostgresError) as error:  # also a refused login: no statement was sent
-            raise self._refused(self._pool) from error
+            busy = self._pool.exhausted
+            raise Unavailable("the database is busy; try again" if busy else "the database is unavailable") from error
         healthy = False
         try:
             yield connection
@@ -127,14 +129,8 @@ class Postgres:
         finally:
             await self._release(self._pool, connection, healthy=healthy)
 
-    def _refused(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Unavailable:
-        """Return the fault of a request that got no connection: all of them are in use, or none can be made."""
-        if pool.get_size() >= self._size and pool.get_idle_size() == 0:
-            return Unavailable("the database is busy; try again")
-        return Unavailable("the database is unavailable")
-
     @staticmethod
-    async def _release(pool: "asyncpg.Pool[asyncpg.Record]", connection: Connection, *, healthy: bool) -> None:
+    async def _release(pool: PostgresPool, connection: Connection, *, healthy: bool) -> None:
         """Return a connection to the pool, or close one that is not healthy; the pool then makes another.
 
         The work is decided by then, perhaps committed, so a failure here must not be taken for a failure of the work.

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis import call
-from services.chassis.batch import TURNS, Batcher, Limits
+from services.chassis.batch import LONE_BATCHES, TURNS, Batcher, Limits
 from services.chassis.telemetry import Metrics
 from services.errors import Fault, OutcomeUnknown, Unavailable
 from tests.services.chassis.batching import Wire, batcher, turns
@@ -49,6 +49,39 @@ async def test_what_is_asked_for_within_a_few_turns_goes_out_together() -> None:
     tasks = [asyncio.create_task(ask_later(number)) for number in range(TURNS + 1)]
     await turns()
     assert [len(one) for one in wire.sent] == [TURNS + 1]
+    wire.let_go()
+    await asyncio.gather(*tasks)
+
+
+async def test_who_is_alone_waits_for_nobody() -> None:
+    """After some batches of one item an item goes out in the next turn, and after one of several they are gathered again."""
+    wire = Wire()
+    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=1))
+
+    async def alone(number: int, *, within: int) -> None:
+        task = asyncio.create_task(batch.ask((number, number, False)))
+        await turns(within)
+        assert wire.sent[-1] == [(number, number, False)]
+        wire.let_go()
+        await task
+
+    for number in range(LONE_BATCHES):
+        await alone(number, within=TURNS + 4)
+    await alone(LONE_BATCHES, within=3)
+    tasks = [asyncio.create_task(batch.ask((number, number, False))) for number in range(3)]
+    await turns()
+    wire.let_go()
+    await asyncio.gather(*tasks)
+    await asyncio.create_task(_nobody_goes_early(batch, wire))
+
+
+async def _nobody_goes_early(batch: Batcher, wire: Wire) -> None:
+    """Ask in two turns of the loop, and see that both went out together."""
+    tasks = [asyncio.create_task(batch.ask((7, 7, False)))]
+    await turns(2)
+    tasks.append(asyncio.create_task(batch.ask((8, 8, False))))
+    await turns()
+    assert [item[0] for item in wire.sent[-1]] == [7, 8]
     wire.let_go()
     await asyncio.gather(*tasks)
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from services.chassis import postgres
+from services.chassis import postgres, postgres_pool
 from services.chassis.client import Endpoint
 from services.chassis.postgres import Postgres
 from services.chassis.telemetry import Metrics
@@ -44,12 +44,16 @@ LOST = [
 
 @pytest.fixture(params=LOST, ids=lambda error: type(error).__name__)
 def bad_release(request, monkeypatch):
-    """Have what asyncpg does with a connection fail before it goes back to the pool."""
+    """Have each connection go back to asyncpg's pool at once, and what asyncpg does with it there fail."""
 
     async def fail(*_, **__):
         raise request.param
 
-    return lambda: monkeypatch.setattr(asyncpg.Connection, "_reset", fail)
+    def begin():
+        monkeypatch.setattr(postgres_pool, "MOST_USES", 1)
+        monkeypatch.setattr(asyncpg.Connection, "_reset", fail)
+
+    return begin
 
 
 async def test_a_statement_that_was_done_stays_done(db, bad_release):
@@ -120,13 +124,16 @@ async def _closed(connection):
             await asyncio.sleep(0.01)
 
 
-async def test_a_statement_costs_one_round_trip(db):
-    """A connection goes back to the pool as it is: nothing is sent but what was asked for."""
+@pytest.mark.parametrize("most_uses", [1, 1000])
+async def test_a_statement_costs_one_round_trip(db, monkeypatch, most_uses):
+    """A connection stays at hand, or goes back to the pool, as it is: nothing is sent but what was asked for."""
+    monkeypatch.setattr(postgres_pool, "MOST_USES", most_uses)
     async with db.transaction() as connection:
         asked = []
         connection.add_query_logger(lambda record: asked.append(record.query))
     for number in range(3):
         await db.fetch("SELECT $1::bigint", number)
+    await asyncio.sleep(0)  # the driver tells a logger in the next turn of the loop
     assert asked == ["COMMIT;"] + ["SELECT $1::bigint"] * 3
 
 
