@@ -17,6 +17,7 @@ class Forward:
         self._cluster = cluster
         self._selector = selector
         self._target = port
+        self._opening = threading.Lock()  # tests ask from many threads
         self._process: subprocess.Popen[str] | None = None
         self._uid = ""
         self._port = 0
@@ -29,11 +30,12 @@ class Forward:
 
     def address(self) -> str:
         """Return `127.0.0.1:port`; AssertionError where there is no pod to lead to."""
-        pod = self._pod()
-        if self._process is None or self._process.poll() is not None or pod["uid"] != self._uid:
-            self.close()
-            self._open(pod)
-        return f"127.0.0.1:{self._port}"
+        with self._opening:
+            pod = self._pod()
+            if self._process is None or self._process.poll() is not None or pod["uid"] != self._uid:
+                self.close()
+                self._open(pod)
+            return f"127.0.0.1:{self._port}"
 
     def close(self) -> None:
         """End it."""
