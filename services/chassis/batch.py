@@ -190,9 +190,7 @@ class Batcher(Generic[I, O]):
             self._busy.difference_update(item.key for item in batch)
 
     async def _deliver(self, batch: Sequence[_Item[I, O]]) -> None:
-        self._sizes.observe(len(batch))
         sent_at = time.monotonic()
-        self._waits.observe(sent_at - min(item.since for item in batch))
         for item in batch:
             item.sent = True
         try:
@@ -212,7 +210,14 @@ class Batcher(Generic[I, O]):
             for item, outcome in zip(batch, outcomes, strict=True):
                 _settle(item, outcome)
         finally:
-            self._took.observe(time.monotonic() - sent_at)
+            # The next turn of the loop: those who have their outcome go on first.
+            took, waited = time.monotonic() - sent_at, sent_at - min(item.since for item in batch)
+            asyncio.get_running_loop().call_soon(self._count, len(batch), waited, took, context=Context())
+
+    def _count(self, items: int, waited: float, took: float) -> None:
+        self._sizes.observe(items)
+        self._waits.observe(waited)
+        self._took.observe(took)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         del self._under_way[task]

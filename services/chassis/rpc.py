@@ -140,13 +140,14 @@ class _Guard(grpc.aio.ServerInterceptor):
                 request = handler.request_deserializer(raw)
                 reply = await self._supervised(handler.unary_unary(request, context))
             except asyncio.CancelledError:
-                self._note(method, grpc.StatusCode.CANCELLED, started)
+                self._note(method, grpc.StatusCode.CANCELLED, time.perf_counter() - started)
                 raise
             except Exception as error:  # noqa: BLE001 - it ends as a status code, and was reported where unexpected
                 code, details = _status(error)
                 if code in _FAILED:
                     span.fail(code.name)
-            self._note(method, code, started)
+            # The next turn of the loop: the reply does not wait for its log line.
+            asyncio.get_running_loop().call_soon(self._note, method, code, time.perf_counter() - started)
         if code is not grpc.StatusCode.OK:
             await context.abort(code, details)
         return reply
@@ -183,8 +184,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         if not task.cancelled():
             task.exception()  # it was reported; asyncio need not complain that nobody looked
 
-    def _note(self, method: str, code: grpc.StatusCode, started: float) -> None:
-        took = time.perf_counter() - started
+    def _note(self, method: str, code: grpc.StatusCode, took: float) -> None:
         self._metrics.served.labels(method.rpartition("/")[2], code.name).observe(took)
         self._log.info("rpc", method=method, code=code.name, ms=round(took * 1000, 2))
 

@@ -206,4 +206,5 @@ async def test_the_time_of_a_batch_is_counted() -> None:
     assert await batch.ask(0) == 0
     with pytest.raises(Fault):
         await batch.ask(1)
+    await turns()
     assert metrics.registry.get_sample_value("cartwright_batch_seconds_count", {"batch": "test"}) == 2
