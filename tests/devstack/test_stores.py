@@ -32,3 +32,16 @@ def test_go_collects_seldom_and_within_a_limit(tmp_path, monkeypatch, name, prog
     assert start.env["GOMEMLIMIT"].endswith("iB")
     monkeypatch.setenv("GOGC", "50")
     assert stores.start(name, PROGRAMS, Home(tmp_path), defaultdict(lambda: 1)).env["GOGC"] == "50"
+
+
+@pytest.mark.parametrize("was_ready", [False, True])
+def test_an_etcd_that_was_never_ready_begins_anew(tmp_path, was_ready):
+    """What an interrupt in etcd's first moments leaves is of no use, and would keep it from starting; later data stays."""
+    home = Home(tmp_path)
+    log = home.data("etcd") / "member" / "member" / "wal" / "0.wal"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    if was_ready:
+        stores.start("apiserver", PROGRAMS, home, defaultdict(lambda: 1))
+    stores.start("etcd", PROGRAMS, home, defaultdict(lambda: 1))
+    assert log.exists() == was_ready
