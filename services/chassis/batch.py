@@ -26,7 +26,7 @@ TURNS = 4
 """Turns of the event loop for which a batch is gathered. What one reply sets going asks within a few turns, not within the same
 one: the batches of 64 buyers become twice as large."""
 LONE_BATCHES = 8
-"""After so many batches of one item each, one after the other, nobody comes in those turns, and an item does not wait for them."""
+"""After so many batches of one item each, during which nobody else asked, an item does not wait for those turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,8 @@ class Batcher(Generic[I, O]):
         if len(self._waiting) >= self._limits.waiting:
             self._shed.inc()
             raise Unavailable("too many requests wait; try again", code=ErrorCode.OVERLOADED)
+        if self._under_way:
+            self._lone = 0
         item: _Item[I, O] = _Item(
             value,
             self._key(value) if self._key else None,
@@ -155,8 +157,8 @@ class Batcher(Generic[I, O]):
         """Look at what waits once those that are asked for in the next turns of the loop are there too."""
         if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
             self._scheduled = True
+            turns = 0 if self._lone >= LONE_BATCHES else TURNS
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
-            turns = 0 if self._lone >= LONE_BATCHES and not self._under_way else TURNS
             asyncio.get_running_loop().call_soon(self._start, turns, context=Context())
 
     def _start(self, turns: int) -> None:

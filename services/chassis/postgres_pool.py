@@ -4,6 +4,8 @@ Taking a connection from asyncpg's pool and giving it back costs a lone statemen
 itself: a task, two timers and a reset. One saga after another runs a statement, so the connection is kept between them. It goes
 back to the pool when somebody waits for one, when it is not used for a second, and now and then, so that the pool's own rules
 about old connections hold for it.
+
+Whoever has given a connection back must not use it again: it may be somebody else's by then, and asyncpg does not notice.
 """
 
 import asyncio
@@ -28,7 +30,8 @@ class PostgresPool:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
         self._at_hand: Connection | None = None
-        self._uses = 0
+        self._uses: dict[Connection, int] = {}
+        """How often each connection was used since it was taken from asyncpg's pool."""
         self._waiting = 0
         self._closing = False
         self._used_at = 0.0
@@ -37,23 +40,25 @@ class PostgresPool:
 
     async def acquire(self, most: float) -> Connection:
         """Lend the connection at hand, or one of the pool. TimeoutError after `most` seconds, else asyncpg's errors."""
-        connection = self._take()
-        if connection is not None:
-            if _is_idle(connection):
-                return connection
-            await self._pool.release(connection)
         self._waiting += 1
         try:
-            return await self._pool.acquire(timeout=most)
+            connection = self._take()
+            if connection is not None:
+                if _is_idle(connection):
+                    return connection
+                await self._give_back(connection)
+            connection = await self._pool.acquire(timeout=most)
+            self._uses[connection] = 0
+            return connection
         finally:
             self._waiting -= 1
 
     async def release(self, connection: Connection) -> None:
         """Take a connection back, and keep it at hand where nobody waits for one. asyncpg's errors where the pool fails."""
-        self._uses += 1
+        uses = self._uses[connection] = self._uses[connection] + 1
         wanted = self._waiting > 0 or self._closing
-        if self._at_hand or wanted or self._uses >= MOST_USES or not _is_idle(connection):
-            self._uses = 0
+        if wanted or self._at_hand or uses >= MOST_USES or not _is_idle(connection):
+            del self._uses[connection]
             await self._pool.release(connection)
             return
         self._at_hand = connection
@@ -67,15 +72,19 @@ class PostgresPool:
         return self._pool.get_size() >= self._pool.get_max_size() and self._pool.get_idle_size() == 0
 
     async def close(self) -> None:
-        """Close the pool once all connections are back."""
+        """Close the pool once all connections are back, or at once where that is interrupted."""
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._returning is not None:
-            await self._returning
-        if (connection := self._take()) is not None:
-            await self._pool.release(connection)
-        await self._pool.close()
+        try:
+            if self._returning is not None:
+                await self._returning
+            if (connection := self._take()) is not None:
+                await self._give_back(connection)
+            await self._pool.close()
+        except BaseException:
+            self._pool.terminate()
+            raise
 
     def terminate(self) -> None:
         """Close all connections at once."""
@@ -101,6 +110,7 @@ class PostgresPool:
             self._returning = asyncio.get_running_loop().create_task(self._give_back(connection))
 
     async def _give_back(self, connection: Connection) -> None:
+        del self._uses[connection]
         # A connection that cannot be given back is closed by the pool, and replaced by the next one that is asked for.
         with suppress(
             asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from services.chassis import call, tracing
 from services.chassis.batched_request import batch, call_of
-from services.checkout.answers import Answer, CartRequest, Started
 from services.checkout.domain import (
     AnotherRunning,
     Origin,
@@ -19,7 +18,7 @@ from services.checkout.domain import (
     UnknownProducts,
 )
 from services.checkout.messages import checkout_message
-from services.checkout.usecases import Checkouts
+from services.checkout.usecases import Answer, CartRequest, Checkouts, Started
 from services.errors import Fault, Invalid
 from services.idempotency import checked_key
 from services.pb import checkout_pb2 as pb

@@ -7,7 +7,7 @@ checkout of the cart conflicts with it at the version that was read (docs/decisi
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from services.checkout.domain import (
     AnotherRunning,
@@ -67,10 +67,6 @@ class Priced:
     name: str
     price_minor: int
     currency: str
-
-
-CartAhead: TypeAlias = "asyncio.Task[CartContent] | None"
-"""A look at a cart that began before it was known whether anything is claimed; None where none did."""
 
 
 class Carts(Protocol):
@@ -137,32 +133,17 @@ class Claimer:
                 return there
             raise
 
-    def read_ahead(self, user_id: int) -> "asyncio.Task[CartContent]":
-        """Begin to read a cart, and remove nothing from it. Whoever does not want it any more may leave the task alone."""
-        reading = asyncio.create_task(self._carts.content(user_id, ()))
-        reading.add_done_callback(_note_error)
-        return reading
-
     async def claim_cart(
-        self,
-        user_id: int,
-        key: str,
-        store: StoreClaim,
-        bought: Sequence[Purchase],
-        ends_at: float,
-        *,
-        ahead: CartAhead = None,
+        self, user_id: int, key: str, store: StoreClaim, bought: Sequence[Purchase], ends_at: float
     ) -> Session:
         """Claim the user's cart; EmptyCart, UnknownProducts, AnotherRunning, or Unavailable after `ends_at`.
 
         `bought` are the purchases of the cart that are not known to be gone from it. One that is missing there conflicts
-        with the claim, and is removed then. `ahead` is a look at the cart that has begun already. It serves where nothing is
-        to be removed: what was bought since conflicts with the claim at the version that it saw.
+        with the claim, and is removed then.
         """
         gone = {purchase.checkout_id: purchase for purchase in bought}
         while asyncio.get_running_loop().time() < ends_at:
-            content = await (ahead if ahead and not gone else self._carts.content(user_id, list(gone.values())))
-            ahead = None
+            content = await self._carts.content(user_id, list(gone.values()))
             if not content.lines:
                 raise EmptyCart
             lines, currency = await self._priced(content.lines)
@@ -200,9 +181,3 @@ class Claimer:
         if missing:
             raise UnknownProducts(missing)
         return tuple(lines), currency
-
-
-def _note_error(reading: "asyncio.Task[CartContent]") -> None:
-    """Look at the error of a read that perhaps nobody awaits: asyncio would log it as never retrieved."""
-    if not reading.cancelled():
-        reading.exception()

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from services.checkout.answers import Answer, CartRequest, Pending, Started
-from services.checkout.claims import CartAhead, Claimer
+from services.checkout.claims import Claimer
 from services.checkout.domain import (
     AnotherRunning,
     Claim,
@@ -64,6 +64,36 @@ class Sessions(Protocol):
         """Insert a checkout that has failed as cancelled, so that its key never buys; None where the key exists."""
 
 
+@dataclass(frozen=True, slots=True)
+class CartRequest:
+    """A request to buy the user's cart; its answer is due within `wait` seconds.
+
+    `patience`: how many seconds it may hold up those that came with it. None: as long as it waits.
+    """
+
+    user_id: int
+    key: str
+    wait: float
+    patience: float | None = None
+
+
+class Answer:
+    """What a request to start a checkout is answered with, unless it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Answer):
+    """A checkout; `replayed` when it had ended before this request came."""
+
+    session: Session
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Answer):
+    """A request whose patience was over before it was claimed or refused. The same request joins it."""
+
+
 class Checkouts:
     """Starts checkouts: one purchase out of one intention."""
 
@@ -80,7 +110,6 @@ class Checkouts:
         self._advance = advance
         self._notify = notify
         self._resources = asyncio.Semaphore(MOST_RESOURCES)
-        self._looking_up = 0
         self._claiming: dict[tuple[int, str], asyncio.Task[Session]] = {}
         self._running = Running()
 
@@ -143,13 +172,16 @@ class Checkouts:
         ends_at = now + request.wait
         answer_at = ends_at if request.patience is None else min(ends_at, now + request.patience)
         if here := self._running.find(request.user_id, request.key):
-            return await self._joined(here, answer_at)
+            ended = here.status is not Status.PROCESSING
+            return Started(here if ended else await self._ended(here, answer_at), replayed=ended)
         claiming = self._claiming.get((request.user_id, request.key))
         if claiming is None:
-            known, ahead = await self._look_up(request)
+            known = await self._sessions.lookup(request.user_id, request.key)
+            if known.session and known.session.status is not Status.PROCESSING:
+                return Started(known.session, replayed=True)
             if known.session:
-                return await self._joined(known.session, answer_at)
-            claiming = self._claim_once(request, known.uncleared, ends_at, ahead)
+                return Started(await self._ended(known.session, answer_at), replayed=False)
+            claiming = self._claim_once(request, known.uncleared, ends_at)
         patience = None if request.patience is None else max(0.0, answer_at - asyncio.get_running_loop().time())
         done, _ = await asyncio.wait({claiming}, timeout=patience)
         if done:
@@ -157,40 +189,21 @@ class Checkouts:
         claiming.add_done_callback(_log_if_unexpected)
         return Pending()
 
-    async def _joined(self, session: Session, ends_at: float) -> Started:
-        """Return a checkout that was there before this request, at its end if that comes in time."""
-        ended = session.status is not Status.PROCESSING
-        return Started(session if ended else await self._ended(session, ends_at), replayed=ended)
-
-    async def _look_up(self, request: CartRequest) -> tuple[Lookup, CartAhead]:
-        """Look a key up, and read the cart of a lone shopper meanwhile. Among others that would be work for each repeated key."""
-        alone = not (self._looking_up or self._claiming or len(self._running))
-        ahead = self._claimer.read_ahead(request.user_id) if alone else None
-        self._looking_up += 1
-        try:
-            return await self._sessions.lookup(request.user_id, request.key), ahead
-        finally:
-            self._looking_up -= 1
-
-    def _claim_once(
-        self, request: CartRequest, bought: Sequence[Purchase], ends_at: float, ahead: CartAhead
-    ) -> "asyncio.Task[Session]":
+    def _claim_once(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> "asyncio.Task[Session]":
         """Claim, or join a claim of the same key in this process. Unavailable, before anything is done: too many run."""
         key = (request.user_id, request.key)
         task = self._claiming.get(key)
         if task is None:
             if len(self._claiming) + len(self._running) >= MOST_RUNNING:
                 raise Unavailable("too many checkouts are running; try again", retry_after=1, code=ErrorCode.OVERLOADED)
-            task = asyncio.create_task(self._claim(request, bought, ends_at, ahead))
+            task = asyncio.create_task(self._claim(request, bought, ends_at))
             self._claiming[key] = task
             task.add_done_callback(lambda _: self._claiming.pop(key, None))
         return task
 
-    async def _claim(
-        self, request: CartRequest, bought: Sequence[Purchase], ends_at: float, ahead: CartAhead
-    ) -> Session:
+    async def _claim(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
         try:
-            session = await self._claim_cart(request, bought, ends_at, ahead)
+            session = await self._claim_cart(request, bought, ends_at)
         except OutcomeUnknown:
             unknown = Unavailable("the checkout could not be started; repeat it with the same key")
             return await self._claimed_by_rival(request, unknown)
@@ -209,16 +222,14 @@ class Checkouts:
             raise refusal
         return known
 
-    async def _claim_cart(
-        self, request: CartRequest, bought: Sequence[Purchase], ends_at: float, ahead: CartAhead
-    ) -> Session:
+    async def _claim_cart(self, request: CartRequest, bought: Sequence[Purchase], ends_at: float) -> Session:
         async def store(claim: Claim) -> Session | None:
             session = await self._sessions.claim(claim)
             if session is None and await self._sessions.find(request.user_id, Origin.REST, request.key):
                 raise KeyClaimed
             return session
 
-        return await self._claimer.claim_cart(request.user_id, request.key, store, bought, ends_at, ahead=ahead)
+        return await self._claimer.claim_cart(request.user_id, request.key, store, bought, ends_at)
 
     async def _accept(self, request: ResourceRequest) -> Started:
         session = await self._sessions.accept(request)

@@ -54,9 +54,9 @@ async def test_what_is_asked_for_within_a_few_turns_goes_out_together() -> None:
 
 
 async def test_who_is_alone_waits_for_nobody() -> None:
-    """After some batches of one item an item goes out in the next turn, and after one of several they are gathered again."""
+    """After some batches of one item an item goes out in the next turn; once somebody else asks they are gathered again."""
     wire = Wire()
-    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=1))
+    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=2))
 
     async def alone(number: int, *, within: int) -> None:
         task = asyncio.create_task(batch.ask((number, number, False)))
@@ -68,21 +68,15 @@ async def test_who_is_alone_waits_for_nobody() -> None:
     for number in range(LONE_BATCHES):
         await alone(number, within=TURNS + 4)
     await alone(LONE_BATCHES, within=3)
-    tasks = [asyncio.create_task(batch.ask((number, number, False))) for number in range(3)]
-    await turns()
-    wire.let_go()
-    await asyncio.gather(*tasks)
-    await asyncio.create_task(_nobody_goes_early(batch, wire))
-
-
-async def _nobody_goes_early(batch: Batcher, wire: Wire) -> None:
-    """Ask in two turns of the loop, and see that both went out together."""
-    tasks = [asyncio.create_task(batch.ask((7, 7, False)))]
+    tasks = [asyncio.create_task(batch.ask((0, 0, False)))]
+    await turns(3)
+    tasks.append(asyncio.create_task(batch.ask((1, 1, False))))  # the first one is under way
     await turns(2)
-    tasks.append(asyncio.create_task(batch.ask((8, 8, False))))
+    tasks.append(asyncio.create_task(batch.ask((2, 2, False))))
     await turns()
-    assert [item[0] for item in wire.sent[-1]] == [7, 8]
-    wire.let_go()
+    assert [len(one) for one in wire.sent[-2:]] == [1, 2]
+    for _ in range(2):
+        wire.let_go()
     await asyncio.gather(*tasks)
 
 

@@ -95,20 +95,6 @@ class LostReply:
         raise OutcomeUnknown("the connection to the database was lost")
 
 
-class LookedUpAfter:
-    """A store that looks a key up only after something else."""
-
-    def __init__(self, sessions, first):
-        self._sessions, self._first = sessions, first
-
-    def __getattr__(self, name):
-        return getattr(self._sessions, name)
-
-    async def lookup(self, user_id, key):
-        await self._first()
-        return await self._sessions.lookup(user_id, key)
-
-
 def make_checkouts(sessions, cart, advance, *, notify=print):
     """Wire the use case."""
     return Checkouts(sessions, Claimer(sessions, cart, MemoryPrices()), advance, notify=notify)

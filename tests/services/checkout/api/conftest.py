@@ -12,8 +12,8 @@ from services.chassis.telemetry import Metrics
 from services.checkout.api import SERVICE, CheckoutApi
 from services.checkout.changes import follow
 from services.checkout.store import PostgresSessions
+from services.checkout.usecases import Checkouts
 from services.pb import checkout_pb2_grpc
-from tests.services.checkout.shop import MemoryCart, make_checkouts
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def address(sessions, stopping):
     async def leave(session):
         return session
 
-    checkouts = make_checkouts(sessions, MemoryCart(), leave)
+    checkouts = Checkouts(sessions, None, leave, notify=None)
     api = CheckoutApi(checkouts, sessions, lambda: follow(sessions, stopping, wait))
     server = Server(structlog.get_logger(), Metrics(), reflect=False)
     register = {SERVICE: lambda to: checkout_pb2_grpc.add_CheckoutServiceServicer_to_server(api, to)}

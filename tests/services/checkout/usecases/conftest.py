@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.checkout.answers import CartRequest
 from services.checkout.domain import Origin
+from services.checkout.usecases import CartRequest
 from tests.services.checkout.shop import WAIT, MemoryCart, Saga, make_checkouts
 
 

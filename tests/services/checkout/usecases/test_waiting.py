@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from services.checkout import usecases
-from services.checkout.answers import CartRequest, Pending
 from services.checkout.domain import LostLease, Status
+from services.checkout.usecases import CartRequest, Pending
 from services.errors import InternalError, OutcomeUnknown, Unavailable
 from tests.services.checkout.shop import SHORT, WAIT
 
