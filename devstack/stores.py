@@ -81,10 +81,11 @@ def start(name: str, programs: Programs, home: Home, ports: Mapping[str, int]) -
     """Prepare the data of a store where that is needed, and return how to start it."""
     data = data_folder(name, home)
     data.mkdir(parents=True, exist_ok=True)
-    if name == "etcd" and not home.data("apiserver").exists():
+    member = data / "member"
+    if name == "etcd" and member.exists() and not home.data("apiserver").exists():
         # The API server starts once etcd is ready, so it never was. One that was ended in its very first moments has a log
         # without itself as a member, and would wait for a leader for ever.
-        shutil.rmtree(data / "member", ignore_errors=True)
+        shutil.rmtree(member)
     if name == "postgres":
         return _start_postgres(programs.postgres, data, ports["POSTGRES_PORT"])
     if name == "redis":

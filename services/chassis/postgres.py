@@ -18,7 +18,7 @@ import asyncpg
 from asyncpg.transaction import Transaction
 
 from services.chassis import call, tracing
-from services.chassis.postgres_pool import Connection, PostgresPool
+from services.chassis.postgres_pool import CONNECTION_LOST, Connection, PostgresPool
 from services.chassis.sql_summary import summary
 from services.errors import OutcomeUnknown, Unavailable
 
@@ -47,14 +47,6 @@ _NOT_DONE = (
     asyncpg.InsufficientResourcesError,  # no disk, no memory, too many connections
     asyncpg.CannotConnectNowError,
     asyncpg.InvalidCachedStatementError,  # a migration changed a table that the connection had prepared a statement for
-)
-_CONNECTION_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a reply that the driver cannot make sense of, or that was cut off
-    asyncpg.OperatorInterventionError,
-    OSError,
-    TimeoutError,
 )
 
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
@@ -107,7 +99,7 @@ class Postgres:
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), 5)
-            except (*_CONNECTION_LOST, asyncpg.PostgresError):
+            except (*CONNECTION_LOST, asyncpg.PostgresError):
                 self._pool.terminate()  # nothing is under way any more, so there is nothing to tell
 
     @asynccontextmanager
@@ -116,7 +108,7 @@ class Postgres:
             raise AssertionError("the pool is not open")
         try:
             connection = await self._pool.acquire(_seconds(ACQUIRE_SECONDS))
-        except (*_CONNECTION_LOST, asyncpg.PostgresError) as error:  # also a refused login: no statement was sent
+        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:  # also a refused login: no statement was sent
             busy = self._pool.exhausted
             raise Unavailable("the database is busy; try again" if busy else "the database is unavailable") from error
         healthy = False
@@ -135,7 +127,7 @@ class Postgres:
 
         The work is decided by then, perhaps committed, so a failure here must not be taken for a failure of the work.
         """
-        with suppress(*_CONNECTION_LOST, asyncpg.PostgresError):
+        with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
             if not healthy:
                 connection.terminate()
             await pool.release(connection)
@@ -207,12 +199,12 @@ async def _roll_back(connection: Connection, transaction: Transaction) -> None:
 
     A connection that the server has closed is back in the pool by itself; every call of it is an InterfaceError then.
     """
-    with suppress(*_CONNECTION_LOST):
+    with suppress(*CONNECTION_LOST):
         if connection.is_closed():
             return
         try:
             await transaction.rollback()
-        except (*_CONNECTION_LOST, asyncpg.PostgresError):
+        except (*CONNECTION_LOST, asyncpg.PostgresError):
             connection.terminate()
 
 
@@ -223,5 +215,5 @@ def _translated(*, lost: type[Unavailable | OutcomeUnknown]) -> Iterator[None]:
         yield
     except _NOT_DONE as error:
         raise Unavailable("the database is busy; try again") from error
-    except _CONNECTION_LOST as error:
+    except CONNECTION_LOST as error:
         raise lost("the connection to the database was lost") from error

@@ -18,6 +18,15 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a reply that the driver cannot make sense of, or that was cut off
+    asyncpg.OperatorInterventionError,
+    OSError,
+    TimeoutError,
+)
+"""What asyncpg raises where a connection cannot be made, or was lost."""
 KEPT_SECONDS = 1.0
 """How long a connection that nobody uses stays at hand."""
 MOST_USES = 1000
@@ -101,20 +110,20 @@ class PostgresPool:
     def _look(self) -> None:
         """Give the connection at hand back if it has not been used for a while; else look again then."""
         self._timer = None
-        if self._at_hand is None:
+        connection = self._at_hand
+        if connection is None:
             return
         left = self._used_at + KEPT_SECONDS - time.monotonic()
         if left > 0:
             self._set_timer(left)
-        elif (connection := self._take()) is not None:
-            self._returning = asyncio.get_running_loop().create_task(self._give_back(connection))
+            return
+        self._at_hand = None
+        self._returning = asyncio.get_running_loop().create_task(self._give_back(connection))
 
     async def _give_back(self, connection: Connection) -> None:
         del self._uses[connection]
         # A connection that cannot be given back is closed by the pool, and replaced by the next one that is asked for.
-        with suppress(
-            asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError
-        ):
+        with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
             await self._pool.release(connection)
 
 

@@ -101,12 +101,12 @@ def test_nothing_is_left_after_down(home, terminal) -> None:
     assert terminal("down").stdout.strip() == "it was not running"
 
 
-@pytest.mark.timeout(240)
 def heed_interrupts() -> None:
     """Take Ctrl-C as a command in a terminal does: what a shell has put into the background ignores it, and so would this."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.timeout(240)
 def test_an_interrupt_leaves_nothing(home) -> None:
     """Ctrl-C while the platform starts ends what was started, says so, and exits with 130."""
     environment = user_environment() | {"DEVSTACK_HOME": str(home.path), "DEVSTACK_PORTS": "free"}

@@ -39,7 +39,7 @@ def test_each_pod_is_killed(platform, buyers, eventually, figure) -> None:
         selector = f"app.kubernetes.io/instance={instance},app.kubernetes.io/component={component}"
         before, lost_before = len(buyers.answers), len(buyers.lost)
         stack.kubectl("delete", "pod", "-l", selector, "--grace-period=0", "--force")
-        stack.kubectl("wait", "--for=create", "pod", "-l", selector, "--timeout=180s")
+        stack.kubectl("wait", "--for=create", "pod", "-l", selector, "--timeout=60s")
         stack.kubectl("wait", "--for=condition=Ready", "pod", "-l", selector, "--timeout=180s")
         eventually(lambda before=before: len(buyers.answers) >= before + BUYERS, 90)  # they buy again
         # A cart may be read as it was before a write in whose middle Redis lost its data: docs/proof.md, "What is not promised".
