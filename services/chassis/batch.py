@@ -23,10 +23,10 @@ O = TypeVar("O")  # noqa: E741 - an outcome
 
 
 TURNS = 4
-"""Turns of the event loop for which a batch is gathered. What one reply sets going asks within a few turns, not within the same
-one: the batches of 64 buyers become twice as large."""
-LONE_BATCHES = 8
-"""After so many batches of one item each, during which nobody else asked, an item does not wait for those turns."""
+"""A batch is gathered until nobody has asked for so many turns of the event loop. What one reply sets going asks within a few
+turns, not within the same one, and so 64 buyers ride in one batch."""
+MOST_TURNS = 64
+"""For so many turns a batch is gathered at most: a trickle that never ends holds up nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Batcher(Generic[I, O]):
         self._busy: set[Hashable] = set()
         self._under_way: dict[asyncio.Task[None], Sequence[_Item[I, O]]] = {}
         self._scheduled = False
-        self._lone = 0
+        self._asked = 0
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
@@ -121,8 +121,7 @@ class Batcher(Generic[I, O]):
         if len(self._waiting) >= self._limits.waiting:
             self._shed.inc()
             raise Unavailable("too many requests wait; try again", code=ErrorCode.OVERLOADED)
-        if self._under_way:
-            self._lone = 0
+        self._asked += 1
         item: _Item[I, O] = _Item(
             value,
             self._key(value) if self._key else None,
@@ -154,21 +153,28 @@ class Batcher(Generic[I, O]):
             self._timer.cancel()
 
     def _schedule(self) -> None:
-        """Look at what waits once those that are asked for in the next turns of the loop are there too."""
+        """Send a batch once those that are asked for in the next turns of the loop are there too."""
         if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
             self._scheduled = True
-            turns = 0 if self._lone >= LONE_BATCHES else TURNS
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
-            asyncio.get_running_loop().call_soon(self._start, turns, context=Context())
+            asyncio.get_running_loop().call_soon(self._gather, TURNS, MOST_TURNS, self._asked, context=Context())
 
-    def _start(self, turns: int) -> None:
-        """Send a batch after so many more turns of the loop."""
-        if turns:
-            asyncio.get_running_loop().call_soon(self._start, turns - 1)
-            return
-        self._scheduled = False
+    def _gather(self, turns: int, most: int, asked: int) -> None:
+        """Send a batch after `turns` more turns of the loop in which nobody asks, or `most` turns, or when it is full.
+
+        `asked`: how many had asked a turn ago.
+        """
+        if self._asked != asked:
+            turns = TURNS
+        if turns and most and len(self._waiting) < self._limits.batch:
+            asyncio.get_running_loop().call_soon(self._gather, turns - 1, most - 1, self._asked)
+        else:
+            self._scheduled = False
+            self._start()
+
+    def _start(self) -> None:
+        """Send what may go of those who wait."""
         if batch := self._waiting.take(self._limits.batch, self._may_go):
-            self._lone = self._lone + 1 if len(batch) == 1 else 0
             task = asyncio.get_running_loop().create_task(self._carry(batch))
             self._under_way[task] = batch
             task.add_done_callback(self._ended)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis import call
-from services.chassis.batch import LONE_BATCHES, TURNS, Batcher, Limits
+from services.chassis.batch import MOST_TURNS, TURNS, Batcher, Limits
 from services.chassis.telemetry import Metrics
 from services.errors import Fault, OutcomeUnknown, Unavailable
 from tests.services.chassis.batching import Wire, batcher, turns
@@ -53,31 +53,34 @@ async def test_what_is_asked_for_within_a_few_turns_goes_out_together() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_who_is_alone_waits_for_nobody() -> None:
-    """After some batches of one item an item goes out in the next turn; once somebody else asks they are gathered again."""
+async def test_a_batch_is_gathered_while_others_come() -> None:
+    """Who asks within a few turns of the one before rides along, however long ago the first one asked."""
     wire = Wire()
-    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=2))
-
-    async def alone(number: int, *, within: int) -> None:
-        task = asyncio.create_task(batch.ask((number, number, False)))
-        await turns(within)
-        assert wire.sent[-1] == [(number, number, False)]
-        wire.let_go()
-        await task
-
-    for number in range(LONE_BATCHES):
-        await alone(number, within=TURNS + 4)
-    await alone(LONE_BATCHES, within=3)
-    tasks = [asyncio.create_task(batch.ask((0, 0, False)))]
-    await turns(3)
-    tasks.append(asyncio.create_task(batch.ask((1, 1, False))))  # the first one is under way
-    await turns(2)
-    tasks.append(asyncio.create_task(batch.ask((2, 2, False))))
+    batch = batcher(wire, Limits(batch=8, waiting=8, under_way=1))
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(batch.ask((number, number, False))))
+        await turns(TURNS - 1)
+    assert wire.sent == []
     await turns()
-    assert [len(one) for one in wire.sent[-2:]] == [1, 2]
-    for _ in range(2):
-        wire.let_go()
+    assert [len(one) for one in wire.sent] == [5]
+    wire.let_go()
     await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(("limits", "within"), [(Limits(batch=8), 12), (Limits(batch=1024), MOST_TURNS + 4)])
+async def test_those_who_keep_coming_hold_up_nobody(limits, within) -> None:
+    """A batch goes out when it is full, and after so many turns, though somebody asks in every turn."""
+    wire = Wire()
+    batch = batcher(wire, limits)
+    tasks = []
+    for number in range(within):
+        tasks.append(asyncio.create_task(batch.ask((number, number, False))))
+        await turns(1)
+    assert len(wire.sent) == 1
+    while any(not task.done() for task in tasks):
+        wire.let_go()
+        await turns(MOST_TURNS)
 
 
 async def test_what_does_not_fit_is_refused_unsent() -> None:
