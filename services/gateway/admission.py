@@ -46,11 +46,12 @@ class Admission:
     """Counts the requests under way against the bounds."""
 
     def __init__(self, most: int, log: Logger, metrics: Metrics) -> None:
-        """Take how many requests may be under way at once. Half of them may be purchases, however long these take."""
+        """Take how many requests may be under way at once. A quarter may be purchases, however long these take."""
         self._most = most
         self._most_others = most - most // RESERVE
         self._under_way = 0
-        self._purchases = Purchases(most // 2, time.monotonic)
+        self._cart_writes = 0
+        self._purchases = Purchases(most // 4, time.monotonic)
         self._log = log
         self._not_logged = 0
         self._logged_at = float("-inf")
@@ -70,15 +71,19 @@ class Admission:
         self._under_way += 1
         if kind is Kind.PURCHASE:
             self._purchases.begin()
+        elif kind is Kind.CART_WRITE:
+            self._cart_writes += 1
 
     def leave(self, kind: Kind, *, answered: bool) -> None:
         """Count a request that ends, or that waits for its client."""
         self._under_way -= 1
         if kind is Kind.PURCHASE:
             (self._purchases.end if answered else self._purchases.leave)()
+        elif kind is Kind.CART_WRITE:
+            self._cart_writes -= 1
 
     def _is_too_much(self, kind: Kind) -> bool:
-        if kind is Kind.CART_WRITE and self._purchases.are_enough():
+        if kind is Kind.CART_WRITE and self._purchases.are_enough(self._cart_writes):
             return True
         return self._under_way >= (self._most if kind in _WITH_RESERVE else self._most_others)
 

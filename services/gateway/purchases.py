@@ -8,22 +8,23 @@ import math
 from collections.abc import Callable
 
 SECONDS = 2.0
-"""How long a purchase may take under overload."""
+"""How long a purchase may take under overload: less than half of what the gateway waits for one before it answers 202."""
 SMOOTH_SECONDS = 2.0
 """How long an end counts in the rate, on average: a lull or a burst of less moves the bound by a part of it."""
 
 
 class Purchases:
-    """Counts the purchases under way, and how many end in a second."""
+    """Counts the purchases under way, and how many have ended a second since there were none."""
 
     def __init__(self, always: int, clock: Callable[[], float]) -> None:
         """Take how many may be under way however few end, and a clock in seconds that never goes back."""
         self._always = always
         self._clock = clock
         self._under_way = 0
-        self._rate = 0.0
-        """How many ended in a second, as it was at `_at`."""
-        self._at = clock()
+        self._ended = 0.0
+        """How many have ended, each counted for less the longer ago it was, as it was at `_at`."""
+        self._at = self._since = clock()
+        """`_since`: when the first of those under way began while there were none."""
 
     @property
     def under_way(self) -> int:
@@ -32,6 +33,8 @@ class Purchases:
 
     def begin(self) -> None:
         """Count one that begins."""
+        if not self._under_way:  # what ended before was held up by nothing, and does not tell how many can end
+            self._since, self._ended = self._clock(), 0.0
         self._under_way += 1
 
     def leave(self) -> None:
@@ -41,14 +44,25 @@ class Purchases:
     def end(self) -> None:
         """Count one that is answered."""
         self._under_way -= 1
-        self._rate = self._rate_at(now := self._clock()) + 1 / SMOOTH_SECONDS
+        now = self._clock()
+        self._ended = self._ended * _weight(now - self._at) + 1
         self._at = now
 
-    def are_enough(self) -> bool:
-        """Return whether those under way take all the time that a purchase may take, so that no more should be prepared."""
-        if self._under_way < self._always:
-            return False
-        return self._under_way >= SECONDS * self._rate_at(self._clock())
+    def are_enough(self, coming: int) -> bool:
+        """Return whether those under way take all the time that a purchase may take, so that no more should be prepared.
 
-    def _rate_at(self, now: float) -> float:
-        return self._rate * math.exp((self._at - now) / SMOOTH_SECONDS)
+        `coming`: how many carts are being filled, which may be bought next. They count beside as many purchases.
+        """
+        count = self._under_way + min(coming, self._under_way)
+        return count >= self._always and count >= SECONDS * self._rate()
+
+    def _rate(self) -> float:
+        """Return how many end in a second."""
+        now = self._clock()
+        counted_seconds = SMOOTH_SECONDS * (1 - _weight(now - self._since))
+        return self._ended * _weight(now - self._at) / counted_seconds if counted_seconds else 0.0
+
+
+def _weight(seconds: float) -> float:
+    """Return for how much counts what was so long ago."""
+    return math.exp(-seconds / SMOOTH_SECONDS)

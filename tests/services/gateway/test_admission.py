@@ -10,7 +10,7 @@ from tests.services.gateway.conftest import serving
 from tests.services.gateway.test_riding import bodies, waiting
 
 SHOP = "https://shop.example.com"
-MOST, OTHERS = 16, 14
+MOST, OTHERS, PURCHASES = 16, 14, 4
 SETTINGS = {"AUTH_MODE": "mock", "APP_ENV": "dev", "MAX_UNDER_WAY": str(MOST), "CORS_ORIGINS": SHOP}
 
 
@@ -81,8 +81,8 @@ async def test_checkouts_have_a_reserve(full, backend):
 async def buying(small, backend):
     """Give a gateway with as many purchases under way as are let in while none ends."""
     backend.gates["StartCheckouts"] = asyncio.Event()
-    small.tasks = [asyncio.create_task(buy(small, user)) for user in range(1, MOST // 2 + 1)]
-    await waiting(small, MOST // 2)
+    small.tasks = [asyncio.create_task(buy(small, user)) for user in range(1, PURCHASES + 1)]
+    await waiting(small, PURCHASES)
     yield small
     backend.gates["StartCheckouts"].set()
     await bodies(small.tasks)
@@ -128,10 +128,27 @@ async def test_slow_purchases_hold_back_no_read(buying, path):
 async def test_slow_purchases_hold_back_no_purchase(buying, backend):
     """A cart that is filled can be bought while others cannot be filled; once the purchases have ended, they can."""
     buying.tasks.append(asyncio.create_task(buy(buying, 50)))
-    await waiting(buying, MOST // 2 + 1)
+    await waiting(buying, PURCHASES + 1)
     backend.gates["StartCheckouts"].set()
     await bodies(buying.tasks)
     assert (await add(buying)).status == 200
+
+
+async def test_carts_that_are_being_filled_will_be_purchases(small, backend):
+    """As many cart writes as purchases count as purchases that are about to begin; each leaves its place when it ends."""
+    gates = {name: asyncio.Event() for name in ("StartCheckouts", "AddItems")}
+    backend.gates.update(gates)
+    half = PURCHASES // 2
+    buying = [asyncio.create_task(buy(small, user)) for user in range(1, half + 1)]
+    await waiting(small, half)
+    filling = [asyncio.create_task(add(small, 50 + number)) for number in range(half)]
+    await waiting(small, 2 * half)
+    assert (await add(small)).status == 503
+    gates["AddItems"].set()
+    assert [status for status, _ in await bodies(filling)] == [200] * half
+    assert (await add(small)).status == 200
+    gates["StartCheckouts"].set()
+    await bodies(buying)
 
 
 async def test_who_only_asks_for_checkouts_holds_back_no_cart(small, backend):

@@ -22,16 +22,17 @@ class Till:
             self.purchases.begin()
 
     def end(self, rate, seconds):
-        """Have so many a second end, and as many begin."""
+        """Have so many a second end, and as many begin, while one more is under way."""
+        self.hold(1)
         for _ in range(int(rate * seconds)):
             self.now += 1 / rate
             self.purchases.begin()
             self.purchases.end()
 
-    def are_enough(self, count):
-        """Give whether so many under way are enough."""
+    def are_enough(self, count, coming=0):
+        """Give whether so many under way are enough, beside so many carts that are being filled."""
         self.hold(count)
-        return self.purchases.are_enough()
+        return self.purchases.are_enough(coming)
 
 
 @pytest.fixture
@@ -50,6 +51,32 @@ def test_as_many_as_end_in_time_are_let_in(till, rate):
     till.end(rate, seconds=20)
     assert not till.are_enough(int(0.95 * SECONDS * rate))
     assert till.are_enough(int(1.05 * SECONDS * rate))
+
+
+@pytest.mark.parametrize("rate", [50, 1000])
+def test_what_can_be_done_is_known_from_the_start(till, rate):
+    """Half a second after the first purchase began the bound is what ends in two seconds, though few have ended yet."""
+    till.end(rate, seconds=0.5)
+    assert not till.are_enough(int(0.9 * SECONDS * rate))
+    assert till.are_enough(int(1.1 * SECONDS * rate))
+
+
+def test_a_quiet_hour_says_nothing(till):
+    """A purchase now and then does not tell how many can end in a second: those that come after it are counted anew."""
+    for _ in range(100):
+        till.hold(1)
+        till.now += 1
+        till.purchases.end()
+    till.end(100, seconds=0.5)
+    assert not till.are_enough(int(0.9 * SECONDS * 100))
+
+
+def test_carts_that_are_being_filled_count_beside_purchases(till):
+    """A cart that is being filled may be bought next, so it counts; carts alone, however many, are no overload."""
+    assert not till.are_enough(0, coming=1000)
+    assert not till.are_enough(ALWAYS // 2 - 1, coming=1000)
+    assert till.are_enough(ALWAYS // 2, coming=ALWAYS // 2)
+    assert not till.are_enough(ALWAYS - 2, coming=1)
 
 
 def test_a_short_lull_moves_the_bound_by_a_part_of_it(till):
