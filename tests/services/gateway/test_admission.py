@@ -10,7 +10,7 @@ from tests.services.gateway.conftest import serving
 from tests.services.gateway.test_riding import bodies, waiting
 
 SHOP = "https://shop.example.com"
-MOST, OTHERS, PURCHASES = 16, 14, 4
+MOST, OTHERS, PURCHASES = 16, 14, 6
 SETTINGS = {"AUTH_MODE": "mock", "APP_ENV": "dev", "MAX_UNDER_WAY": str(MOST), "CORS_ORIGINS": SHOP}
 
 
