@@ -1,6 +1,6 @@
 """Riding together: calls that are made while another is under way go out in one call, as group commit does.
 
-A lone call goes out at once; under load a batch grows by itself, so there is no timer and no added delay. An item joins
+A lone call goes out within a few turns of the event loop; under load a batch grows by itself, so there is no timer. An item joins
 only a batch that has not been sent: what it reads was committed no earlier than it asked.
 """
 
@@ -24,7 +24,7 @@ O = TypeVar("O")  # noqa: E741 - an outcome
 
 TURNS = 4
 """A batch is gathered until nobody has asked for so many turns of the event loop. What one reply sets going asks within a few
-turns, not within the same one, and so 64 buyers ride in one batch."""
+turns, not within the same one, and so nearly all of 64 buyers ride in one batch."""
 MOST_TURNS = 64
 """For so many turns a batch is gathered at most: a trickle that never ends holds up nobody."""
 

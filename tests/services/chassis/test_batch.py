@@ -12,7 +12,7 @@ from tests.services.chassis.batching import Wire, batcher, turns
 
 
 async def test_a_lone_item_goes_at_once() -> None:
-    """While nothing is under way an item is sent in the next turn of the loop; no timer runs."""
+    """While nothing is under way an item is sent after a few turns of the loop; no timer runs."""
     wire = Wire()
     task = asyncio.create_task(batcher(wire).ask((1, 0, False)))
     await turns()

@@ -7,7 +7,7 @@ from services.gateway.purchases import SECONDS, Purchases
 ALWAYS = 10
 
 
-class Till:
+class Traffic:
     """Purchases by a clock that is set."""
 
     def __init__(self):
@@ -36,70 +36,70 @@ class Till:
 
 
 @pytest.fixture
-def till():
-    return Till()
+def traffic():
+    return Traffic()
 
 
-def test_a_few_are_never_too_many(till):
+def test_a_few_are_never_too_many(traffic):
     """However few purchases have ended, so many may always be under way: a gateway that has just started refuses nobody."""
-    assert [till.are_enough(count) for count in (0, ALWAYS - 1, ALWAYS)] == [False, False, True]
+    assert [traffic.are_enough(count) for count in (0, ALWAYS - 1, ALWAYS)] == [False, False, True]
 
 
 @pytest.mark.parametrize("rate", [50, 140, 1000])
-def test_as_many_as_end_in_time_are_let_in(till, rate):
+def test_as_many_as_end_in_time_are_let_in(traffic, rate):
     """Once purchases have ended at a steady rate, the bound is what ends at that rate within two seconds."""
-    till.end(rate, seconds=20)
-    assert not till.are_enough(int(0.95 * SECONDS * rate))
-    assert till.are_enough(int(1.05 * SECONDS * rate))
+    traffic.end(rate, seconds=20)
+    assert not traffic.are_enough(int(0.95 * SECONDS * rate))
+    assert traffic.are_enough(int(1.05 * SECONDS * rate))
 
 
 @pytest.mark.parametrize("rate", [50, 1000])
-def test_what_can_be_done_is_known_from_the_start(till, rate):
+def test_what_can_be_done_is_known_from_the_start(traffic, rate):
     """Half a second after the first purchase began the bound is what ends in two seconds, though few have ended yet."""
-    till.end(rate, seconds=0.5)
-    assert not till.are_enough(int(0.9 * SECONDS * rate))
-    assert till.are_enough(int(1.1 * SECONDS * rate))
+    traffic.end(rate, seconds=0.5)
+    assert not traffic.are_enough(int(0.9 * SECONDS * rate))
+    assert traffic.are_enough(int(1.1 * SECONDS * rate))
 
 
-def test_a_quiet_hour_says_nothing(till):
+def test_a_quiet_hour_says_nothing(traffic):
     """A purchase now and then does not tell how many can end in a second: those that come after it are counted anew."""
     for _ in range(100):
-        till.hold(1)
-        till.now += 1
-        till.purchases.end()
-    till.end(100, seconds=0.5)
-    assert not till.are_enough(int(0.9 * SECONDS * 100))
+        traffic.hold(1)
+        traffic.now += 1
+        traffic.purchases.end()
+    traffic.end(100, seconds=0.5)
+    assert not traffic.are_enough(int(0.9 * SECONDS * 100))
 
 
-def test_carts_that_are_being_filled_count_beside_purchases(till):
+def test_carts_that_are_being_filled_count_beside_purchases(traffic):
     """A cart that is being filled may be bought next, so it counts; carts alone, however many, are no overload."""
-    assert not till.are_enough(0, coming=1000)
-    assert not till.are_enough(ALWAYS // 2 - 1, coming=1000)
-    assert till.are_enough(ALWAYS // 2, coming=ALWAYS // 2)
-    assert not till.are_enough(ALWAYS - 2, coming=1)
+    assert not traffic.are_enough(0, coming=1000)
+    assert not traffic.are_enough(ALWAYS // 2 - 1, coming=1000)
+    assert traffic.are_enough(ALWAYS // 2, coming=ALWAYS // 2)
+    assert not traffic.are_enough(ALWAYS - 2, coming=1)
 
 
-def test_a_short_lull_moves_the_bound_by_a_part_of_it(till):
+def test_a_short_lull_moves_the_bound_by_a_part_of_it(traffic):
     """A store that stops for a moment has nobody refused who fits; one that stands for long is known not to end any."""
-    till.end(100, seconds=20)
-    till.now += 0.2
-    assert not till.are_enough(int(0.85 * SECONDS * 100))
-    till.now += 20
-    assert till.are_enough(ALWAYS)
+    traffic.end(100, seconds=20)
+    traffic.now += 0.2
+    assert not traffic.are_enough(int(0.85 * SECONDS * 100))
+    traffic.now += 20
+    assert traffic.are_enough(ALWAYS)
 
 
-def test_a_burst_of_quick_answers_is_soon_forgotten(till):
+def test_a_burst_of_quick_answers_is_soon_forgotten(traffic):
     """Purchases that were answered at once say little of those that come after them."""
-    till.end(100, seconds=20)
-    till.end(10_000, seconds=0.05)
-    till.end(100, seconds=10)
-    assert till.are_enough(int(1.05 * SECONDS * 100))
+    traffic.end(100, seconds=20)
+    traffic.end(10_000, seconds=0.05)
+    traffic.end(100, seconds=10)
+    assert traffic.are_enough(int(1.05 * SECONDS * 100))
 
 
-def test_what_waits_for_its_client_is_no_end(till):
+def test_what_waits_for_its_client_is_no_end(traffic):
     """A purchase whose client is slow to send it leaves and begins again, and does not make purchases look quick."""
     for _ in range(1000):
-        till.purchases.begin()
-        till.purchases.leave()
-    assert till.purchases.under_way == 0
-    assert till.are_enough(ALWAYS)
+        traffic.purchases.begin()
+        traffic.purchases.leave()
+    assert traffic.purchases.under_way == 0
+    assert traffic.are_enough(ALWAYS)
