@@ -81,7 +81,7 @@ class Config(BaseSettings):
     """Seconds between checks that the watch reports everything. Below 10 the watch may only be late."""
     mirror_mode: Literal["All", "Failures", "None"] = "All"
     mirror_max_writes_per_second: float = Field(100.0, gt=0)
-    mirror_min_writes_per_second: float = Field(10.0, gt=0)
+    mirror_min_writes_per_second: float = Field(3.0, gt=0)
     mirror_max_objects: int = Field(1500, ge=0)
     mirror_success_ttl: float = Field(30.0, ge=0)
     """Seconds that the mirror of a completed checkout stays."""
