@@ -10,10 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from services.chassis import call, tracing
 from services.chassis.fair_queue import FairQueue
+from services.chassis.longest_first import LongestFirst, Turn
 from services.chassis.telemetry import Metrics
 from services.error_codes import ErrorCode
 from services.errors import OutcomeUnknown, Unavailable
@@ -74,15 +76,19 @@ class Batcher(Generic[I, O]):
         key: Callable[[I], Hashable] | None = None,
         owner: Callable[[I], Hashable] | None = None,
         stamp: Callable[[I], I] | None = None,
+        turns: LongestFirst | None = None,
     ) -> None:
         """Take a name for the metrics and traces, what sends a batch, and what of an item is its key and its owner.
 
         Without `key` an item has none. Without `owner` all items have the same one. `stamp` returns an item with the ids of
-        the request under way, where it holds such.
+        the request under way, where it holds such. With `turns` it takes turns with the others that have the same.
         """
         self._name = name
         self._stamp = stamp
         self._send = send
+        self._turns = turns
+        self._turn: Turn | None = None
+        """The turn of the batch that is being gathered, where there are turns."""
         self._limits = limits
         self._key = key
         self._owner = owner
@@ -134,7 +140,7 @@ class Batcher(Generic[I, O]):
         if ends_at < self._looks_at:
             self._look_at(ends_at)
         self._waiting.put(item.owner, item)
-        self._schedule()
+        self.go()
         try:
             return await item.answer
         finally:
@@ -152,9 +158,21 @@ class Batcher(Generic[I, O]):
         if self._timer:
             self._timer.cancel()
 
-    def _schedule(self) -> None:
-        """Send a batch once those that are asked for in the next turns of the loop are there too."""
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be sent."""
+        return len(self._waiting)
+
+    def go(self) -> None:
+        """Send a batch once those that are asked for in the next turns of the loop are there too.
+
+        It is not sent while as many batches as may be are under way, or while another has the turn.
+        """
         if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
+            if self._turns is not None:
+                self._turn = self._turns.enter(self)
+                if self._turn is None:
+                    return
             self._scheduled = True
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
             asyncio.get_running_loop().call_soon(self._gather, TURNS, MOST_TURNS, self._asked, context=Context())
@@ -174,11 +192,14 @@ class Batcher(Generic[I, O]):
 
     def _start(self) -> None:
         """Send what may go of those who wait."""
+        turn, self._turn = self._turn, None
         if batch := self._waiting.take(self._limits.batch, self._may_go):
             task = asyncio.get_running_loop().create_task(self._carry(batch))
             self._under_way[task] = batch
-            task.add_done_callback(self._ended)
-            self._schedule()
+            task.add_done_callback(partial(self._ended, turn))
+            self.go()
+        elif turn is not None:
+            turn.end()
 
     def _may_go(self, item: _Item[I, O]) -> bool:
         """Return whether an item can join the batch that is being made, and note its key as busy if so."""
@@ -227,9 +248,11 @@ class Batcher(Generic[I, O]):
         self._waits.observe(waited)
         self._took.observe(took)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, turn: Turn | None, task: "asyncio.Task[None]") -> None:
         del self._under_way[task]
-        self._schedule()
+        self.go()
+        if turn is not None:
+            turn.end()
 
     def _look_at(self, moment: float) -> None:
         """Set the timer. One serves all items, since few are still there when their time ends."""

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from services.chassis.batch import Batcher, Limits
 from services.chassis.client import Endpoint, method_name, outcomes, stamped
+from services.chassis.longest_first import LongestFirst
 from services.chassis.postgres import forbid_in_transaction
 from services.chassis.resilience import Retrier
 from services.errors import Fault
@@ -33,12 +34,14 @@ class BatchedCall(Generic[V]):
         key: Callable[[Any], Hashable] | None = None,
         owner: Callable[[Any], Hashable] | None = None,
         retry: Retrier | None = None,
+        turns: LongestFirst | None = None,
     ) -> None:
         """Take a stub's `method`, the type of its request, and what of a result is its value.
 
         A call takes at most `within` seconds. Two items of one `key` are never under way at once, and keep their order.
         While more items wait than a call holds, their owners take turns. With `retry` a call that was not
-        answered is sent again; only what is safe to repeat may have it. The refusal of an item is an answer.
+        answered is sent again; only what is safe to repeat may have it. The refusal of an item is an answer. With `turns` it
+        takes turns with what else has the same.
         """
         self._endpoint = endpoint
         self._method = method
@@ -48,7 +51,7 @@ class BatchedCall(Generic[V]):
         self._retry = retry
         name = f"{endpoint.name}.{method_name(method)}"
         self._batcher: Batcher[Any, V] = Batcher(
-            name, self._send, endpoint.metrics, limits=limits, key=key, owner=owner, stamp=stamped
+            name, self._send, endpoint.metrics, limits=limits, key=key, owner=owner, stamp=stamped, turns=turns
         )
 
     async def __call__(self, item: Any) -> V:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from services.chassis.batch import Batcher, Limits
+from services.chassis.longest_first import LongestFirst
 from services.chassis.telemetry import Metrics
 from services.errors import Fault
 
@@ -29,15 +30,19 @@ class BatchedStatement(Generic[I, O]):
         limits: Limits = LIMITS,
         key: Callable[[I], Hashable] | None = None,
         stamp: Callable[[I], I] | None = None,
+        turns: LongestFirst | None = None,
     ) -> None:
         """Take a name for the metrics and what runs the statement. Two items of one `key` never run at once, nor together.
 
-        `stamp` returns an item with the ids of the request under way, where it holds such.
+        `stamp` returns an item with the ids of the request under way, where it holds such. With `turns` it takes turns with
+        what else has the same.
 
         `run` must take effect for all of its items or for none, as one statement or one transaction does.
         """
         self._run = run
-        self._batcher: Batcher[I, O] = Batcher(name, self._send, metrics, limits=limits, key=key, stamp=stamp)
+        self._batcher: Batcher[I, O] = Batcher(
+            name, self._send, metrics, limits=limits, key=key, stamp=stamp, turns=turns
+        )
 
     async def __call__(self, item: I) -> O:
         """Run the statement for an item. Unavailable: it did not take effect. OutcomeUnknown: it may have."""

@@ -13,6 +13,7 @@ from services.chassis.batch import Batcher, Limits
 from services.chassis.batched_call import LIMITS, BatchedCall
 from services.chassis.batched_request import MAX_BATCH
 from services.chassis.client import Endpoint, outcomes, stamp
+from services.chassis.longest_first import LongestFirst
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
 from services.checkout.claims import CartContent, Priced, Unpriced
@@ -41,10 +42,15 @@ CHARGES = Limits(under_way=8)
 class CartClient:
     """Fits the port Carts."""
 
-    def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, turns: LongestFirst) -> None:
         stub = cart_pb2_grpc.CartServiceStub(endpoint.channel)
         self._carts: BatchedCall[cart_pb2.Cart] = BatchedCall(
-            endpoint, stub.GetCarts, cart_pb2.GetCartsRequest, lambda result: result.cart, within=CART_SECONDS
+            endpoint,
+            stub.GetCarts,
+            cart_pb2.GetCartsRequest,
+            lambda result: result.cart,
+            within=CART_SECONDS,
+            turns=turns,
         )
         self._retry = Retrier(endpoint.name, metrics)
 
@@ -66,12 +72,12 @@ def _purchase(purchase: Purchase) -> cart_pb2.Purchase:
 class ProductClient:
     """Fits the port Prices. Claims that are made at once ask once for a product that several of them buy."""
 
-    def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, turns: LongestFirst) -> None:
         self._endpoint = endpoint
         self._stub = product_pb2_grpc.ProductServiceStub(endpoint.channel)
         self._retry = Retrier(endpoint.name, metrics)
         self._asked: Batcher[tuple[int, ...], Sequence[Priced | Fault]] = Batcher(
-            f"{endpoint.name}.GetProducts", self._ask, metrics, limits=LIMITS
+            f"{endpoint.name}.GetProducts", self._ask, metrics, limits=LIMITS, turns=turns
         )
 
     async def priced(self, product_ids: Sequence[int]) -> Sequence[Priced | Fault]:
@@ -99,12 +105,14 @@ def _priced(product: product_pb2.Product) -> Priced:
 class InventoryClient:
     """Fits the port Stock. What many sagas ask for at once goes as one call of each kind."""
 
-    def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, turns: LongestFirst, *, attempts: int) -> None:
         stub = inventory_pb2_grpc.InventoryServiceStub(endpoint.channel)
         refs = inventory_pb2.ReservationsRequest
 
         def batched(method: Any, request: Any, seconds: float) -> BatchedCall[inventory_pb2.Reservation]:
-            return BatchedCall(endpoint, method, request, lambda result: result.reservation, within=seconds)
+            return BatchedCall(
+                endpoint, method, request, lambda result: result.reservation, within=seconds, turns=turns
+            )
 
         self._reserve = batched(stub.Reserve, inventory_pb2.ReserveRequest, RESERVE_SECONDS)
         self._pin = batched(stub.Pin, refs, PIN_SECONDS)
@@ -149,12 +157,18 @@ class PaymentClient:
     sent again with those that have come since.
     """
 
-    def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, turns: LongestFirst, *, attempts: int) -> None:
         stub = payment_pb2_grpc.PaymentServiceStub(endpoint.channel)
 
         def batched(method: Any, request: Any, limits: Limits) -> BatchedCall[payment_pb2.Payment]:
             return BatchedCall(
-                endpoint, method, request, lambda result: result.payment, within=CHARGE_SECONDS, limits=limits
+                endpoint,
+                method,
+                request,
+                lambda result: result.payment,
+                within=CHARGE_SECONDS,
+                limits=limits,
+                turns=turns,
             )
 
         self._charge = batched(stub.Charge, payment_pb2.ChargeRequest, CHARGES)

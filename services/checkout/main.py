@@ -11,6 +11,7 @@ from pathlib import Path
 from services.chassis import kafka
 from services.chassis.client import Endpoint
 from services.chassis.failures import report
+from services.chassis.longest_first import LongestFirst
 from services.chassis.migrate import migrate, role_of
 from services.chassis.postgres import Postgres
 from services.chassis.run import Runtime, repeat, run, wait
@@ -41,8 +42,9 @@ async def serve(runtime: Runtime) -> None:
     config = Config.from_env(runtime.env)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
-        sessions = PostgresSessions(db, runtime.metrics, owner=_owner(), timeout=config.checkout_timeout)
-        claimer, driver, checks = await _driver(stack, runtime, config, sessions, attempts=3)
+        turns = LongestFirst()
+        sessions = PostgresSessions(db, runtime.metrics, owner=_owner(), timeout=config.checkout_timeout, turns=turns)
+        claimer, driver, checks = await _driver(stack, runtime, config, sessions, turns, attempts=3)
 
         def notify(session: Session, error: Exception) -> None:
             facts = {"checkout_id": session.id, "step": session.step}
@@ -72,8 +74,9 @@ async def recovery(runtime: Runtime) -> None:
     config = RecoveryConfig.from_env(runtime.env)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(_database(config.postgres_url, config.postgres_pool))
-        sessions = PostgresSessions(db, runtime.metrics, owner=_owner(), timeout=config.checkout_timeout)
-        _, driver, checks = await _driver(stack, runtime, config, sessions, attempts=1)
+        turns = LongestFirst()
+        sessions = PostgresSessions(db, runtime.metrics, owner=_owner(), timeout=config.checkout_timeout, turns=turns)
+        _, driver, checks = await _driver(stack, runtime, config, sessions, turns, attempts=1)
         worker = Recovery(sessions, driver.advance, runtime.log, runtime.metrics)
 
         async def loop(stopping: asyncio.Event) -> None:
@@ -140,7 +143,13 @@ def _owner() -> str:
 
 
 async def _driver(
-    stack: AsyncExitStack, runtime: Runtime, config: Config, sessions: PostgresSessions, *, attempts: int
+    stack: AsyncExitStack,
+    runtime: Runtime,
+    config: Config,
+    sessions: PostgresSessions,
+    turns: LongestFirst,
+    *,
+    attempts: int,
 ) -> tuple[Claimer, Driver, dict[str, Check]]:
     cart = await stack.enter_async_context(Endpoint("cart", config.cart_addr, runtime.metrics))
     product = await stack.enter_async_context(Endpoint("product", config.product_addr, runtime.metrics))
@@ -153,12 +162,14 @@ async def _driver(
         if session.status is not Status.PROCESSING:
             runtime.log.info("ended", checkout_id=session.id, status=session.status, reason=session.reason)
 
-    claimer = Claimer(sessions, CartClient(cart, runtime.metrics), ProductClient(product, runtime.metrics))
+    claimer = Claimer(
+        sessions, CartClient(cart, runtime.metrics, turns), ProductClient(product, runtime.metrics, turns)
+    )
     driver = Driver(
         sessions,
         claimer,
-        InventoryClient(inventory, runtime.metrics, attempts=attempts),
-        PaymentClient(payment, runtime.metrics, attempts=attempts),
+        InventoryClient(inventory, runtime.metrics, turns, attempts=attempts),
+        PaymentClient(payment, runtime.metrics, turns, attempts=attempts),
         clock=lambda: datetime.now(UTC),
         observe=observe,
     )

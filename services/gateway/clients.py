@@ -29,6 +29,8 @@ READ_SECONDS, WRITE_SECONDS = 2.0, 3.0
 BATCH, WAITING, CALLS = 64, 256, 2
 """Of one method: items in a call, requests that may wait, and calls under way. Together they are 384 requests: less than may
 be under way in the gateway (MAX_UNDER_WAY), so that a method that hangs does not take the others with it."""
+WRITE_CALLS = 1
+"""Calls under way of a method that writes: what comes while one commits shares the next commit."""
 
 _by_user = attrgetter("user_id")
 
@@ -158,7 +160,7 @@ class Services:
 
 def _cart_writes(end: Endpoint, method: Any, request: Callable[..., Any]) -> BatchedCall[cart_pb2.Cart]:
     """Return a call that changes carts. Two writes of one user go one after the other, in their order."""
-    limits = Limits(batch=BATCH, waiting=WAITING, under_way=CALLS, wait_seconds=WRITE_SECONDS)
+    limits = Limits(batch=BATCH, waiting=WAITING, under_way=WRITE_CALLS, wait_seconds=WRITE_SECONDS)
     return BatchedCall(
         end,
         method,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.chassis.batched_statement import BatchedStatement
+from services.chassis.longest_first import LongestFirst
 from services.chassis.postgres import Postgres, Row
 from services.chassis.telemetry import Metrics
 from services.payment.domain import ChargeRequest, Payment, PaymentRecord, State, UndecidedPayment
@@ -57,11 +58,12 @@ class PostgresPayments:
         """Take the database, and the seconds without an outcome after which the resolver charges again."""
         self._db = db
         self._resolve_after = resolve_after
+        turns = LongestFirst()
         self._intents: BatchedStatement[ChargeRequest, Payment] = BatchedStatement(
-            "payment.intent", self._insert_all, metrics
+            "payment.intent", self._insert_all, metrics, turns=turns
         )
         self._outcomes: BatchedStatement[_Outcome, Payment] = BatchedStatement(
-            "payment.decide", self._decide_all, metrics, key=lambda outcome: outcome.checkout_id
+            "payment.decide", self._decide_all, metrics, key=lambda outcome: outcome.checkout_id, turns=turns
         )
 
     async def insert_intent(self, request: ChargeRequest) -> Payment:

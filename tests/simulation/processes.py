@@ -16,6 +16,7 @@ from services.cart.consumer import PurchaseRemover
 from services.cart.usecases import CartService
 from services.chassis.brokers import Brokers
 from services.chassis.consumer import Consumer
+from services.chassis.longest_first import LongestFirst
 from services.chassis.resilience import Retrier
 from services.chassis.run import repeat, wait
 from services.checkout.api import CheckoutApi
@@ -116,16 +117,17 @@ class Runtime:
     def saga(self, sessions: Any, attempts: int) -> tuple[Claimer, Driver]:
         """Wire what drives sagas."""
         stock = EarlierInventoryClient if self.world.plan.earlier else InventoryClient
+        turns = LongestFirst()
         claimer = Claimer(
             sessions,
-            CartClient(self.endpoint("cart"), self.metrics),
-            ProductClient(self.endpoint("product"), self.metrics),
+            CartClient(self.endpoint("cart"), self.metrics, turns),
+            ProductClient(self.endpoint("product"), self.metrics, turns),
         )
         driver = Driver(
             sessions,
             claimer,
-            stock(self.endpoint("inventory"), self.metrics, attempts=attempts),
-            PaymentClient(self.endpoint("payment"), self.metrics, attempts=attempts),
+            stock(self.endpoint("inventory"), self.metrics, turns, attempts=attempts),
+            PaymentClient(self.endpoint("payment"), self.metrics, turns, attempts=attempts),
             clock=lambda: self.world.clock(self.process),
             observe=lambda _: None,
         )

@@ -49,9 +49,14 @@ class ClaimQueries(Queries):
             self._metrics,
             key=lambda one: one.claim.user_id,
             stamp=lambda one: replace(one, asked=call.current()),
+            turns=self._turns,
         )
         self._accepted_claims: BatchedStatement[AcceptedClaim, Session | None] = BatchedStatement(
-            "checkout.claim_accepted", self._claim_accepted_all, self._metrics, key=lambda one: one.session.id
+            "checkout.claim_accepted",
+            self._claim_accepted_all,
+            self._metrics,
+            key=lambda one: one.session.id,
+            turns=self._turns,
         )
 
     async def uncleared_purchases(self, user_id: int) -> list[Purchase]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.chassis.longest_first import LongestFirst
 from services.chassis.postgres import Postgres, Row
 from services.chassis.telemetry import Metrics
 from services.checkout.domain import (
@@ -39,12 +40,18 @@ COLUMNS = f"""id, user_id, origin, idempotency_key, source, status, step, steps,
 class Queries:
     """The database, and the process that asks it. What many sagas do at once goes as one statement."""
 
-    def __init__(self, db: Postgres, metrics: Metrics, *, owner: str, timeout: float) -> None:
-        """Take the database, the name of this process as a driver, and the seconds a checkout may stay unfinished."""
+    def __init__(
+        self, db: Postgres, metrics: Metrics, *, owner: str, timeout: float, turns: LongestFirst | None = None
+    ) -> None:
+        """Take the database, the name of this process as a driver, and the seconds a checkout may stay unfinished.
+
+        With `turns` the statements of sagas take turns with what else has the same.
+        """
         self._db = db
         self._metrics = metrics
         self._owner = owner
         self._timeout = timeout
+        self._turns = turns
 
 
 def cancelled(*, requested: bool, late: bool) -> Reason | None:

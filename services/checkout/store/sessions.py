@@ -48,13 +48,13 @@ class SessionQueries(Queries):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lookups: BatchedStatement[tuple[int, str], Lookup] = BatchedStatement(
-            "checkout.lookup", self._lookup_all, self._metrics
+            "checkout.lookup", self._lookup_all, self._metrics, turns=self._turns
         )
         self._finds: BatchedStatement[tuple[int, Origin, str], Session | None] = BatchedStatement(
-            "checkout.find", self._find_all, self._metrics
+            "checkout.find", self._find_all, self._metrics, turns=self._turns
         )
         self._gets: BatchedStatement[tuple[int, str], Session | None] = BatchedStatement(
-            "checkout.get", self._get_all, self._metrics
+            "checkout.get", self._get_all, self._metrics, turns=self._turns
         )
 
     async def lookup(self, user_id: int, key: str) -> Lookup:

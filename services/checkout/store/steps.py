@@ -58,6 +58,7 @@ class StepQueries(Queries):
             self._metrics,
             key=lambda move: move.before.id,
             stamp=lambda move: replace(move, traceparent=call.current().traceparent or move.after.traceparent),
+            turns=self._turns,
         )
 
     async def move(self, before: Session, after: Session) -> Session:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from services.chassis import call
 from services.chassis.batch import TURNS, Batcher, Limits
+from services.chassis.longest_first import LongestFirst
 from services.chassis.telemetry import Metrics
 from services.errors import Invalid
 
@@ -50,10 +51,19 @@ class Wire:
                 gate.set_result(None)
 
 
-def batcher(wire: Wire, limits: Limits = LIMITS) -> Batcher:
-    """Give a batcher over a wire, whose items' first member is the key. Keys 0 and 3, and 1 and 4, are of one owner."""
+def batcher(wire: Wire, limits: Limits = LIMITS, shared: LongestFirst | None = None) -> Batcher:
+    """Give a batcher over a wire, whose items' first member is the key. Keys 0 and 3, and 1 and 4, are of one owner.
+
+    With `shared` it takes turns with the others that have the same.
+    """
     return Batcher(
-        "test", wire.send, Metrics(), limits=limits, key=lambda item: item[0], owner=lambda item: item[0] % 3
+        "test",
+        wire.send,
+        Metrics(),
+        limits=limits,
+        key=lambda item: item[0],
+        owner=lambda item: item[0] % 3,
+        turns=shared,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.chassis.longest_first import LongestFirst
 from services.errors import Invalid, OutcomeUnknown, Unavailable
 from tests.services.chassis.batching import LIMITS, Wire, batcher, turns
 
@@ -14,10 +15,11 @@ ASK = st.tuples(st.just("ask"), st.integers(0, 4), st.booleans())
 CANCEL = st.tuples(st.just("cancel"), st.integers(0, 30), st.just(False))
 COME_BACK = st.tuples(st.just("come back"), st.just(0), st.booleans())
 TURN = st.tuples(st.just("turn"), st.just(0), st.just(False))
+HISTORY = st.lists(st.one_of(ASK, ASK, ASK, CANCEL, COME_BACK, TURN), max_size=60)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(ASK, ASK, ASK, CANCEL, COME_BACK, TURN), max_size=60))
+@given(HISTORY)
 def test_every_item_is_answered_once_in_its_own_right(history) -> None:
     """Whoever asks gets the outcome of their own item: sent once or not at all, in the order of its key, within the bounds."""
     life = Life()
@@ -25,11 +27,27 @@ def test_every_item_is_answered_once_in_its_own_right(history) -> None:
     life.judge()
 
 
+@settings(max_examples=100, deadline=None)
+@given(HISTORY, HISTORY)
+def test_so_is_every_item_of_batchers_that_take_turns(one, other) -> None:
+    """Two batchers that take turns keep the same promises, and both come to their end whatever happens to the other."""
+
+    async def both(lives) -> None:
+        await asyncio.wait_for(asyncio.gather(lives[0].go_through(one), lives[1].go_through(other)), 30)
+
+    shared = LongestFirst()
+    lives = [Life(shared=shared), Life(shared=shared)]
+    asyncio.run(both(lives))
+    for life in lives:
+        life.judge()
+
+
 @dataclass
 class Life:
     """A batcher with callers, whose history is known."""
 
     wire: Wire = field(default_factory=Wire)
+    shared: LongestFirst | None = None
     asked: list = field(default_factory=list)
     lost: set = field(default_factory=set)
     """Batches that came back as a fault."""
@@ -37,7 +55,7 @@ class Life:
 
     async def go_through(self, history) -> None:
         """Do one thing after the other, and then let everything come to its end."""
-        batch = batcher(self.wire)
+        batch = batcher(self.wire, shared=self.shared)
         for what, number, flag in history:
             if what == "ask":
                 item = (number, len(self.asked), flag)
