@@ -7,8 +7,9 @@ nobody where few end, and all of them then end late, together. So the bound is w
 import math
 from collections.abc import Callable
 
-SECONDS = 2.0
-"""How long a purchase may take under overload: less than half of what the gateway waits for one before it answers 202."""
+SECONDS = 1.2
+"""How long a purchase may take under overload: about twice what it takes with 64 at once on two cores. Fewer under way would
+share less and so cost more; more would only wait longer."""
 SMOOTH_SECONDS = 2.0
 """How long an end counts in the rate, on average: a lull or a burst of less moves the bound by a part of it."""
 
