@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.bank.domain import Behaviour, Charge, Decision, OtherCharge, Scope, State, Transaction
-from services.chassis.batch import Limits
 from services.chassis.batched_statement import BatchedStatement
+from services.chassis.longest_first import LongestFirst
 from services.chassis.postgres import Postgres, Row
 from services.chassis.telemetry import Metrics
 
@@ -21,17 +21,13 @@ class _Request:
     follow: bool
 
 
-LIMITS = Limits(under_way=1)
-"""Charges come one a call, as a provider has them. Those that come while one statement commits share the next commit."""
-
-
 class PostgresLedger:
     """Fits the port Ledger."""
 
     def __init__(self, db: Postgres, metrics: Metrics) -> None:
         self._db = db
         self._charges: BatchedStatement[_Request, Decision] = BatchedStatement(
-            "bank.charge", self._charge_all, metrics, limits=LIMITS, key=lambda request: request.charge.key
+            "bank.charge", self._charge_all, metrics, key=lambda request: request.charge.key, turns=LongestFirst()
         )
 
     async def charge(self, charge: Charge, drawn: State, *, follow: bool) -> Decision:

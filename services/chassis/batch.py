@@ -1,6 +1,6 @@
 """Riding together: calls that are made while another is under way go out in one call, as group commit does.
 
-A lone call goes out within a few turns of the event loop; under load a batch grows by itself, so there is no timer. An item joins
+A lone call goes out within a few turns of the event loop; under load a batch grows by itself. No timer gathers. An item joins
 only a batch that has not been sent: what it reads was committed no earlier than it asked.
 """
 
@@ -87,8 +87,7 @@ class Batcher(Generic[I, O]):
         self._stamp = stamp
         self._send = send
         self._turns = turns
-        self._turn: Turn | None = None
-        """The turn of the batch that is being gathered, where there are turns."""
+        self._turn: Turn | None = None  # of the batch that is being gathered
         self._limits = limits
         self._key = key
         self._owner = owner
@@ -159,23 +158,30 @@ class Batcher(Generic[I, O]):
             self._timer.cancel()
 
     @property
-    def waiting(self) -> int:
-        """How many items wait to be sent."""
-        return len(self._waiting)
+    def ready(self) -> int:
+        """How many items the next batch would have: those whose key is not under way, one of each, as many as fit."""
+        if self._key is None:
+            return min(len(self._waiting), self._limits.batch)
+        waiting = {item.key for item in self._waiting}
+        return min(len(waiting - self._busy), self._limits.batch)
 
     def go(self) -> None:
         """Send a batch once those that are asked for in the next turns of the loop are there too.
 
-        It is not sent while as many batches as may be are under way, or while another has the turn.
+        It is not sent while as many batches as may be are under way, or while another has the turn. A full batch needs no
+        turn: it gains nothing by waiting, and processors that are free can work at several batches.
         """
         if not self._scheduled and self._waiting and len(self._under_way) < self._limits.under_way:
-            if self._turns is not None:
+            if self._turns is not None and not self._is_full():
                 self._turn = self._turns.enter(self)
                 if self._turn is None:
                     return
             self._scheduled = True
             # A context of its own: a batch is nobody's, so it must not run with what the first caller has set.
             asyncio.get_running_loop().call_soon(self._gather, TURNS, MOST_TURNS, self._asked, context=Context())
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._limits.batch and self.ready == self._limits.batch
 
     def _gather(self, turns: int, most: int, asked: int) -> None:
         """Send a batch after `turns` more turns of the loop in which nobody asks, or `most` turns, or when it is full.
@@ -224,7 +230,7 @@ class Batcher(Generic[I, O]):
             item.sent = True
         try:
             asked = [item.asked for item in batch]
-            with tracing.batch(self._name, asked, _longest(asked)):
+            with tracing.batch(self._name, asked, call.last_deadline(asked)):
                 outcomes = await self._send([item.value for item in batch])
             if len(outcomes) != len(batch):
                 raise OutcomeUnknown(f"{len(batch)} outcomes were expected, {len(outcomes)} came")  # noqa: TRY301 - as if sent
@@ -292,9 +298,3 @@ def _settle(item: _Item[I, O], outcome: O | BaseException) -> None:
         item.answer.set_exception(outcome)
     else:
         item.answer.set_result(outcome)
-
-
-def _longest(asked: Sequence[call.Call]) -> float | None:
-    """Return the deadline of a batch: the longest time that any item has."""
-    deadlines = [one.deadline for one in asked if one.deadline is not None]
-    return max(deadlines) if len(deadlines) == len(asked) else None

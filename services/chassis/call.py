@@ -6,7 +6,7 @@ Deadlines are kept on the monotonic clock and travel as the time that is left, s
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -51,6 +51,12 @@ class Call(msgspec.Struct, frozen=True):
     def remaining(self) -> float | None:
         """Give the seconds left, which may be negative; None without a deadline."""
         return None if self.deadline is None else self.deadline - time.monotonic()
+
+
+def last_deadline(calls: Sequence[Call]) -> float | None:
+    """Return when the time of all calls is over, on the monotonic clock; None where one has no deadline."""
+    deadlines = [one.deadline for one in calls if one.deadline is not None]
+    return max(deadlines) if len(deadlines) == len(calls) else None
 
 
 def trace_id(traceparent: str) -> str:

@@ -1,9 +1,9 @@
 """Sends the batches of several queues in turns, the longest queue first.
 
-A saga takes ten steps, and each step's batches are a queue of their own. If every queue sends as soon as it can, those who
-arrive one by one stay apart: each step finds a few and sends them. With one batch under way at a time, the others gather in
-front of it. Those who rode together ask for their next step together, and take along who waits there: from step to step
-the batch grows. Longest queue first is the rule of queueing theory that serves the most with each turn.
+A purchase asks nine times, in eight queues of the checkout service. If every queue sends as soon as it can, those who arrive
+one by one stay apart: each step finds a few and sends them. With one batch under way at a time, the others gather in front
+of it. Those who rode together ask for their next step together, and take along who waits there: from step to step the batch
+grows. Longest queue first is the rule of queueing theory that serves the most with each turn.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ class Queue(Protocol):
     """Items that wait to be sent together."""
 
     @property
-    def waiting(self) -> int:
-        """How many wait."""
+    def ready(self) -> int:
+        """How many items its next batch would have."""
 
     def go(self) -> None:
         """Enter again, and send a batch. A queue that has nothing to send does nothing."""
@@ -57,7 +57,7 @@ class LongestFirst:
         first, since = next(iter(self._waiting.items()))  # they stand in the order in which they began to wait
         if asyncio.get_running_loop().time() - since > PATIENCE_SECONDS:
             return first
-        return max(self._waiting, key=lambda queue: queue.waiting)
+        return max(self._waiting, key=lambda queue: queue.ready)
 
 
 class Turn:

@@ -154,21 +154,15 @@ class PaymentClient:
     """Fits the port Payments.
 
     Charges ride together, and none waits for a slow one: payment answers that it still asks the provider, and the charge is
-    sent again with those that have come since.
+    sent again with those that have come since. They take no turns with other steps: how long a provider takes holds up nobody.
     """
 
-    def __init__(self, endpoint: Endpoint, metrics: Metrics, turns: LongestFirst, *, attempts: int) -> None:
+    def __init__(self, endpoint: Endpoint, metrics: Metrics, *, attempts: int) -> None:
         stub = payment_pb2_grpc.PaymentServiceStub(endpoint.channel)
 
         def batched(method: Any, request: Any, limits: Limits) -> BatchedCall[payment_pb2.Payment]:
             return BatchedCall(
-                endpoint,
-                method,
-                request,
-                lambda result: result.payment,
-                within=CHARGE_SECONDS,
-                limits=limits,
-                turns=turns,
+                endpoint, method, request, lambda result: result.payment, within=CHARGE_SECONDS, limits=limits
             )
 
         self._charge = batched(stub.Charge, payment_pb2.ChargeRequest, CHARGES)

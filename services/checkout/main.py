@@ -169,7 +169,7 @@ async def _driver(
         sessions,
         claimer,
         InventoryClient(inventory, runtime.metrics, turns, attempts=attempts),
-        PaymentClient(payment, runtime.metrics, turns, attempts=attempts),
+        PaymentClient(payment, runtime.metrics, attempts=attempts),
         clock=lambda: datetime.now(UTC),
         observe=observe,
     )

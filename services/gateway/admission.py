@@ -46,12 +46,12 @@ class Admission:
     """Counts the requests under way against the bounds."""
 
     def __init__(self, most: int, log: Logger, metrics: Metrics) -> None:
-        """Take how many requests may be under way at once. Three in sixteen may be purchases, however long these take."""
+        """Take how many requests may be under way at once. A quarter may be purchases, however long these take."""
         self._most = most
         self._most_others = most - most // RESERVE
         self._under_way = 0
         self._cart_writes = 0
-        self._purchases = Purchases(most * 3 // 16, time.monotonic)
+        self._purchases = Purchases(most // 4, time.monotonic)
         self._log = log
         self._not_logged = 0
         self._logged_at = float("-inf")

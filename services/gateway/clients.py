@@ -10,6 +10,7 @@ from typing import Any
 from services.chassis.batch import Batcher, Limits
 from services.chassis.batched_call import BatchedCall
 from services.chassis.client import Endpoint, method_name
+from services.chassis.longest_first import LongestFirst
 from services.chassis.resilience import Retrier
 from services.chassis.telemetry import Metrics
 from services.gateway.catalogue import Catalogue, catalogue
@@ -29,8 +30,6 @@ READ_SECONDS, WRITE_SECONDS = 2.0, 3.0
 BATCH, WAITING, CALLS = 64, 256, 2
 """Of one method: items in a call, requests that may wait, and calls under way. Together they are 384 requests: less than may
 be under way in the gateway (MAX_UNDER_WAY), so that a method that hangs does not take the others with it."""
-WRITE_CALLS = 1
-"""Calls under way of a method that writes: what comes while one commits shares the next commit."""
 
 _by_user = attrgetter("user_id")
 
@@ -64,10 +63,11 @@ class Services:
         self._get_carts: BatchedCall[cart_pb2.Cart] = self._reads(
             cart, carts.GetCarts, cart_pb2.GetCartsRequest, "cart"
         )
-        self._add_items = _cart_writes(cart, carts.AddItems, cart_pb2.AddItemsRequest)
-        self._set_quantities = _cart_writes(cart, carts.SetQuantities, cart_pb2.SetQuantitiesRequest)
-        self._remove_items = _cart_writes(cart, carts.RemoveItems, cart_pb2.RemoveItemsRequest)
-        self._clear_carts = _cart_writes(cart, carts.ClearCarts, cart_pb2.ClearCartsRequest)
+        turns = LongestFirst()
+        self._add_items = _cart_writes(cart, carts.AddItems, cart_pb2.AddItemsRequest, turns)
+        self._set_quantities = _cart_writes(cart, carts.SetQuantities, cart_pb2.SetQuantitiesRequest, turns)
+        self._remove_items = _cart_writes(cart, carts.RemoveItems, cart_pb2.RemoveItemsRequest, turns)
+        self._clear_carts = _cart_writes(cart, carts.ClearCarts, cart_pb2.ClearCartsRequest, turns)
         orders_stub = orders_pb2_grpc.OrdersServiceStub(orders.channel)
         self._list_orders: BatchedCall[orders_pb2.OrderPage] = self._reads(
             orders, orders_stub.ListOrders, orders_pb2.ListOrdersRequest, "page"
@@ -158,9 +158,14 @@ class Services:
         )
 
 
-def _cart_writes(end: Endpoint, method: Any, request: Callable[..., Any]) -> BatchedCall[cart_pb2.Cart]:
-    """Return a call that changes carts. Two writes of one user go one after the other, in their order."""
-    limits = Limits(batch=BATCH, waiting=WAITING, under_way=WRITE_CALLS, wait_seconds=WRITE_SECONDS)
+def _cart_writes(
+    end: Endpoint, method: Any, request: Callable[..., Any], turns: LongestFirst
+) -> BatchedCall[cart_pb2.Cart]:
+    """Return a call that changes carts. Two writes of one user go one after the other, in their order.
+
+    Writes take turns: those that come while one is committed share the next commit.
+    """
+    limits = Limits(batch=BATCH, waiting=WAITING, under_way=CALLS, wait_seconds=WRITE_SECONDS)
     return BatchedCall(
         end,
         method,
@@ -170,4 +175,5 @@ def _cart_writes(end: Endpoint, method: Any, request: Callable[..., Any]) -> Bat
         limits=limits,
         key=_by_user,
         owner=_by_user,
+        turns=turns,
     )

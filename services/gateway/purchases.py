@@ -7,8 +7,8 @@ nobody where few end, and all of them then end late, together. So the bound is w
 import math
 from collections.abc import Callable
 
-SECONDS = 1.2
-"""How long a purchase may take under overload: about twice what it takes with 64 at once on two cores. Fewer under way would
+SECONDS = 1.5
+"""How long a purchase may take under overload: about three times what it takes with 64 at once on two cores. Fewer under way would
 share less and so cost more; more would only wait longer."""
 SMOOTH_SECONDS = 2.0
 """How long an end counts in the rate, on average: a lull or a burst of less moves the bound by a part of it."""

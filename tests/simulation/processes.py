@@ -127,7 +127,7 @@ class Runtime:
             sessions,
             claimer,
             stock(self.endpoint("inventory"), self.metrics, turns, attempts=attempts),
-            PaymentClient(self.endpoint("payment"), self.metrics, turns, attempts=attempts),
+            PaymentClient(self.endpoint("payment"), self.metrics, attempts=attempts),
             clock=lambda: self.world.clock(self.process),
             observe=lambda _: None,
         )

@@ -66,7 +66,6 @@ class RequestQueries(Queries):
             self._metrics,
             key=lambda new: (new.request.user_id, new.request.key),
             stamp=lambda new: replace(new, asked=call.current()),
-            turns=self._turns,
         )
 
     async def find_accepted(self, request: ResourceRequest) -> Session | None:

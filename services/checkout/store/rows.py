@@ -45,7 +45,8 @@ class Queries:
     ) -> None:
         """Take the database, the name of this process as a driver, and the seconds a checkout may stay unfinished.
 
-        With `turns` the statements of sagas take turns with what else has the same.
+        With `turns` the steps of sagas take turns with what else has the same. What is read for others, and what is accepted
+        of resources, does not: nobody waits for it, and it waits for nobody.
         """
         self._db = db
         self._metrics = metrics

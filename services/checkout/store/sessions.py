@@ -51,10 +51,10 @@ class SessionQueries(Queries):
             "checkout.lookup", self._lookup_all, self._metrics, turns=self._turns
         )
         self._finds: BatchedStatement[tuple[int, Origin, str], Session | None] = BatchedStatement(
-            "checkout.find", self._find_all, self._metrics, turns=self._turns
+            "checkout.find", self._find_all, self._metrics
         )
         self._gets: BatchedStatement[tuple[int, str], Session | None] = BatchedStatement(
-            "checkout.get", self._get_all, self._metrics, turns=self._turns
+            "checkout.get", self._get_all, self._metrics
         )
 
     async def lookup(self, user_id: int, key: str) -> Lookup:

@@ -11,7 +11,7 @@ from services.chassis.longest_first import LongestFirst
 from services.errors import OutcomeUnknown, Unavailable
 from tests.services.chassis.batching import Wire, batcher, turns
 
-LIMITS = Limits(batch=64, waiting=64, under_way=2)
+LIMITS = Limits(batch=8, waiting=64, under_way=2)
 
 
 class Queues:
@@ -50,8 +50,9 @@ async def queues():
 
 @pytest.fixture
 def no_hold(monkeypatch):
-    """A batch holds up the others for as long as it is under way: no test waits for the clock."""
+    """A batch holds up the others for as long as it is under way, and no queue loses its patience: no clock decides."""
     monkeypatch.setattr(longest_first, "HOLD_SECONDS", 60.0)
+    monkeypatch.setattr(longest_first, "PATIENCE_SECONDS", 60.0)
 
 
 @pytest.mark.usefixtures("no_hold")
@@ -116,6 +117,68 @@ async def test_a_batch_that_hangs_does_not_stop_the_others(queues, monkeypatch) 
     assert not queues.tasks[0].done()
     queues.wires[0].let_go()
     assert await queues.tasks[0] == (0, 0, False)
+
+
+@pytest.mark.usefixtures("no_hold")
+async def test_a_batch_that_comes_back_late_ends_no_turn_but_its_own(queues, monkeypatch) -> None:
+    """A batch whose turn was over before it came back lets nobody go while another has the turn."""
+    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 0.01)
+    queues.ask(0, [0])
+    await turns()
+    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 60.0)
+    queues.ask(1, [0])
+    async with asyncio.timeout(5):
+        while not queues.wires[1].sent:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.001)
+    queues.ask(2, [0])
+    queues.wires[0].let_go()
+    await turns()
+    assert queues.sent() == [[1], [1], []]
+
+
+@pytest.mark.usefixtures("no_hold")
+async def test_a_full_batch_needs_no_turn(queues) -> None:
+    """A batch that cannot grow goes at once, whoever has the turn."""
+    queues.ask(0, [0])
+    await turns()
+    queues.ask(1, range(LIMITS.batch - 1))
+    await turns()
+    assert queues.sent() == [[1], [], []]
+    queues.ask(1, [LIMITS.batch])
+    await turns()
+    assert queues.sent() == [[1], [LIMITS.batch], []]
+
+
+@pytest.mark.usefixtures("no_hold")
+async def test_what_cannot_go_makes_no_queue_long(queues) -> None:
+    """Items of one key count as one, since they go one after the other: who asks for much has no more turns for it."""
+    queues.ask(0, [0])
+    await turns()
+    queues.ask(1, [0] * 20)
+    queues.ask(2, range(2))
+    await turns()
+    queues.wires[0].let_go()
+    await turns()
+    assert queues.sent() == [[1], [], [2]]
+
+
+@pytest.mark.usefixtures("no_hold")
+async def test_a_queue_whose_keys_are_all_under_way_keeps_no_turn(queues, monkeypatch) -> None:
+    """Items whose key is under way wait for it to come back, and hold up nobody meanwhile."""
+    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 0.01)
+    queues.ask(0, [0])
+    await turns()
+    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 60.0)
+    queues.ask(1, [0])
+    async with asyncio.timeout(5):
+        while not queues.wires[1].sent:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.001)
+    queues.ask(0, [0])
+    queues.wires[1].let_go()
+    await turns()
+    queues.ask(2, [0])
+    await turns()
+    assert queues.sent() == [[1], [1], [1]]
 
 
 @pytest.mark.usefixtures("no_hold")
