@@ -55,6 +55,18 @@ def no_hold(monkeypatch):
     monkeypatch.setattr(longest_first, "PATIENCE_SECONDS", 60.0)
 
 
+async def lose_the_turn(queues, monkeypatch):
+    """Have the batch of queue 0 hang until its turn is over, and give queue 1 the turn, which it keeps."""
+    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 0.01)
+    queues.ask(0, [0])
+    await turns()
+    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 60.0)
+    queues.ask(1, [0])
+    async with asyncio.timeout(5):
+        while not queues.wires[1].sent:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.001)
+
+
 @pytest.mark.usefixtures("no_hold")
 async def test_one_queue_sends_at_a_time(queues) -> None:
     """While a batch of one queue is under way, the others gather; they go when it is back."""
@@ -105,13 +117,7 @@ async def test_a_short_queue_gets_its_turn(queues, monkeypatch) -> None:
 
 async def test_a_batch_that_hangs_does_not_stop_the_others(queues, monkeypatch) -> None:
     """The others go HOLD_SECONDS after a batch began, though it has not come back; it keeps its answer."""
-    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 0.01)
-    queues.ask(0, [0])
-    await turns()
-    queues.ask(1, [0])
-    async with asyncio.timeout(5):
-        while not queues.wires[1].sent:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.001)
+    await lose_the_turn(queues, monkeypatch)
     queues.wires[1].let_go()
     assert await queues.tasks[1] == (0, 0, False)
     assert not queues.tasks[0].done()
@@ -122,14 +128,7 @@ async def test_a_batch_that_hangs_does_not_stop_the_others(queues, monkeypatch) 
 @pytest.mark.usefixtures("no_hold")
 async def test_a_batch_that_comes_back_late_ends_no_turn_but_its_own(queues, monkeypatch) -> None:
     """A batch whose turn was over before it came back lets nobody go while another has the turn."""
-    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 0.01)
-    queues.ask(0, [0])
-    await turns()
-    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 60.0)
-    queues.ask(1, [0])
-    async with asyncio.timeout(5):
-        while not queues.wires[1].sent:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.001)
+    await lose_the_turn(queues, monkeypatch)
     queues.ask(2, [0])
     queues.wires[0].let_go()
     await turns()
@@ -165,14 +164,7 @@ async def test_what_cannot_go_makes_no_queue_long(queues) -> None:
 @pytest.mark.usefixtures("no_hold")
 async def test_a_queue_whose_keys_are_all_under_way_keeps_no_turn(queues, monkeypatch) -> None:
     """Items whose key is under way wait for it to come back, and hold up nobody meanwhile."""
-    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 0.01)
-    queues.ask(0, [0])
-    await turns()
-    monkeypatch.setattr(longest_first, "HOLD_SECONDS", 60.0)
-    queues.ask(1, [0])
-    async with asyncio.timeout(5):
-        while not queues.wires[1].sent:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.001)
+    await lose_the_turn(queues, monkeypatch)
     queues.ask(0, [0])
     queues.wires[1].let_go()
     await turns()
