@@ -26,6 +26,8 @@ class PostgresLedger:
 
     def __init__(self, db: Postgres, metrics: Metrics) -> None:
         self._db = db
+        # A queue of one: charges come one a call, and those that come while a statement commits share the next commit. One that
+        # hangs holds up the others for a moment only, which a bound of one under way would not give.
         self._charges: BatchedStatement[_Request, Decision] = BatchedStatement(
             "bank.charge", self._charge_all, metrics, key=lambda request: request.charge.key, turns=LongestFirst()
         )

@@ -1,6 +1,6 @@
 """Sends the batches of several queues in turns, the longest queue first.
 
-A purchase asks nine times, in eight queues of the checkout service. If every queue sends as soon as it can, those who arrive
+A purchase asks eight times, in seven queues of the checkout service. If every queue sends as soon as it can, those who arrive
 one by one stay apart: each step finds a few and sends them. With one batch under way at a time, the others gather in front
 of it. Those who rode together ask for their next step together, and take along who waits there: from step to step the batch
 grows. Longest queue first is the rule of queueing theory that serves the most with each turn.

@@ -19,6 +19,8 @@ from services.gateway.purchases import Purchases
 
 RESERVE = 8
 """One in so many places is for checkouts alone."""
+ALWAYS = 4
+"""One in so many places may be a purchase, however long purchases take."""
 LOG_SECONDS = 1.0
 """Refusals are logged together, at most once in this time: an overloaded process has no time for a line each."""
 
@@ -46,12 +48,12 @@ class Admission:
     """Counts the requests under way against the bounds."""
 
     def __init__(self, most: int, log: Logger, metrics: Metrics) -> None:
-        """Take how many requests may be under way at once. A quarter may be purchases, however long these take."""
+        """Take how many requests may be under way at once."""
         self._most = most
         self._most_others = most - most // RESERVE
         self._under_way = 0
         self._cart_writes = 0
-        self._purchases = Purchases(most // 4, time.monotonic)
+        self._purchases = Purchases(most // ALWAYS, time.monotonic)
         self._log = log
         self._not_logged = 0
         self._logged_at = float("-inf")

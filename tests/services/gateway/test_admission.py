@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis.env import BadSettings
+from services.gateway.admission import ALWAYS, RESERVE
 from services.gateway.config import Config
 from tests.services.gateway.conftest import serving
 from tests.services.gateway.test_riding import bodies, waiting
@@ -231,7 +232,8 @@ def test_a_bound_that_lets_nothing_through_is_refused_at_the_start(name, value):
 
 
 def test_the_defaults_refuse_nobody_below_capacity():
-    """64 buyers who never pause fill their carts however slow it is; 256 find a place each, with half as many who look around."""
+    """64 buyers who never pause fill their carts however slow it is; 256 find a place each, with as many who look around."""
     config = Config.from_env({})
-    assert config.max_under_way // 4 >= 2 * 64
-    assert config.max_under_way - config.max_under_way // 8 >= 256 + 128
+    assert config.max_under_way // ALWAYS >= 2 * 64
+    assert config.max_under_way // 2 >= 256
+    assert config.max_under_way - config.max_under_way // RESERVE >= 256 + 128
