@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from services.chassis import call, tracing
 from services.chassis.fair_queue import FairQueue
 from services.chassis.longest_first import LongestFirst, Turn
@@ -42,8 +44,7 @@ class Limits:
     """An item that has not been sent by then is refused: what stands before it takes too long."""
 
 
-@dataclass(eq=False, slots=True)
-class _Item(Generic[I, O]):
+class _Item(msgspec.Struct, Generic[I, O], eq=False):
     value: I
     key: Hashable
     owner: Hashable

@@ -50,10 +50,12 @@ class FairQueue(Generic[T]):
             owner, queue = self._queues.popitem(last=False)
             while queue:
                 item = queue.popleft()
-                if may_go(item):
-                    taken.append(item)
+                if not may_go(item):
+                    staying.setdefault(owner, deque()).append(item)
+                    continue
+                taken.append(item)
+                if self._queues or len(taken) == most:  # the next owner's turn; who is alone need not take turns
                     break
-                staying.setdefault(owner, deque()).append(item)
             if queue:
                 self._queues[owner] = queue  # its next turn comes after all others
         for owner, items in staying.items():

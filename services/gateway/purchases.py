@@ -10,6 +10,9 @@ from collections.abc import Callable
 SECONDS = 1.5
 """How long a purchase may take under overload: about three times what it takes with 64 at once on two cores. Fewer under way would
 share less and so cost more; more would only wait longer."""
+SETTLE_SECONDS = 0.5
+"""How long nothing is known after the first purchase began. Those that end first are few, and would make all look slow; what is let in
+meanwhile at three times what can be done ends within SECONDS."""
 SMOOTH_SECONDS = 2.0
 """How long an end counts in the rate, on average: a lull or a burst of less moves the bound by a part of it."""
 
@@ -55,11 +58,11 @@ class Purchases:
         `coming`: how many carts are being filled, which may be bought next. They count beside as many purchases.
         """
         count = self._under_way + min(coming, self._under_way)
-        return count >= self._always and count >= SECONDS * self._rate()
-
-    def _rate(self) -> float:
-        """Return how many end in a second."""
         now = self._clock()
+        return count >= self._always and now - self._since >= SETTLE_SECONDS and count >= SECONDS * self._rate(now)
+
+    def _rate(self, now: float) -> float:
+        """Return how many end in a second."""
         counted_seconds = SMOOTH_SECONDS * (1 - _weight(now - self._since))
         return self._ended * _weight(now - self._at) / counted_seconds if counted_seconds else 0.0
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis.env import BadSettings
+from services.gateway import purchases
 from services.gateway.admission import ALWAYS, RESERVE
 from services.gateway.config import Config
 from tests.services.gateway.conftest import serving
@@ -79,7 +80,13 @@ async def test_checkouts_have_a_reserve(full, backend):
 
 
 @pytest.fixture
-async def buying(small, backend):
+def settled(monkeypatch):
+    """Have the first purchases count from their beginning."""
+    monkeypatch.setattr(purchases, "SETTLE_SECONDS", 0.0)
+
+
+@pytest.fixture
+async def buying(settled, small, backend):
     """Give a gateway with as many purchases under way as are let in while none ends."""
     backend.gates["StartCheckouts"] = asyncio.Event()
     small.tasks = [asyncio.create_task(buy(small, user)) for user in range(1, PURCHASES + 1)]
@@ -135,6 +142,7 @@ async def test_slow_purchases_hold_back_no_purchase(buying, backend):
     assert (await add(buying)).status == 200
 
 
+@pytest.mark.usefixtures("settled")
 async def test_carts_that_are_being_filled_will_be_purchases(small, backend):
     """As many cart writes as purchases count as purchases that are about to begin; each leaves its place when it ends."""
     gates = {name: asyncio.Event() for name in ("StartCheckouts", "AddItems")}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.purchases import SECONDS, Purchases
+from services.gateway.purchases import SECONDS, SETTLE_SECONDS, Purchases
 
 ALWAYS = 10
 
@@ -34,6 +34,11 @@ class Traffic:
         self.hold(count)
         return self.purchases.are_enough(coming)
 
+    def settle(self):
+        """Have one purchase under way until it is known how many end."""
+        self.hold(1)
+        self.now += SETTLE_SECONDS
+
 
 @pytest.fixture
 def traffic():
@@ -41,8 +46,19 @@ def traffic():
 
 
 def test_a_few_are_never_too_many(traffic):
-    """However few purchases have ended, so many may always be under way: a gateway that has just started refuses nobody."""
-    assert [traffic.are_enough(count) for count in (0, ALWAYS - 1, ALWAYS)] == [False, False, True]
+    """However few purchases have ended, so many may always be under way."""
+    traffic.settle()
+    assert [traffic.are_enough(count) for count in (1, ALWAYS - 1, ALWAYS)] == [False, False, True]
+
+
+def test_who_comes_first_is_not_refused_for_the_few_that_have_ended(traffic):
+    """Of many who begin at once a few end first. Their next carts are not refused, since nobody knows yet how many can end."""
+    traffic.hold(100 * ALWAYS)
+    traffic.now += SETTLE_SECONDS / 2
+    traffic.purchases.end()
+    assert not traffic.are_enough(100 * ALWAYS, coming=100)
+    traffic.now += SETTLE_SECONDS / 2
+    assert traffic.are_enough(100 * ALWAYS, coming=100)
 
 
 @pytest.mark.parametrize("rate", [50, 140, 1000])
@@ -55,8 +71,8 @@ def test_as_many_as_end_in_time_are_let_in(traffic, rate):
 
 @pytest.mark.parametrize("rate", [50, 1000])
 def test_what_can_be_done_is_known_from_the_start(traffic, rate):
-    """Half a second after the first purchase began the bound is what ends in that time, though few have ended yet."""
-    traffic.end(rate, seconds=0.5)
+    """A little over half a second after the first purchase began the bound is what ends in that time, though few have ended yet."""
+    traffic.end(rate, seconds=1.1 * SETTLE_SECONDS)
     assert not traffic.are_enough(int(0.9 * SECONDS * rate))
     assert traffic.are_enough(int(1.1 * SECONDS * rate))
 
@@ -74,6 +90,7 @@ def test_a_quiet_hour_says_nothing(traffic):
 def test_carts_that_are_being_filled_count_beside_purchases(traffic):
     """A cart that is being filled may be bought next, so it counts; carts alone, however many, are no overload."""
     assert not traffic.are_enough(0, coming=1000)
+    traffic.settle()
     assert not traffic.are_enough(ALWAYS // 2 - 1, coming=1000)
     assert traffic.are_enough(ALWAYS // 2, coming=ALWAYS // 2)
     assert not traffic.are_enough(ALWAYS - 2, coming=1)
@@ -102,4 +119,5 @@ def test_what_waits_for_its_client_is_no_end(traffic):
         traffic.purchases.begin()
         traffic.purchases.leave()
     assert traffic.purchases.under_way == 0
+    traffic.settle()
     assert traffic.are_enough(ALWAYS)
