@@ -25,7 +25,6 @@ from services.errors import OutcomeUnknown, Unavailable
 I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - an outcome
 
-
 TURNS = 4
 """A batch is gathered until nobody has asked for so many turns of the event loop. What one reply sets going asks within a few
 turns, not within the same one, and so nearly all of 64 buyers ride in one batch."""
