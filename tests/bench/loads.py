@@ -35,7 +35,7 @@ CLOSED: Mapping[str, Load] = {
         Load("products", "GET /products, 100 connections", "page", 100, 100, "page"),
         Load("cart", "GET /cart, warm, 50 connections", "readers", 50, 100, "cart"),
         Load("writes", "cart writes, 10 connections", "writers", 10, 100, "add"),
-        Load("buyer", "one buyer, no pause", "buyers", 1, 50, "checkout", buys=True),
+        Load("buyer", "one buyer, no pause", "buyers", 1, 200, "checkout", buys=True),
         Load("buyers8", "8 buyers, no pause", "buyers", 8, 40, "checkout", buys=True),
         Load("buyers64", "64 buyers, no pause", "buyers", 64, 16, "checkout", buys=True),
         Load("buyers256", "256 buyers, no pause", "buyers", 256, 4, "checkout", buys=True),
