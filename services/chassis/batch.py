@@ -96,7 +96,6 @@ class Batcher(Generic[I, O]):
         self._under_way: dict[asyncio.Task[None], Sequence[_Item[I, O]]] = {}
         self._scheduled = False
         self._asked = 0
-        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
         self._sizes = metrics.batch_items.labels(name)
@@ -121,8 +120,6 @@ class Batcher(Generic[I, O]):
     async def _ask(self, value: I, now: call.Call) -> O:
         if self._stamp is not None:
             value = self._stamp(value)
-        if self._closed:
-            raise Unavailable("this process is stopping")
         if len(self._waiting) >= self._limits.waiting:
             self._shed.inc()
             raise Unavailable("too many requests wait; try again", code=ErrorCode.OVERLOADED)
@@ -145,17 +142,6 @@ class Batcher(Generic[I, O]):
         finally:
             if not item.sent:
                 self._waiting.discard(item.owner, item)
-
-    async def close(self) -> None:
-        """Take no more items, and wait until those that are there are answered."""
-        self._closed = True
-        while self._under_way or self._waiting:
-            if self._under_way:
-                await asyncio.wait(self._under_way)
-            else:
-                await asyncio.sleep(0)
-        if self._timer:
-            self._timer.cancel()
 
     @property
     def ready(self) -> int:

@@ -174,22 +174,6 @@ async def test_a_wrong_number_of_outcomes_is_no_answer(outcomes) -> None:
         await Batcher("test", send, Metrics()).ask(0)
 
 
-async def test_a_closed_batcher_answers_what_is_there() -> None:
-    """Closing waits for every item that was taken, and refuses new ones."""
-    wire = Wire()
-    batch = batcher(wire, Limits(batch=1, waiting=8, under_way=1))
-    tasks = [asyncio.create_task(batch.ask((number, number, False))) for number in range(3)]
-    await turns()
-    closing = asyncio.create_task(batch.close())
-    await turns()
-    with pytest.raises(Fault):
-        await batch.ask((9, 9, False))
-    while not closing.done():
-        wire.let_go()
-        await turns()
-    assert [await task for task in tasks] == [(number, number, False) for number in range(3)]
-
-
 async def test_the_time_of_a_batch_is_counted() -> None:
     """A batch is timed until its outcomes are there, and one that fails is too."""
     metrics = Metrics()

@@ -72,8 +72,7 @@ class Life:
         while any(not task.done() for _, task in self.asked):
             self.come_back(lost=False)
             await turns()
-        closing = asyncio.create_task(batch.close())
-        while not closing.done():  # what was cancelled after it was sent is still under way
+        while self.wire.oldest() is not None:  # what was cancelled after it was sent is still under way
             self.come_back(lost=False)
             await turns()
 
