@@ -39,12 +39,10 @@ COALESCE_SECONDS = 0.25
 """How long changes are collected before they are written."""
 MIRROR_AFTER_SECONDS = 0.5
 """How long a checkout of REST is known to run before it gets a mirror: most have ended by then, and need one write less."""
-MIRROR_ROUND_SECONDS = 1.0
-"""How long no mirror is begun after the last ones. Together they cost the API server half of what they cost one by one: what works
-without a pause finds its data in the processor's caches."""
 MAX_WRITERS = 32
 """How many writes are under way at once. On a busy API server each takes half a second: with 8 of them statuses came ever later,
-since those who applied Checkouts had 32 requests under way."""
+since those who applied Checkouts had 32 requests under way.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,6 @@ class Projector:
         self._early: dict[str, SagaView] = {}
         """By uid: the latest state that came before it was known whether the resource is about that checkout."""
         self._skipped = RecentSet()
-        self._mirrors_at = 0.0  # the monotonic time from which mirrors may be begun
         self._ended = asyncio.Event()
         self._writers = asyncio.Semaphore(MAX_WRITERS)
 
@@ -114,7 +111,7 @@ class Projector:
     async def run(self) -> None:
         """Write what is pending: every `COALESCE_SECONDS`, and at once when a checkout has ended.
 
-        A write that takes long delays no other resource. New mirrors are begun together.
+        A write that takes long delays no other resource.
         """
         while True:
             try:
@@ -193,20 +190,19 @@ class Projector:
 
     def _start_writes(self, *, at_once: bool = False) -> None:
         """Start a write for each pending name whose time has come. One that is being written waits until that write is over."""
-        now, mirrors_at = time.monotonic(), self._mirrors_at
+        now = time.monotonic()
         for name, waiting in self._pending.waiting():
-            is_mirror = self._is_new_mirror(name)
-            may_end_first = not self._pending[name].ended and now - waiting.since < MIRROR_AFTER_SECONDS
-            is_early = now < waiting.not_before or (is_mirror and (may_end_first or now < mirrors_at))
+            is_early = now < waiting.not_before or (
+                now - waiting.since < MIRROR_AFTER_SECONDS and self._may_end_first(name)
+            )
             if name not in self._writing and (at_once or not is_early):
                 self._pending.start(name)
                 self._writing[name] = asyncio.create_task(self._show_latest(name))
-                if is_mirror:
-                    self._mirrors_at = now + MIRROR_ROUND_SECONDS
 
-    def _is_new_mirror(self, name: NamespacedName) -> bool:
-        """Return whether a name is that of a mirror which is still to be created."""
-        return not self._pending[name].from_resource and self._cache.get(name) is None
+    def _may_end_first(self, name: NamespacedName) -> bool:
+        """Return whether a name is that of a mirror which is still to be created, of a checkout that runs."""
+        view = self._pending[name]
+        return not (view.from_resource or view.ended) and self._cache.get(name) is None
 
     async def _show_latest(self, name: NamespacedName) -> None:
         try:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -130,30 +129,6 @@ async def test_a_purchase_that_takes_its_time_is_mirrored_while_it_runs(new, vie
     monkeypatch.setattr(module, "MIRROR_AFTER_SECONDS", 3600)
     projector.enqueue(replace(rest(view), version=view.version + 1))
     await until(lambda: cluster.statuses["co-c1"]["sagaVersion"] == view.version + 1)
-    running.cancel()
-
-
-async def test_mirrors_are_made_together(new, view, cluster, monkeypatch):
-    """A mirror is made at once after a quiet second. Those that follow wait for one another; what somebody applied does not wait."""
-    now = [1000.0]
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(module, "COALESCE_SECONDS", 0.0)
-    projector = new(mirror_mode="All")
-    running = asyncio.create_task(projector.run())
-    projector.enqueue(over(rest(view, 1)))
-    await until(lambda: "co-c1" in cluster.statuses)
-    now[0] += module.MIRROR_ROUND_SECONDS - 0.1
-    for number in (2, 3):
-        projector.enqueue(over(rest(view, number)))
-    projector.enqueue(over(view))
-    await until(lambda: "first" in cluster.statuses)
-    assert [name for verb, name in cluster.calls if verb == "create"] == ["co-c1"]
-    now[0] += 0.2
-    await until(lambda: {"co-c2", "co-c3"} <= cluster.statuses.keys())
-    projector.enqueue(over(rest(view, 4)))
-    projector.enqueue(replace(over(view), version=10))
-    await until(lambda: cluster.statuses["first"]["sagaVersion"] == 10)
-    assert "co-c4" not in cluster.statuses
     running.cancel()
 
 
