@@ -11,8 +11,8 @@ SECONDS = 1.5
 """How long a purchase may take under overload: about three times what it takes with 64 at once on two cores. Fewer under way would
 share less and so cost more; more would only wait longer."""
 SETTLE_SECONDS = 0.5
-"""How long nothing is known after the first purchase began. Those that end first are few, and would make all look slow; what is let in
-meanwhile at three times what can be done ends within SECONDS."""
+"""How long nothing is known after the first purchase began. Those that end first are few, and would make all look slow. What is let in
+meanwhile at three times what can be done ends within SECONDS; at more than that it takes longer."""
 SMOOTH_SECONDS = 2.0
 """How long an end counts in the rate, on average: a lull or a burst of less moves the bound by a part of it."""
 
