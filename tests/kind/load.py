@@ -27,6 +27,7 @@ class Load:
 
     url: str
     kube: Callable[[], Kube]
+    began: float = field(default_factory=time.monotonic)
     stop: threading.Event = field(default_factory=threading.Event)
     users: list[int] = field(default_factory=list)
     bought: list[tuple[bool, float]] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Load:
         try:
             late = buy(by, user)
         except (AssertionError, requests.RequestException) as error:
-            self.failed.append(f"user {user}: {error!r}")
+            self.failed.append(f"user {user}, {started - self.began:.1f} s after the first: {error!r}")
             return
         self.bought.append((late, time.monotonic() - started))
 
