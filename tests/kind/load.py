@@ -61,7 +61,7 @@ class Load:
         try:
             late = buy(by, user)
         except (AssertionError, requests.RequestException) as error:
-            self.failed.append(f"user {user}, {started - self.began:.1f} s after the first: {error!r}")
+            self.failed.append(f"user {user}, {started - self.began:.1f} s after the load began: {error!r}")
             return
         self.bought.append((late, time.monotonic() - started))
 

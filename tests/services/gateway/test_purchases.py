@@ -83,12 +83,13 @@ def test_a_quiet_hour_says_nothing(traffic):
         traffic.hold(1)
         traffic.now += 1
         traffic.purchases.end()
-    traffic.end(100, seconds=0.5)
+    traffic.end(100, seconds=1.1 * SETTLE_SECONDS)
     assert not traffic.are_enough(int(0.9 * SECONDS * 100))
 
 
 def test_carts_that_are_being_filled_count_beside_purchases(traffic):
     """A cart that is being filled may be bought next, so it counts; carts alone, however many, are no overload."""
+    traffic.settle()
     assert not traffic.are_enough(0, coming=1000)
     traffic.settle()
     assert not traffic.are_enough(ALWAYS // 2 - 1, coming=1000)
