@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 
+from services.chassis.call_streams import SUFFIX, CallStreams
+
 CLOSE_SECONDS = 5.0
 """How long a channel that was replaced stays open: longer than anybody waits for it to connect."""
 
@@ -21,6 +23,7 @@ class RenewableChannel:
         """Take what makes a channel."""
         self._make = make
         self._closing: set[asyncio.Task[None]] = set()
+        self._streams: dict[str, CallStreams] = {}
         self.current = make()
 
     def renew(self) -> None:
@@ -49,6 +52,15 @@ class RenewableChannel:
         """Return a method that gives a stream of messages; a stub calls it."""
         return _Method(self, "unary_stream", path, args, options)
 
+    def stream_stream(self, path: str, *args: Any, **options: Any) -> CallStreams:
+        """Return the streams that carry the calls of the unary method without the suffix; a stub has no other such methods."""
+        method = _Method(self, "stream_stream", path, args, options)
+        return self._streams.setdefault(path.removesuffix(SUFFIX), CallStreams(method))
+
+    def streams_of(self, path: str) -> CallStreams | None:
+        """Return the streams that carry the calls of a unary method; None where the service declares none."""
+        return self._streams.get(path)
+
 
 class _Method:
     """A method of a stub, on whichever channel there is when it is called."""
@@ -63,12 +75,17 @@ class _Method:
         self._of: grpc.aio.Channel | None = None
         self._call: Callable[..., Any] | None = None
 
-    def __call__(self, request: Any, **options: Any) -> Any:
+    @property
+    def streams(self) -> CallStreams | None:
+        """The streams that carry its calls; None where the service declares none."""
+        return self._channel.streams_of(self._made[0])
+
+    def __call__(self, *request: Any, **options: Any) -> Any:
         now = self._channel.current
         if self._call is None or self._of is not now:
             path, args, made_with = self._made
             self._call, self._of = getattr(now, self._kind)(path, *args, **made_with), now
-        return self._call(request, **options)
+        return self._call(*request, **options)
 
 
 async def _close_later(channel: grpc.aio.Channel) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from services.chassis import call, tracing
+from services.chassis.call_streams import CallStreams, NotOpened
 from services.chassis.channel import RenewableChannel
 from services.chassis.faults import OUTAGE, code_of, fault_in, fault_of
 from services.chassis.postgres import forbid_in_transaction
@@ -83,13 +84,11 @@ class Endpoint:
         started = time.perf_counter()
         outcome = "cancelled"
         tell_breaker: Callable[[], None] = self.breaker.abandon
-        now = call.current()
-        metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
         try:
             if not await self._connected(min(CONNECT_SECONDS, left)):
                 outcome, tell_breaker = "unreachable", self._failing
                 raise Unavailable(f"{self.name} is unavailable")
-            reply = await method(request, timeout=min(within, _time_left()), metadata=metadata)
+            reply = await _call(method, request, within)
             outcome, tell_breaker = "ok", self._answering
         except grpc.RpcError as error:
             fault = fault_of(error, self.name)
@@ -152,6 +151,23 @@ class Endpoint:
         if now - self._renewed_at >= RENEW_SECONDS:
             self._renewed_at = now
             self.channel.renew()
+
+
+async def _call(method: Any, request: Any, within: float) -> Any:
+    """Send a request over an open stream where the service has such, or else by a unary call."""
+    now = call.current()
+    streams: CallStreams | None = getattr(method, "streams", None)
+    if streams is not None:
+        timeout = min(within, _time_left())
+        own = request.call
+        own.request_id, own.traceparent = now.request_id, now.traceparent
+        own.timeout_ms = max(1, int(timeout * 1000))
+        try:
+            return await streams(request, timeout)
+        except NotOpened:
+            pass
+    metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
+    return await method(request, timeout=min(within, _time_left()), metadata=metadata)
 
 
 def rpc_name(method: Any) -> str:

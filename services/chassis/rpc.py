@@ -6,8 +6,8 @@ deadline passes, and a cancelled write would leave a connection in an unknown st
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,9 +16,11 @@ from grpc_reflection.v1alpha import reflection
 
 from services.chassis import call, tracing
 from services.chassis.batched_request import REPORT
+from services.chassis.call_streams import SUFFIX
 from services.chassis.failures import report
 from services.chassis.faults import status_of
 from services.chassis.logs import Logger
+from services.chassis.served_streams import ServedStreams
 from services.chassis.telemetry import Metrics
 from services.chassis.web import CannotListen
 from services.errors import Fault, InternalError
@@ -41,7 +43,8 @@ _FAILED = frozenset({
 })  # fmt: skip
 """The codes that are a failure of the server and not the caller's, as OpenTelemetry's conventions have them."""
 
-Register = Callable[[grpc.aio.Server], None]
+Register = Callable[[Any], None]
+"""Adds the methods of a service to a Server, as the generated code does."""
 
 
 def _aging(seconds: float) -> tuple[tuple[str, int], ...]:
@@ -58,8 +61,10 @@ class Server:
         """Create a server. Connections older than `connection_age` seconds are closed once their calls have ended; 0: never."""
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._handlers: dict[str, Any] = {}
+        self._streams = ServedStreams()
         self._server = grpc.aio.server(
-            interceptors=(_Guard(log, metrics, self._tasks),),
+            interceptors=(Guard(log, metrics, self._tasks, self._handlers, self._streams),),
             options=(*_OPTIONS, *_aging(connection_age)),
             maximum_concurrent_rpcs=MAX_UNDER_WAY,
         )
@@ -69,7 +74,7 @@ class Server:
     async def start(self, address: str, services: dict[str, Register]) -> int:
         """Serve `services` (full name → what adds it); give the port. CannotListen when the address is taken."""
         for register in services.values():
-            register(self._server)
+            register(self)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._reflect:
             names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -85,6 +90,14 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return port
 
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Add methods, as the generated code does."""
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Note methods by their paths, as the generated code gives them beside."""
+        self._handlers.update({f"/{service}/{name}": handler for name, handler in handlers.items()})
+
     async def drain(self) -> None:
         """Tell health checks that this server is going."""
         await self._health.enter_graceful_shutdown()
@@ -92,33 +105,57 @@ class Server:
     async def stop(self, grace: float) -> None:
         """Take no more calls, and let those under way end within `grace` seconds."""
         ends_at = time.monotonic() + grace
-        await self._server.stop(grace)
+        await asyncio.gather(self._server.stop(grace), self._streams.leave())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(0.1, ends_at - time.monotonic()))
         if self._tasks:
             self._log.warning("calls cut off by the shutdown", calls=len(self._tasks))
 
 
-class _Guard(grpc.aio.ServerInterceptor):
-    """Stands before every method of a server that takes one request."""
+class Guard(grpc.aio.ServerInterceptor):
+    """Stands before every method of a server."""
 
-    def __init__(self, log: Logger, metrics: Metrics, tasks: set[asyncio.Task[Any]]) -> None:
+    def __init__(
+        self,
+        log: Logger,
+        metrics: Metrics,
+        tasks: set[asyncio.Task[Any]],
+        handlers: Mapping[str, Any],
+        streams: ServedStreams,
+    ) -> None:
+        """Take where the tasks of calls are kept, the handlers of methods by path, and the streams that carry calls."""
         self._log = log
         self._metrics = metrics
         self._tasks = tasks
+        self._handlers = handlers
+        self._streams = streams
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
+        """Return what answers a call: the method's handler within this guard."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith("/grpc."):
             return handler
+        # A stream carries the calls of a unary method, whose handler answers them.
+        if handler.stream_stream is not None:
+            path = method.removesuffix(SUFFIX)
+            unary = self._handlers[path]
+
+            async def guarded_calls(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+                async def answer(raw: bytes) -> bytes:
+                    reply = await self._answer(path, unary, raw, context, _call_within)
+                    return cast("bytes", unary.response_serializer(reply))
+
+                await self._streams.serve(context, answer)
+
+            return grpc.stream_stream_rpc_method_handler(guarded_calls, None, None)
         # The bytes are decoded inside, so that a malformed message is the caller's error and not ours.
         if handler.unary_unary is not None:
 
             async def guarded(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                return await self._answer(method, handler, raw, context)
+                return await self._answer(method, handler, raw, context, lambda _: _call_in(context))
 
             return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
         if handler.unary_stream is not None:
@@ -130,14 +167,24 @@ class _Guard(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(guarded_stream, None, handler.response_serializer)
         return handler
 
-    async def _answer(self, method: str, handler: Any, raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def _answer(
+        self,
+        method: str,
+        handler: Any,
+        raw: bytes,
+        context: grpc.aio.ServicerContext[Any, Any],
+        call_of: Callable[[Any], call.Call],
+    ) -> Any:
+        """Answer the request in `raw`, whose call `call_of` gives; that of a malformed message is asked for with None."""
         started = time.perf_counter()
         code, details, reply = grpc.StatusCode.OK, "", None
-        with call.within(_call_in(context)), tracing.root(method[1:], tracing.Kind.SERVER) as span:
+        request = _decoded(handler, raw)
+        with call.within(call_of(request)), tracing.root(method[1:], tracing.Kind.SERVER) as span:
             span.set("rpc.system.name", "grpc")
             REPORT.set(lambda error: report(self._log, self._metrics, method, error))
             try:
-                request = handler.request_deserializer(raw)
+                if request is None:
+                    raise DecodeError  # noqa: TRY301 - ends like any other failure
                 reply = await self._supervised(handler.unary_unary(request, context))
             except asyncio.CancelledError:
                 self._note(method, grpc.StatusCode.CANCELLED, time.perf_counter() - started)
@@ -197,6 +244,22 @@ def _call_in(context: grpc.aio.ServicerContext[Any, Any]) -> call.Call:
         str(metadata.get("traceparent", "")),
         seconds=context.time_remaining(),
     )
+
+
+def _call_within(request: Any | None) -> call.Call:
+    """Give the request that a call on a stream belongs to. Its message says what the headers of a unary call do."""
+    if request is None:
+        return call.incoming("", "", seconds=None)
+    own = request.call
+    return call.incoming(own.request_id, own.traceparent, seconds=own.timeout_ms / 1000 if own.timeout_ms else None)
+
+
+def _decoded(handler: Any, raw: bytes) -> Any | None:
+    """Decode a request; None where it is malformed."""
+    try:
+        return handler.request_deserializer(raw)
+    except DecodeError:
+        return None
 
 
 def _status(error: Exception) -> tuple[grpc.StatusCode, str]:

@@ -22,33 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16services/pb/bank.proto\x12\x0f\x63\x61rtwright.bank\"\x87\x01\n\x0bTransaction\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.cartwright.bank.TransactionState\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\"i\n\rChargeRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\x03\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x19\n\nGetRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"0\n\rCancelRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x99\x01\n\x13SetBehaviourRequest\x12\x11\n\x07user_id\x18\x01 \x01(\x03H\x00\x12\x15\n\x0b\x63heckout_id\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x65veryone\x18\x03 \x01(\x08H\x00\x12-\n\tbehaviour\x18\x04 \x01(\x0e\x32\x1a.cartwright.bank.Behaviour\x12\r\n\x05times\x18\x05 \x01(\rB\x06\n\x04whom\"\x16\n\x14SetBehaviourResponse*`\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43\x41PTURED\x10\x01\x12\x0c\n\x08\x44\x45\x43LINED\x10\x02\x12\r\n\tCANCELLED\x10\x03*_\n\tBehaviour\x12\x19\n\x15\x42\x45HAVIOUR_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41PPROVE\x10\x01\x12\x0b\n\x07\x44\x45\x43LINE\x10\x02\x12\x08\n\x04HANG\x10\x03\x12\x13\n\x0f\x43HARGE_AND_DROP\x10\x04\x32\xd8\x01\n\x04\x42\x61nk\x12\x46\n\x06\x43harge\x12\x1e.cartwright.bank.ChargeRequest\x1a\x1c.cartwright.bank.Transaction\x12@\n\x03Get\x12\x1b.cartwright.bank.GetRequest\x1a\x1c.cartwright.bank.Transaction\x12\x46\n\x06\x43\x61ncel\x12\x1e.cartwright.bank.CancelRequest\x1a\x1c.cartwright.bank.Transaction2h\n\tBankAdmin\x12[\n\x0cSetBehaviour\x12$.cartwright.bank.SetBehaviourRequest\x1a%.cartwright.bank.SetBehaviourResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16services/pb/bank.proto\x12\x0f\x63\x61rtwright.bank\x1a\x16services/pb/call.proto\"\x98\x01\n\x0bTransaction\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.cartwright.bank.TransactionState\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\"\x89\x01\n\rChargeRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\x03\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1e\n\x04\x63\x61ll\x18\x06 \x01(\x0b\x32\x10.cartwright.Call\"\x19\n\nGetRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"0\n\rCancelRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x99\x01\n\x13SetBehaviourRequest\x12\x11\n\x07user_id\x18\x01 \x01(\x03H\x00\x12\x15\n\x0b\x63heckout_id\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x65veryone\x18\x03 \x01(\x08H\x00\x12-\n\tbehaviour\x18\x04 \x01(\x0e\x32\x1a.cartwright.bank.Behaviour\x12\r\n\x05times\x18\x05 \x01(\rB\x06\n\x04whom\"\x16\n\x14SetBehaviourResponse*`\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43\x41PTURED\x10\x01\x12\x0c\n\x08\x44\x45\x43LINED\x10\x02\x12\r\n\tCANCELLED\x10\x03*_\n\tBehaviour\x12\x19\n\x15\x42\x45HAVIOUR_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41PPROVE\x10\x01\x12\x0b\n\x07\x44\x45\x43LINE\x10\x02\x12\x08\n\x04HANG\x10\x03\x12\x13\n\x0f\x43HARGE_AND_DROP\x10\x04\x32\xaa\x02\n\x04\x42\x61nk\x12\x46\n\x06\x43harge\x12\x1e.cartwright.bank.ChargeRequest\x1a\x1c.cartwright.bank.Transaction\x12@\n\x03Get\x12\x1b.cartwright.bank.GetRequest\x1a\x1c.cartwright.bank.Transaction\x12\x46\n\x06\x43\x61ncel\x12\x1e.cartwright.bank.CancelRequest\x1a\x1c.cartwright.bank.Transaction\x12P\n\x0c\x43hargeStream\x12\x1e.cartwright.bank.ChargeRequest\x1a\x1c.cartwright.bank.Transaction(\x01\x30\x01\x32h\n\tBankAdmin\x12[\n\x0cSetBehaviour\x12$.cartwright.bank.SetBehaviourRequest\x1a%.cartwright.bank.SetBehaviourResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.pb.bank_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSACTIONSTATE']._serialized_start=545
-  _globals['_TRANSACTIONSTATE']._serialized_end=641
-  _globals['_BEHAVIOUR']._serialized_start=643
-  _globals['_BEHAVIOUR']._serialized_end=738
-  _globals['_TRANSACTION']._serialized_start=44
-  _globals['_TRANSACTION']._serialized_end=179
-  _globals['_CHARGEREQUEST']._serialized_start=181
-  _globals['_CHARGEREQUEST']._serialized_end=286
-  _globals['_GETREQUEST']._serialized_start=288
-  _globals['_GETREQUEST']._serialized_end=313
-  _globals['_CANCELREQUEST']._serialized_start=315
-  _globals['_CANCELREQUEST']._serialized_end=363
-  _globals['_SETBEHAVIOURREQUEST']._serialized_start=366
-  _globals['_SETBEHAVIOURREQUEST']._serialized_end=519
-  _globals['_SETBEHAVIOURRESPONSE']._serialized_start=521
-  _globals['_SETBEHAVIOURRESPONSE']._serialized_end=543
-  _globals['_BANK']._serialized_start=741
-  _globals['_BANK']._serialized_end=957
-  _globals['_BANKADMIN']._serialized_start=959
-  _globals['_BANKADMIN']._serialized_end=1063
+  _globals['_TRANSACTIONSTATE']._serialized_start=619
+  _globals['_TRANSACTIONSTATE']._serialized_end=715
+  _globals['_BEHAVIOUR']._serialized_start=717
+  _globals['_BEHAVIOUR']._serialized_end=812
+  _globals['_TRANSACTION']._serialized_start=68
+  _globals['_TRANSACTION']._serialized_end=220
+  _globals['_CHARGEREQUEST']._serialized_start=223
+  _globals['_CHARGEREQUEST']._serialized_end=360
+  _globals['_GETREQUEST']._serialized_start=362
+  _globals['_GETREQUEST']._serialized_end=387
+  _globals['_CANCELREQUEST']._serialized_start=389
+  _globals['_CANCELREQUEST']._serialized_end=437
+  _globals['_SETBEHAVIOURREQUEST']._serialized_start=440
+  _globals['_SETBEHAVIOURREQUEST']._serialized_end=593
+  _globals['_SETBEHAVIOURRESPONSE']._serialized_start=595
+  _globals['_SETBEHAVIOURRESPONSE']._serialized_end=617
+  _globals['_BANK']._serialized_start=815
+  _globals['_BANK']._serialized_end=1113
+  _globals['_BANKADMIN']._serialized_start=1115
+  _globals['_BANKADMIN']._serialized_end=1219
 # @@protoc_insertion_point(module_scope)

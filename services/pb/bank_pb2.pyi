@@ -1,6 +1,8 @@
+from services.pb import call_pb2 as _call_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -30,32 +32,36 @@ HANG: Behaviour
 CHARGE_AND_DROP: Behaviour
 
 class Transaction(_message.Message):
-    __slots__ = ("key", "state", "amount_minor", "currency", "reference")
+    __slots__ = ("key", "state", "amount_minor", "currency", "reference", "leaving")
     KEY_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     key: str
     state: TransactionState
     amount_minor: int
     currency: str
     reference: str
-    def __init__(self, key: _Optional[str] = ..., state: _Optional[_Union[TransactionState, str]] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., reference: _Optional[str] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, key: _Optional[str] = ..., state: _Optional[_Union[TransactionState, str]] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., reference: _Optional[str] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class ChargeRequest(_message.Message):
-    __slots__ = ("key", "amount_minor", "currency", "user_id", "request_id")
+    __slots__ = ("key", "amount_minor", "currency", "user_id", "request_id", "call")
     KEY_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     key: str
     amount_minor: int
     currency: str
     user_id: int
     request_id: str
-    def __init__(self, key: _Optional[str] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., user_id: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, key: _Optional[str] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., user_id: _Optional[int] = ..., request_id: _Optional[str] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("key",)

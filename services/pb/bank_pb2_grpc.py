@@ -49,6 +49,11 @@ class BankStub:
                 request_serializer=services_dot_pb_dot_bank__pb2.CancelRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_bank__pb2.Transaction.FromString,
                 _registered_method=True)
+        self.ChargeStream = channel.stream_stream(
+                '/cartwright.bank.Bank/ChargeStream',
+                request_serializer=services_dot_pb_dot_bank__pb2.ChargeRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_bank__pb2.Transaction.FromString,
+                _registered_method=True)
 
 
 class BankServicer:
@@ -74,6 +79,13 @@ class BankServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChargeStream(self, request_iterator, context):
+        """The same calls over a stream that stays open (call.proto); still one charge a call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BankServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +102,11 @@ def add_BankServicer_to_server(servicer, server):
             'Cancel': grpc.unary_unary_rpc_method_handler(
                     servicer.Cancel,
                     request_deserializer=services_dot_pb_dot_bank__pb2.CancelRequest.FromString,
+                    response_serializer=services_dot_pb_dot_bank__pb2.Transaction.SerializeToString,
+            ),
+            'ChargeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ChargeStream,
+                    request_deserializer=services_dot_pb_dot_bank__pb2.ChargeRequest.FromString,
                     response_serializer=services_dot_pb_dot_bank__pb2.Transaction.SerializeToString,
             ),
     }
@@ -173,6 +190,33 @@ class Bank:
             target,
             '/cartwright.bank.Bank/Cancel',
             services_dot_pb_dot_bank__pb2.CancelRequest.SerializeToString,
+            services_dot_pb_dot_bank__pb2.Transaction.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChargeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.bank.Bank/ChargeStream',
+            services_dot_pb_dot_bank__pb2.ChargeRequest.SerializeToString,
             services_dot_pb_dot_bank__pb2.Transaction.FromString,
             options,
             channel_credentials,

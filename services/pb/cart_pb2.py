@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16services/pb/cart.proto\x12\x0f\x63\x61rtwright.cart\x1a\x16services/pb/call.proto\"\x86\x01\n\x08\x43\x61rtLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12\x18\n\x10unit_price_minor\x18\x04 \x01(\x03\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x13\n\x0bunavailable\x18\x06 \x01(\x08\"z\n\x04\x43\x61rt\x12\x0f\n\x07\x63\x61rt_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12(\n\x05lines\x18\x03 \x03(\x0b\x32\x19.cartwright.cart.CartLine\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x05 \x01(\x03\"f\n\nCartResult\x12%\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x15.cartwright.cart.CartH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"=\n\rCartsResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.cartwright.cart.CartResult\"2\n\rPurchasedLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"N\n\x08Purchase\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.cartwright.cart.PurchasedLine\"x\n\x07GetCart\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x11\n\tfor_claim\x18\x03 \x01(\x08\x12)\n\x06\x62ought\x18\x04 \x03(\x0b\x32\x19.cartwright.cart.Purchase\":\n\x0fGetCartsRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.cartwright.cart.GetCart\"`\n\x07\x41\x64\x64Item\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x05\":\n\x0f\x41\x64\x64ItemsRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.cartwright.cart.AddItem\"d\n\x0bSetQuantity\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x05\"C\n\x14SetQuantitiesRequest\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.cartwright.cart.SetQuantity\"Q\n\nRemoveItem\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\"@\n\x12RemoveItemsRequest\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.cartwright.cart.RemoveItem\"<\n\tClearCart\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\">\n\x11\x43learCartsRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.cartwright.cart.ClearCart2\xa7\x03\n\x0b\x43\x61rtService\x12L\n\x08GetCarts\x12 .cartwright.cart.GetCartsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12L\n\x08\x41\x64\x64Items\x12 .cartwright.cart.AddItemsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12V\n\rSetQuantities\x12%.cartwright.cart.SetQuantitiesRequest\x1a\x1e.cartwright.cart.CartsResponse\x12R\n\x0bRemoveItems\x12#.cartwright.cart.RemoveItemsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12P\n\nClearCarts\x12\".cartwright.cart.ClearCartsRequest\x1a\x1e.cartwright.cart.CartsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16services/pb/cart.proto\x12\x0f\x63\x61rtwright.cart\x1a\x16services/pb/call.proto\"\x86\x01\n\x08\x43\x61rtLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12\x18\n\x10unit_price_minor\x18\x04 \x01(\x03\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x13\n\x0bunavailable\x18\x06 \x01(\x08\"z\n\x04\x43\x61rt\x12\x0f\n\x07\x63\x61rt_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12(\n\x05lines\x18\x03 \x03(\x0b\x32\x19.cartwright.cart.CartLine\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x05 \x01(\x03\"f\n\nCartResult\x12%\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x15.cartwright.cart.CartH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"N\n\rCartsResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.cartwright.cart.CartResult\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\"2\n\rPurchasedLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"N\n\x08Purchase\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.cartwright.cart.PurchasedLine\"x\n\x07GetCart\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x11\n\tfor_claim\x18\x03 \x01(\x08\x12)\n\x06\x62ought\x18\x04 \x03(\x0b\x32\x19.cartwright.cart.Purchase\"Z\n\x0fGetCartsRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.cartwright.cart.GetCart\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"`\n\x07\x41\x64\x64Item\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x05\"Z\n\x0f\x41\x64\x64ItemsRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.cartwright.cart.AddItem\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"d\n\x0bSetQuantity\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x05\"c\n\x14SetQuantitiesRequest\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.cartwright.cart.SetQuantity\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"Q\n\nRemoveItem\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\"`\n\x12RemoveItemsRequest\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.cartwright.cart.RemoveItem\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"<\n\tClearCart\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\">\n\x11\x43learCartsRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.cartwright.cart.ClearCart2\x97\x06\n\x0b\x43\x61rtService\x12L\n\x08GetCarts\x12 .cartwright.cart.GetCartsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12L\n\x08\x41\x64\x64Items\x12 .cartwright.cart.AddItemsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12V\n\rSetQuantities\x12%.cartwright.cart.SetQuantitiesRequest\x1a\x1e.cartwright.cart.CartsResponse\x12R\n\x0bRemoveItems\x12#.cartwright.cart.RemoveItemsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12P\n\nClearCarts\x12\".cartwright.cart.ClearCartsRequest\x1a\x1e.cartwright.cart.CartsResponse\x12V\n\x0eGetCartsStream\x12 .cartwright.cart.GetCartsRequest\x1a\x1e.cartwright.cart.CartsResponse(\x01\x30\x01\x12V\n\x0e\x41\x64\x64ItemsStream\x12 .cartwright.cart.AddItemsRequest\x1a\x1e.cartwright.cart.CartsResponse(\x01\x30\x01\x12`\n\x13SetQuantitiesStream\x12%.cartwright.cart.SetQuantitiesRequest\x1a\x1e.cartwright.cart.CartsResponse(\x01\x30\x01\x12\\\n\x11RemoveItemsStream\x12#.cartwright.cart.RemoveItemsRequest\x1a\x1e.cartwright.cart.CartsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,31 +39,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARTRESULT']._serialized_start=328
   _globals['_CARTRESULT']._serialized_end=430
   _globals['_CARTSRESPONSE']._serialized_start=432
-  _globals['_CARTSRESPONSE']._serialized_end=493
-  _globals['_PURCHASEDLINE']._serialized_start=495
-  _globals['_PURCHASEDLINE']._serialized_end=545
-  _globals['_PURCHASE']._serialized_start=547
-  _globals['_PURCHASE']._serialized_end=625
-  _globals['_GETCART']._serialized_start=627
-  _globals['_GETCART']._serialized_end=747
-  _globals['_GETCARTSREQUEST']._serialized_start=749
-  _globals['_GETCARTSREQUEST']._serialized_end=807
-  _globals['_ADDITEM']._serialized_start=809
-  _globals['_ADDITEM']._serialized_end=905
-  _globals['_ADDITEMSREQUEST']._serialized_start=907
-  _globals['_ADDITEMSREQUEST']._serialized_end=965
-  _globals['_SETQUANTITY']._serialized_start=967
-  _globals['_SETQUANTITY']._serialized_end=1067
-  _globals['_SETQUANTITIESREQUEST']._serialized_start=1069
-  _globals['_SETQUANTITIESREQUEST']._serialized_end=1136
-  _globals['_REMOVEITEM']._serialized_start=1138
-  _globals['_REMOVEITEM']._serialized_end=1219
-  _globals['_REMOVEITEMSREQUEST']._serialized_start=1221
-  _globals['_REMOVEITEMSREQUEST']._serialized_end=1285
-  _globals['_CLEARCART']._serialized_start=1287
-  _globals['_CLEARCART']._serialized_end=1347
-  _globals['_CLEARCARTSREQUEST']._serialized_start=1349
-  _globals['_CLEARCARTSREQUEST']._serialized_end=1411
-  _globals['_CARTSERVICE']._serialized_start=1414
-  _globals['_CARTSERVICE']._serialized_end=1837
+  _globals['_CARTSRESPONSE']._serialized_end=510
+  _globals['_PURCHASEDLINE']._serialized_start=512
+  _globals['_PURCHASEDLINE']._serialized_end=562
+  _globals['_PURCHASE']._serialized_start=564
+  _globals['_PURCHASE']._serialized_end=642
+  _globals['_GETCART']._serialized_start=644
+  _globals['_GETCART']._serialized_end=764
+  _globals['_GETCARTSREQUEST']._serialized_start=766
+  _globals['_GETCARTSREQUEST']._serialized_end=856
+  _globals['_ADDITEM']._serialized_start=858
+  _globals['_ADDITEM']._serialized_end=954
+  _globals['_ADDITEMSREQUEST']._serialized_start=956
+  _globals['_ADDITEMSREQUEST']._serialized_end=1046
+  _globals['_SETQUANTITY']._serialized_start=1048
+  _globals['_SETQUANTITY']._serialized_end=1148
+  _globals['_SETQUANTITIESREQUEST']._serialized_start=1150
+  _globals['_SETQUANTITIESREQUEST']._serialized_end=1249
+  _globals['_REMOVEITEM']._serialized_start=1251
+  _globals['_REMOVEITEM']._serialized_end=1332
+  _globals['_REMOVEITEMSREQUEST']._serialized_start=1334
+  _globals['_REMOVEITEMSREQUEST']._serialized_end=1430
+  _globals['_CLEARCART']._serialized_start=1432
+  _globals['_CLEARCART']._serialized_end=1492
+  _globals['_CLEARCARTSREQUEST']._serialized_start=1494
+  _globals['_CLEARCARTSREQUEST']._serialized_end=1556
+  _globals['_CARTSERVICE']._serialized_start=1559
+  _globals['_CARTSERVICE']._serialized_end=2350
 # @@protoc_insertion_point(module_scope)

@@ -46,10 +46,12 @@ class CartResult(_message.Message):
     def __init__(self, cart: _Optional[_Union[Cart, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
 
 class CartsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "leaving")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[CartResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[CartResult, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[CartResult, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class PurchasedLine(_message.Message):
     __slots__ = ("line_id", "quantity")
@@ -80,10 +82,12 @@ class GetCart(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., for_claim: _Optional[bool] = ..., bought: _Optional[_Iterable[_Union[Purchase, _Mapping]]] = ...) -> None: ...
 
 class GetCartsRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[GetCart]
-    def __init__(self, items: _Optional[_Iterable[_Union[GetCart, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[GetCart, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class AddItem(_message.Message):
     __slots__ = ("call", "user_id", "product_id", "quantity")
@@ -98,10 +102,12 @@ class AddItem(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., product_id: _Optional[int] = ..., quantity: _Optional[int] = ...) -> None: ...
 
 class AddItemsRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[AddItem]
-    def __init__(self, items: _Optional[_Iterable[_Union[AddItem, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[AddItem, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class SetQuantity(_message.Message):
     __slots__ = ("call", "user_id", "product_id", "quantity")
@@ -116,10 +122,12 @@ class SetQuantity(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., product_id: _Optional[int] = ..., quantity: _Optional[int] = ...) -> None: ...
 
 class SetQuantitiesRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[SetQuantity]
-    def __init__(self, items: _Optional[_Iterable[_Union[SetQuantity, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[SetQuantity, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class RemoveItem(_message.Message):
     __slots__ = ("call", "user_id", "product_id")
@@ -132,10 +140,12 @@ class RemoveItem(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., product_id: _Optional[int] = ...) -> None: ...
 
 class RemoveItemsRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[RemoveItem]
-    def __init__(self, items: _Optional[_Iterable[_Union[RemoveItem, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[RemoveItem, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class ClearCart(_message.Message):
     __slots__ = ("call", "user_id")

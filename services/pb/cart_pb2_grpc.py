@@ -59,6 +59,26 @@ class CartServiceStub:
                 request_serializer=services_dot_pb_dot_cart__pb2.ClearCartsRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
                 _registered_method=True)
+        self.GetCartsStream = channel.stream_stream(
+                '/cartwright.cart.CartService/GetCartsStream',
+                request_serializer=services_dot_pb_dot_cart__pb2.GetCartsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+                _registered_method=True)
+        self.AddItemsStream = channel.stream_stream(
+                '/cartwright.cart.CartService/AddItemsStream',
+                request_serializer=services_dot_pb_dot_cart__pb2.AddItemsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+                _registered_method=True)
+        self.SetQuantitiesStream = channel.stream_stream(
+                '/cartwright.cart.CartService/SetQuantitiesStream',
+                request_serializer=services_dot_pb_dot_cart__pb2.SetQuantitiesRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+                _registered_method=True)
+        self.RemoveItemsStream = channel.stream_stream(
+                '/cartwright.cart.CartService/RemoveItemsStream',
+                request_serializer=services_dot_pb_dot_cart__pb2.RemoveItemsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+                _registered_method=True)
 
 
 class CartServiceServicer:
@@ -94,6 +114,31 @@ class CartServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCartsStream(self, request_iterator, context):
+        """The same calls over a stream that stays open (call.proto).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddItemsStream(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetQuantitiesStream(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveItemsStream(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CartServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -120,6 +165,26 @@ def add_CartServiceServicer_to_server(servicer, server):
             'ClearCarts': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearCarts,
                     request_deserializer=services_dot_pb_dot_cart__pb2.ClearCartsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_cart__pb2.CartsResponse.SerializeToString,
+            ),
+            'GetCartsStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.GetCartsStream,
+                    request_deserializer=services_dot_pb_dot_cart__pb2.GetCartsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_cart__pb2.CartsResponse.SerializeToString,
+            ),
+            'AddItemsStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AddItemsStream,
+                    request_deserializer=services_dot_pb_dot_cart__pb2.AddItemsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_cart__pb2.CartsResponse.SerializeToString,
+            ),
+            'SetQuantitiesStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SetQuantitiesStream,
+                    request_deserializer=services_dot_pb_dot_cart__pb2.SetQuantitiesRequest.FromString,
+                    response_serializer=services_dot_pb_dot_cart__pb2.CartsResponse.SerializeToString,
+            ),
+            'RemoveItemsStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.RemoveItemsStream,
+                    request_deserializer=services_dot_pb_dot_cart__pb2.RemoveItemsRequest.FromString,
                     response_serializer=services_dot_pb_dot_cart__pb2.CartsResponse.SerializeToString,
             ),
     }
@@ -257,6 +322,114 @@ class CartService:
             target,
             '/cartwright.cart.CartService/ClearCarts',
             services_dot_pb_dot_cart__pb2.ClearCartsRequest.SerializeToString,
+            services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCartsStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.cart.CartService/GetCartsStream',
+            services_dot_pb_dot_cart__pb2.GetCartsRequest.SerializeToString,
+            services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddItemsStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.cart.CartService/AddItemsStream',
+            services_dot_pb_dot_cart__pb2.AddItemsRequest.SerializeToString,
+            services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQuantitiesStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.cart.CartService/SetQuantitiesStream',
+            services_dot_pb_dot_cart__pb2.SetQuantitiesRequest.SerializeToString,
+            services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveItemsStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.cart.CartService/RemoveItemsStream',
+            services_dot_pb_dot_cart__pb2.RemoveItemsRequest.SerializeToString,
             services_dot_pb_dot_cart__pb2.CartsResponse.FromString,
             options,
             channel_credentials,

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aservices/pb/checkout.proto\x12\x13\x63\x61rtwright.checkout\x1a\x16services/pb/call.proto\"2\n\nWantedItem\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x05\";\n\x0bResourceRef\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x94\x02\n\rStartCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x17\n\x0ftimeout_seconds\x18\x07 \x01(\r\x12\x0f\n\x07wait_ms\x18\x08 \x01(\r\"J\n\x15StartCheckoutsRequest\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".cartwright.checkout.StartCheckout\"\x84\x02\n\x13StartCheckoutResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.cartwright.checkout.AnswerH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x12/\n\x07pending\x18\x05 \x01(\x0b\x32\x1c.cartwright.checkout.PendingH\x00\x12\x1b\n\x13running_checkout_id\x18\x03 \x01(\t\x12=\n\x10unknown_products\x18\x04 \x03(\x0b\x32#.cartwright.checkout.UnknownProductB\t\n\x07outcome\"\t\n\x07Pending\":\n\x0eUnknownProduct\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x02 \x01(\t\"\x9b\x01\n\x06\x41nswer\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12/\n\x08\x63heckout\x18\x05 \x01(\x0b\x32\x1d.cartwright.checkout.Checkout\"S\n\x16StartCheckoutsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.cartwright.checkout.StartCheckoutResult\"m\n\x04Line\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x05\x12\x18\n\x10unit_price_minor\x18\x05 \x01(\x03\"j\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x03\"\xf5\x03\n\x08\x43heckout\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0btotal_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12(\n\x05lines\x18\x08 \x03(\x0b\x32\x19.cartwright.checkout.Line\x12.\n\x05steps\x18\t \x03(\x0b\x32\x1f.cartwright.checkout.StepRecord\x12\x10\n\x08order_id\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x0c \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\r \x01(\x03\x12\x11\n\tsaga_step\x18\x0e \x01(\t\x12+\n\x06origin\x18\x0f \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x10 \x01(\t\x12\x32\n\x08resource\x18\x11 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x0c\n\x04note\x18\x12 \x01(\t\x12\x13\n\x0btraceparent\x18\x13 \x01(\t\"\x99\x01\n\x0bGetCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x63heckout_id\x18\x03 \x01(\t\x12+\n\x06origin\x18\x04 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\xeb\x01\n\x0e\x43\x61ncelCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\"L\n\x16\x43\x61ncelCheckoutsRequest\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.cartwright.checkout.CancelCheckout\"|\n\x14\x43\x61ncelCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"U\n\x17\x43\x61ncelCheckoutsResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).cartwright.checkout.CancelCheckoutResult\"\x8a\x01\n\x14ListCheckoutsRequest\x12+\n\x06origin\x18\x01 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0f\x65nded_within_ms\x18\x02 \x01(\r\x12\x0c\n\x04most\x18\x03 \x01(\r\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_cursor\"s\n\x15ListCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\x12\x18\n\x0bnext_cursor\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor\"\x17\n\x15WatchCheckoutsRequest\"J\n\x16WatchCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\"F\n\x13GetCheckoutsRequest\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .cartwright.checkout.GetCheckout\"y\n\x11GetCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"O\n\x14GetCheckoutsResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.cartwright.checkout.GetCheckoutResult*8\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x08\n\x04REST\x10\x01\x12\x0c\n\x08RESOURCE\x10\x02*K\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0e\n\nPROCESSING\x10\x01\x12\r\n\tCOMPLETED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x32\xa4\x04\n\x0f\x43heckoutService\x12i\n\x0eStartCheckouts\x12*.cartwright.checkout.StartCheckoutsRequest\x1a+.cartwright.checkout.StartCheckoutsResponse\x12\x63\n\x0cGetCheckouts\x12(.cartwright.checkout.GetCheckoutsRequest\x1a).cartwright.checkout.GetCheckoutsResponse\x12l\n\x0f\x43\x61ncelCheckouts\x12+.cartwright.checkout.CancelCheckoutsRequest\x1a,.cartwright.checkout.CancelCheckoutsResponse\x12\x66\n\rListCheckouts\x12).cartwright.checkout.ListCheckoutsRequest\x1a*.cartwright.checkout.ListCheckoutsResponse\x12k\n\x0eWatchCheckouts\x12*.cartwright.checkout.WatchCheckoutsRequest\x1a+.cartwright.checkout.WatchCheckoutsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aservices/pb/checkout.proto\x12\x13\x63\x61rtwright.checkout\x1a\x16services/pb/call.proto\"2\n\nWantedItem\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x05\";\n\x0bResourceRef\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x94\x02\n\rStartCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x17\n\x0ftimeout_seconds\x18\x07 \x01(\r\x12\x0f\n\x07wait_ms\x18\x08 \x01(\r\"j\n\x15StartCheckoutsRequest\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".cartwright.checkout.StartCheckout\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"\x84\x02\n\x13StartCheckoutResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.cartwright.checkout.AnswerH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x12/\n\x07pending\x18\x05 \x01(\x0b\x32\x1c.cartwright.checkout.PendingH\x00\x12\x1b\n\x13running_checkout_id\x18\x03 \x01(\t\x12=\n\x10unknown_products\x18\x04 \x03(\x0b\x32#.cartwright.checkout.UnknownProductB\t\n\x07outcome\"\t\n\x07Pending\":\n\x0eUnknownProduct\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x02 \x01(\t\"\x9b\x01\n\x06\x41nswer\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12/\n\x08\x63heckout\x18\x05 \x01(\x0b\x32\x1d.cartwright.checkout.Checkout\"d\n\x16StartCheckoutsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.cartwright.checkout.StartCheckoutResult\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\"m\n\x04Line\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x05\x12\x18\n\x10unit_price_minor\x18\x05 \x01(\x03\"j\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x03\"\xf5\x03\n\x08\x43heckout\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Status\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0btotal_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12(\n\x05lines\x18\x08 \x03(\x0b\x32\x19.cartwright.checkout.Line\x12.\n\x05steps\x18\t \x03(\x0b\x32\x1f.cartwright.checkout.StepRecord\x12\x10\n\x08order_id\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x0c \x01(\x03\x12\x16\n\x0e\x66inished_at_ms\x18\r \x01(\x03\x12\x11\n\tsaga_step\x18\x0e \x01(\t\x12+\n\x06origin\x18\x0f \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x10 \x01(\t\x12\x32\n\x08resource\x18\x11 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\x12\x0c\n\x04note\x18\x12 \x01(\t\x12\x13\n\x0btraceparent\x18\x13 \x01(\t\"\x99\x01\n\x0bGetCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x63heckout_id\x18\x03 \x01(\t\x12+\n\x06origin\x18\x04 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\xeb\x01\n\x0e\x43\x61ncelCheckout\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12+\n\x06origin\x18\x03 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\x05items\x18\x05 \x03(\x0b\x32\x1f.cartwright.checkout.WantedItem\x12\x32\n\x08resource\x18\x06 \x01(\x0b\x32 .cartwright.checkout.ResourceRef\"L\n\x16\x43\x61ncelCheckoutsRequest\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.cartwright.checkout.CancelCheckout\"|\n\x14\x43\x61ncelCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"U\n\x17\x43\x61ncelCheckoutsResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).cartwright.checkout.CancelCheckoutResult\"\x8a\x01\n\x14ListCheckoutsRequest\x12+\n\x06origin\x18\x01 \x01(\x0e\x32\x1b.cartwright.checkout.Origin\x12\x17\n\x0f\x65nded_within_ms\x18\x02 \x01(\r\x12\x0c\n\x04most\x18\x03 \x01(\r\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_cursor\"s\n\x15ListCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\x12\x18\n\x0bnext_cursor\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor\"\x17\n\x15WatchCheckoutsRequest\"J\n\x16WatchCheckoutsResponse\x12\x30\n\tcheckouts\x18\x01 \x03(\x0b\x32\x1d.cartwright.checkout.Checkout\"F\n\x13GetCheckoutsRequest\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .cartwright.checkout.GetCheckout\"y\n\x11GetCheckoutResult\x12\x31\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1d.cartwright.checkout.CheckoutH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"O\n\x14GetCheckoutsResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.cartwright.checkout.GetCheckoutResult*8\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x08\n\x04REST\x10\x01\x12\x0c\n\x08RESOURCE\x10\x02*K\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0e\n\nPROCESSING\x10\x01\x12\r\n\tCOMPLETED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x32\x99\x05\n\x0f\x43heckoutService\x12i\n\x0eStartCheckouts\x12*.cartwright.checkout.StartCheckoutsRequest\x1a+.cartwright.checkout.StartCheckoutsResponse\x12\x63\n\x0cGetCheckouts\x12(.cartwright.checkout.GetCheckoutsRequest\x1a).cartwright.checkout.GetCheckoutsResponse\x12l\n\x0f\x43\x61ncelCheckouts\x12+.cartwright.checkout.CancelCheckoutsRequest\x1a,.cartwright.checkout.CancelCheckoutsResponse\x12\x66\n\rListCheckouts\x12).cartwright.checkout.ListCheckoutsRequest\x1a*.cartwright.checkout.ListCheckoutsResponse\x12k\n\x0eWatchCheckouts\x12*.cartwright.checkout.WatchCheckoutsRequest\x1a+.cartwright.checkout.WatchCheckoutsResponse0\x01\x12s\n\x14StartCheckoutsStream\x12*.cartwright.checkout.StartCheckoutsRequest\x1a+.cartwright.checkout.StartCheckoutsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.pb.checkout_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=3163
-  _globals['_ORIGIN']._serialized_end=3219
-  _globals['_STATUS']._serialized_start=3221
-  _globals['_STATUS']._serialized_end=3296
+  _globals['_ORIGIN']._serialized_start=3212
+  _globals['_ORIGIN']._serialized_end=3268
+  _globals['_STATUS']._serialized_start=3270
+  _globals['_STATUS']._serialized_end=3345
   _globals['_WANTEDITEM']._serialized_start=75
   _globals['_WANTEDITEM']._serialized_end=125
   _globals['_RESOURCEREF']._serialized_start=127
@@ -43,47 +43,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTCHECKOUT']._serialized_start=189
   _globals['_STARTCHECKOUT']._serialized_end=465
   _globals['_STARTCHECKOUTSREQUEST']._serialized_start=467
-  _globals['_STARTCHECKOUTSREQUEST']._serialized_end=541
-  _globals['_STARTCHECKOUTRESULT']._serialized_start=544
-  _globals['_STARTCHECKOUTRESULT']._serialized_end=804
-  _globals['_PENDING']._serialized_start=806
-  _globals['_PENDING']._serialized_end=815
-  _globals['_UNKNOWNPRODUCT']._serialized_start=817
-  _globals['_UNKNOWNPRODUCT']._serialized_end=875
-  _globals['_ANSWER']._serialized_start=878
-  _globals['_ANSWER']._serialized_end=1033
-  _globals['_STARTCHECKOUTSRESPONSE']._serialized_start=1035
-  _globals['_STARTCHECKOUTSRESPONSE']._serialized_end=1118
-  _globals['_LINE']._serialized_start=1120
-  _globals['_LINE']._serialized_end=1229
-  _globals['_STEPRECORD']._serialized_start=1231
-  _globals['_STEPRECORD']._serialized_end=1337
-  _globals['_CHECKOUT']._serialized_start=1340
-  _globals['_CHECKOUT']._serialized_end=1841
-  _globals['_GETCHECKOUT']._serialized_start=1844
-  _globals['_GETCHECKOUT']._serialized_end=1997
-  _globals['_CANCELCHECKOUT']._serialized_start=2000
-  _globals['_CANCELCHECKOUT']._serialized_end=2235
-  _globals['_CANCELCHECKOUTSREQUEST']._serialized_start=2237
-  _globals['_CANCELCHECKOUTSREQUEST']._serialized_end=2313
-  _globals['_CANCELCHECKOUTRESULT']._serialized_start=2315
-  _globals['_CANCELCHECKOUTRESULT']._serialized_end=2439
-  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_start=2441
-  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_end=2526
-  _globals['_LISTCHECKOUTSREQUEST']._serialized_start=2529
-  _globals['_LISTCHECKOUTSREQUEST']._serialized_end=2667
-  _globals['_LISTCHECKOUTSRESPONSE']._serialized_start=2669
-  _globals['_LISTCHECKOUTSRESPONSE']._serialized_end=2784
-  _globals['_WATCHCHECKOUTSREQUEST']._serialized_start=2786
-  _globals['_WATCHCHECKOUTSREQUEST']._serialized_end=2809
-  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_start=2811
-  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_end=2885
-  _globals['_GETCHECKOUTSREQUEST']._serialized_start=2887
-  _globals['_GETCHECKOUTSREQUEST']._serialized_end=2957
-  _globals['_GETCHECKOUTRESULT']._serialized_start=2959
-  _globals['_GETCHECKOUTRESULT']._serialized_end=3080
-  _globals['_GETCHECKOUTSRESPONSE']._serialized_start=3082
-  _globals['_GETCHECKOUTSRESPONSE']._serialized_end=3161
-  _globals['_CHECKOUTSERVICE']._serialized_start=3299
-  _globals['_CHECKOUTSERVICE']._serialized_end=3847
+  _globals['_STARTCHECKOUTSREQUEST']._serialized_end=573
+  _globals['_STARTCHECKOUTRESULT']._serialized_start=576
+  _globals['_STARTCHECKOUTRESULT']._serialized_end=836
+  _globals['_PENDING']._serialized_start=838
+  _globals['_PENDING']._serialized_end=847
+  _globals['_UNKNOWNPRODUCT']._serialized_start=849
+  _globals['_UNKNOWNPRODUCT']._serialized_end=907
+  _globals['_ANSWER']._serialized_start=910
+  _globals['_ANSWER']._serialized_end=1065
+  _globals['_STARTCHECKOUTSRESPONSE']._serialized_start=1067
+  _globals['_STARTCHECKOUTSRESPONSE']._serialized_end=1167
+  _globals['_LINE']._serialized_start=1169
+  _globals['_LINE']._serialized_end=1278
+  _globals['_STEPRECORD']._serialized_start=1280
+  _globals['_STEPRECORD']._serialized_end=1386
+  _globals['_CHECKOUT']._serialized_start=1389
+  _globals['_CHECKOUT']._serialized_end=1890
+  _globals['_GETCHECKOUT']._serialized_start=1893
+  _globals['_GETCHECKOUT']._serialized_end=2046
+  _globals['_CANCELCHECKOUT']._serialized_start=2049
+  _globals['_CANCELCHECKOUT']._serialized_end=2284
+  _globals['_CANCELCHECKOUTSREQUEST']._serialized_start=2286
+  _globals['_CANCELCHECKOUTSREQUEST']._serialized_end=2362
+  _globals['_CANCELCHECKOUTRESULT']._serialized_start=2364
+  _globals['_CANCELCHECKOUTRESULT']._serialized_end=2488
+  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_start=2490
+  _globals['_CANCELCHECKOUTSRESPONSE']._serialized_end=2575
+  _globals['_LISTCHECKOUTSREQUEST']._serialized_start=2578
+  _globals['_LISTCHECKOUTSREQUEST']._serialized_end=2716
+  _globals['_LISTCHECKOUTSRESPONSE']._serialized_start=2718
+  _globals['_LISTCHECKOUTSRESPONSE']._serialized_end=2833
+  _globals['_WATCHCHECKOUTSREQUEST']._serialized_start=2835
+  _globals['_WATCHCHECKOUTSREQUEST']._serialized_end=2858
+  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_start=2860
+  _globals['_WATCHCHECKOUTSRESPONSE']._serialized_end=2934
+  _globals['_GETCHECKOUTSREQUEST']._serialized_start=2936
+  _globals['_GETCHECKOUTSREQUEST']._serialized_end=3006
+  _globals['_GETCHECKOUTRESULT']._serialized_start=3008
+  _globals['_GETCHECKOUTRESULT']._serialized_end=3129
+  _globals['_GETCHECKOUTSRESPONSE']._serialized_start=3131
+  _globals['_GETCHECKOUTSRESPONSE']._serialized_end=3210
+  _globals['_CHECKOUTSERVICE']._serialized_start=3348
+  _globals['_CHECKOUTSERVICE']._serialized_end=4013
 # @@protoc_insertion_point(module_scope)

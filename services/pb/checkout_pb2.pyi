@@ -67,10 +67,12 @@ class StartCheckout(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., user_id: _Optional[int] = ..., origin: _Optional[_Union[Origin, str]] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WantedItem, _Mapping]]] = ..., resource: _Optional[_Union[ResourceRef, _Mapping]] = ..., timeout_seconds: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class StartCheckoutsRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[StartCheckout]
-    def __init__(self, items: _Optional[_Iterable[_Union[StartCheckout, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[StartCheckout, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class StartCheckoutResult(_message.Message):
     __slots__ = ("answer", "refusal", "pending", "running_checkout_id", "unknown_products")
@@ -113,10 +115,12 @@ class Answer(_message.Message):
     def __init__(self, checkout_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., replayed: _Optional[bool] = ..., body: _Optional[bytes] = ..., checkout: _Optional[_Union[Checkout, _Mapping]] = ...) -> None: ...
 
 class StartCheckoutsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "leaving")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[StartCheckoutResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[StartCheckoutResult, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[StartCheckoutResult, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class Line(_message.Message):
     __slots__ = ("line_id", "product_id", "product_name", "quantity", "unit_price_minor")

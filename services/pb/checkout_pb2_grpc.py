@@ -59,6 +59,11 @@ class CheckoutServiceStub:
                 request_serializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsResponse.FromString,
                 _registered_method=True)
+        self.StartCheckoutsStream = channel.stream_stream(
+                '/cartwright.checkout.CheckoutService/StartCheckoutsStream',
+                request_serializer=services_dot_pb_dot_checkout__pb2.StartCheckoutsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_checkout__pb2.StartCheckoutsResponse.FromString,
+                _registered_method=True)
 
 
 class CheckoutServiceServicer:
@@ -102,6 +107,13 @@ class CheckoutServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartCheckoutsStream(self, request_iterator, context):
+        """The same calls over a stream that stays open (call.proto).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CheckoutServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +141,11 @@ def add_CheckoutServiceServicer_to_server(servicer, server):
                     servicer.WatchCheckouts,
                     request_deserializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsRequest.FromString,
                     response_serializer=services_dot_pb_dot_checkout__pb2.WatchCheckoutsResponse.SerializeToString,
+            ),
+            'StartCheckoutsStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.StartCheckoutsStream,
+                    request_deserializer=services_dot_pb_dot_checkout__pb2.StartCheckoutsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_checkout__pb2.StartCheckoutsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class CheckoutService:
             '/cartwright.checkout.CheckoutService/WatchCheckouts',
             services_dot_pb_dot_checkout__pb2.WatchCheckoutsRequest.SerializeToString,
             services_dot_pb_dot_checkout__pb2.WatchCheckoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartCheckoutsStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.checkout.CheckoutService/StartCheckoutsStream',
+            services_dot_pb_dot_checkout__pb2.StartCheckoutsRequest.SerializeToString,
+            services_dot_pb_dot_checkout__pb2.StartCheckoutsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,51 +25,51 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bservices/pb/inventory.proto\x12\x14\x63\x61rtwright.inventory\x1a\x16services/pb/call.proto\"7\n\x0fReservationLine\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"\x81\x01\n\x07Reserve\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\x12\x34\n\x05lines\x18\x03 \x03(\x0b\x32%.cartwright.inventory.ReservationLine\x12\x0b\n\x03pin\x18\x04 \x01(\x08\">\n\x0eReserveRequest\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.cartwright.inventory.Reserve\"E\n\x0eReservationRef\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"J\n\x13ReservationsRequest\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.cartwright.inventory.ReservationRef\"m\n\x0bReservation\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.cartwright.inventory.ReservationState\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\"\x80\x01\n\x11ReservationResult\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32!.cartwright.inventory.ReservationH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"P\n\x14ReservationsResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.cartwright.inventory.ReservationResult\"c\n\x07Restock\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x12\n\nrestock_id\x18\x02 \x01(\t\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x03\">\n\x0eRestockRequest\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.cartwright.inventory.Restock\"N\n\x05Stock\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x0c\n\x04sold\x18\x04 \x01(\x03\"p\n\rRestockResult\x12,\n\x05stock\x18\x01 \x01(\x0b\x32\x1b.cartwright.inventory.StockH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"G\n\x0fRestockResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.cartwright.inventory.RestockResult\"\xda\x01\n\x11ReservationRecord\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.cartwright.inventory.ReservationState\x12\x34\n\x05lines\x18\x03 \x03(\x0b\x32%.cartwright.inventory.ReservationLine\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\x12\x15\n\rchanged_at_ms\x18\x05 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x06 \x01(\x03\"\x89\x01\n\x14GetReservationResult\x12>\n\x0breservation\x18\x01 \x01(\x0b\x32\'.cartwright.inventory.ReservationRecordH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"V\n\x17GetReservationsResponse\x12;\n\x07results\x18\x01 \x03(\x0b\x32*.cartwright.inventory.GetReservationResult\"\x12\n\x10ListStockRequest\"?\n\x11ListStockResponse\x12*\n\x05stock\x18\x01 \x03(\x0b\x32\x1b.cartwright.inventory.Stock*\x87\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04HELD\x10\x01\x12\n\n\x06PINNED\x10\x02\x12\r\n\tCONFIRMED\x10\x03\x12\x0c\n\x08RELEASED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\x10\n\x0cINSUFFICIENT\x10\x06\x32\xa8\x05\n\x10InventoryService\x12[\n\x07Reserve\x12$.cartwright.inventory.ReserveRequest\x1a*.cartwright.inventory.ReservationsResponse\x12\\\n\x03Pin\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse\x12`\n\x07\x43onfirm\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse\x12`\n\x07Release\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse\x12V\n\x07Restock\x12$.cartwright.inventory.RestockRequest\x1a%.cartwright.inventory.RestockResponse\x12_\n\x03Get\x12).cartwright.inventory.ReservationsRequest\x1a-.cartwright.inventory.GetReservationsResponse\x12\\\n\tListStock\x12&.cartwright.inventory.ListStockRequest\x1a\'.cartwright.inventory.ListStockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bservices/pb/inventory.proto\x12\x14\x63\x61rtwright.inventory\x1a\x16services/pb/call.proto\"7\n\x0fReservationLine\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"\x81\x01\n\x07Reserve\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\x12\x34\n\x05lines\x18\x03 \x03(\x0b\x32%.cartwright.inventory.ReservationLine\x12\x0b\n\x03pin\x18\x04 \x01(\x08\"^\n\x0eReserveRequest\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.cartwright.inventory.Reserve\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"E\n\x0eReservationRef\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"j\n\x13ReservationsRequest\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.cartwright.inventory.ReservationRef\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"m\n\x0bReservation\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.cartwright.inventory.ReservationState\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\"\x80\x01\n\x11ReservationResult\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32!.cartwright.inventory.ReservationH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"a\n\x14ReservationsResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.cartwright.inventory.ReservationResult\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\"c\n\x07Restock\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x12\n\nrestock_id\x18\x02 \x01(\t\x12\x12\n\nproduct_id\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x03\">\n\x0eRestockRequest\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.cartwright.inventory.Restock\"N\n\x05Stock\x12\x12\n\nproduct_id\x18\x01 \x01(\x03\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x0c\n\x04sold\x18\x04 \x01(\x03\"p\n\rRestockResult\x12,\n\x05stock\x18\x01 \x01(\x0b\x32\x1b.cartwright.inventory.StockH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"G\n\x0fRestockResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.cartwright.inventory.RestockResult\"\xda\x01\n\x11ReservationRecord\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.cartwright.inventory.ReservationState\x12\x34\n\x05lines\x18\x03 \x03(\x0b\x32%.cartwright.inventory.ReservationLine\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\x12\x15\n\rchanged_at_ms\x18\x05 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x06 \x01(\x03\"\x89\x01\n\x14GetReservationResult\x12>\n\x0breservation\x18\x01 \x01(\x0b\x32\'.cartwright.inventory.ReservationRecordH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"V\n\x17GetReservationsResponse\x12;\n\x07results\x18\x01 \x03(\x0b\x32*.cartwright.inventory.GetReservationResult\"\x12\n\x10ListStockRequest\"?\n\x11ListStockResponse\x12*\n\x05stock\x18\x01 \x03(\x0b\x32\x1b.cartwright.inventory.Stock*\x87\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04HELD\x10\x01\x12\n\n\x06PINNED\x10\x02\x12\r\n\tCONFIRMED\x10\x03\x12\x0c\n\x08RELEASED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\x10\n\x0cINSUFFICIENT\x10\x06\x32\xfb\x06\n\x10InventoryService\x12[\n\x07Reserve\x12$.cartwright.inventory.ReserveRequest\x1a*.cartwright.inventory.ReservationsResponse\x12\\\n\x03Pin\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse\x12`\n\x07\x43onfirm\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse\x12`\n\x07Release\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse\x12V\n\x07Restock\x12$.cartwright.inventory.RestockRequest\x1a%.cartwright.inventory.RestockResponse\x12_\n\x03Get\x12).cartwright.inventory.ReservationsRequest\x1a-.cartwright.inventory.GetReservationsResponse\x12\\\n\tListStock\x12&.cartwright.inventory.ListStockRequest\x1a\'.cartwright.inventory.ListStockResponse\x12\x65\n\rReserveStream\x12$.cartwright.inventory.ReserveRequest\x1a*.cartwright.inventory.ReservationsResponse(\x01\x30\x01\x12j\n\rConfirmStream\x12).cartwright.inventory.ReservationsRequest\x1a*.cartwright.inventory.ReservationsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.pb.inventory_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESERVATIONSTATE']._serialized_start=1768
-  _globals['_RESERVATIONSTATE']._serialized_end=1903
+  _globals['_RESERVATIONSTATE']._serialized_start=1849
+  _globals['_RESERVATIONSTATE']._serialized_end=1984
   _globals['_RESERVATIONLINE']._serialized_start=77
   _globals['_RESERVATIONLINE']._serialized_end=132
   _globals['_RESERVE']._serialized_start=135
   _globals['_RESERVE']._serialized_end=264
   _globals['_RESERVEREQUEST']._serialized_start=266
-  _globals['_RESERVEREQUEST']._serialized_end=328
-  _globals['_RESERVATIONREF']._serialized_start=330
-  _globals['_RESERVATIONREF']._serialized_end=399
-  _globals['_RESERVATIONSREQUEST']._serialized_start=401
-  _globals['_RESERVATIONSREQUEST']._serialized_end=475
-  _globals['_RESERVATION']._serialized_start=477
-  _globals['_RESERVATION']._serialized_end=586
-  _globals['_RESERVATIONRESULT']._serialized_start=589
-  _globals['_RESERVATIONRESULT']._serialized_end=717
-  _globals['_RESERVATIONSRESPONSE']._serialized_start=719
-  _globals['_RESERVATIONSRESPONSE']._serialized_end=799
-  _globals['_RESTOCK']._serialized_start=801
-  _globals['_RESTOCK']._serialized_end=900
-  _globals['_RESTOCKREQUEST']._serialized_start=902
-  _globals['_RESTOCKREQUEST']._serialized_end=964
-  _globals['_STOCK']._serialized_start=966
-  _globals['_STOCK']._serialized_end=1044
-  _globals['_RESTOCKRESULT']._serialized_start=1046
-  _globals['_RESTOCKRESULT']._serialized_end=1158
-  _globals['_RESTOCKRESPONSE']._serialized_start=1160
-  _globals['_RESTOCKRESPONSE']._serialized_end=1231
-  _globals['_RESERVATIONRECORD']._serialized_start=1234
-  _globals['_RESERVATIONRECORD']._serialized_end=1452
-  _globals['_GETRESERVATIONRESULT']._serialized_start=1455
-  _globals['_GETRESERVATIONRESULT']._serialized_end=1592
-  _globals['_GETRESERVATIONSRESPONSE']._serialized_start=1594
-  _globals['_GETRESERVATIONSRESPONSE']._serialized_end=1680
-  _globals['_LISTSTOCKREQUEST']._serialized_start=1682
-  _globals['_LISTSTOCKREQUEST']._serialized_end=1700
-  _globals['_LISTSTOCKRESPONSE']._serialized_start=1702
-  _globals['_LISTSTOCKRESPONSE']._serialized_end=1765
-  _globals['_INVENTORYSERVICE']._serialized_start=1906
-  _globals['_INVENTORYSERVICE']._serialized_end=2586
+  _globals['_RESERVEREQUEST']._serialized_end=360
+  _globals['_RESERVATIONREF']._serialized_start=362
+  _globals['_RESERVATIONREF']._serialized_end=431
+  _globals['_RESERVATIONSREQUEST']._serialized_start=433
+  _globals['_RESERVATIONSREQUEST']._serialized_end=539
+  _globals['_RESERVATION']._serialized_start=541
+  _globals['_RESERVATION']._serialized_end=650
+  _globals['_RESERVATIONRESULT']._serialized_start=653
+  _globals['_RESERVATIONRESULT']._serialized_end=781
+  _globals['_RESERVATIONSRESPONSE']._serialized_start=783
+  _globals['_RESERVATIONSRESPONSE']._serialized_end=880
+  _globals['_RESTOCK']._serialized_start=882
+  _globals['_RESTOCK']._serialized_end=981
+  _globals['_RESTOCKREQUEST']._serialized_start=983
+  _globals['_RESTOCKREQUEST']._serialized_end=1045
+  _globals['_STOCK']._serialized_start=1047
+  _globals['_STOCK']._serialized_end=1125
+  _globals['_RESTOCKRESULT']._serialized_start=1127
+  _globals['_RESTOCKRESULT']._serialized_end=1239
+  _globals['_RESTOCKRESPONSE']._serialized_start=1241
+  _globals['_RESTOCKRESPONSE']._serialized_end=1312
+  _globals['_RESERVATIONRECORD']._serialized_start=1315
+  _globals['_RESERVATIONRECORD']._serialized_end=1533
+  _globals['_GETRESERVATIONRESULT']._serialized_start=1536
+  _globals['_GETRESERVATIONRESULT']._serialized_end=1673
+  _globals['_GETRESERVATIONSRESPONSE']._serialized_start=1675
+  _globals['_GETRESERVATIONSRESPONSE']._serialized_end=1761
+  _globals['_LISTSTOCKREQUEST']._serialized_start=1763
+  _globals['_LISTSTOCKREQUEST']._serialized_end=1781
+  _globals['_LISTSTOCKRESPONSE']._serialized_start=1783
+  _globals['_LISTSTOCKRESPONSE']._serialized_end=1846
+  _globals['_INVENTORYSERVICE']._serialized_start=1987
+  _globals['_INVENTORYSERVICE']._serialized_end=2878
 # @@protoc_insertion_point(module_scope)

@@ -46,10 +46,12 @@ class Reserve(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReservationLine, _Mapping]]] = ..., pin: _Optional[bool] = ...) -> None: ...
 
 class ReserveRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Reserve]
-    def __init__(self, items: _Optional[_Iterable[_Union[Reserve, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[Reserve, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class ReservationRef(_message.Message):
     __slots__ = ("call", "checkout_id")
@@ -60,10 +62,12 @@ class ReservationRef(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ...) -> None: ...
 
 class ReservationsRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[ReservationRef]
-    def __init__(self, items: _Optional[_Iterable[_Union[ReservationRef, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[ReservationRef, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class Reservation(_message.Message):
     __slots__ = ("checkout_id", "state", "product_id")
@@ -84,10 +88,12 @@ class ReservationResult(_message.Message):
     def __init__(self, reservation: _Optional[_Union[Reservation, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
 
 class ReservationsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "leaving")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[ReservationResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[ReservationResult, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[ReservationResult, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class Restock(_message.Message):
     __slots__ = ("call", "restock_id", "product_id", "quantity")

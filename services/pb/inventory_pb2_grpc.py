@@ -69,6 +69,16 @@ class InventoryServiceStub:
                 request_serializer=services_dot_pb_dot_inventory__pb2.ListStockRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_inventory__pb2.ListStockResponse.FromString,
                 _registered_method=True)
+        self.ReserveStream = channel.stream_stream(
+                '/cartwright.inventory.InventoryService/ReserveStream',
+                request_serializer=services_dot_pb_dot_inventory__pb2.ReserveRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_inventory__pb2.ReservationsResponse.FromString,
+                _registered_method=True)
+        self.ConfirmStream = channel.stream_stream(
+                '/cartwright.inventory.InventoryService/ConfirmStream',
+                request_serializer=services_dot_pb_dot_inventory__pb2.ReservationsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_inventory__pb2.ReservationsResponse.FromString,
+                _registered_method=True)
 
 
 class InventoryServiceServicer:
@@ -123,6 +133,19 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReserveStream(self, request_iterator, context):
+        """The same calls over a stream that stays open (call.proto).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmStream(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,6 +183,16 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.ListStock,
                     request_deserializer=services_dot_pb_dot_inventory__pb2.ListStockRequest.FromString,
                     response_serializer=services_dot_pb_dot_inventory__pb2.ListStockResponse.SerializeToString,
+            ),
+            'ReserveStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ReserveStream,
+                    request_deserializer=services_dot_pb_dot_inventory__pb2.ReserveRequest.FromString,
+                    response_serializer=services_dot_pb_dot_inventory__pb2.ReservationsResponse.SerializeToString,
+            ),
+            'ConfirmStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ConfirmStream,
+                    request_deserializer=services_dot_pb_dot_inventory__pb2.ReservationsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_inventory__pb2.ReservationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -351,6 +384,60 @@ class InventoryService:
             '/cartwright.inventory.InventoryService/ListStock',
             services_dot_pb_dot_inventory__pb2.ListStockRequest.SerializeToString,
             services_dot_pb_dot_inventory__pb2.ListStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.inventory.InventoryService/ReserveStream',
+            services_dot_pb_dot_inventory__pb2.ReserveRequest.SerializeToString,
+            services_dot_pb_dot_inventory__pb2.ReservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.inventory.InventoryService/ConfirmStream',
+            services_dot_pb_dot_inventory__pb2.ReservationsRequest.SerializeToString,
+            services_dot_pb_dot_inventory__pb2.ReservationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

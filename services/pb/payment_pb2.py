@@ -25,39 +25,39 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19services/pb/payment.proto\x12\x12\x63\x61rtwright.payment\x1a\x16services/pb/call.proto\"\x87\x01\n\x06\x43harge\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x0f\n\x07wait_ms\x18\x06 \x01(\r\":\n\rChargeRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.cartwright.payment.Charge\"D\n\rCancelPayment\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"A\n\rCancelRequest\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32!.cartwright.payment.CancelPayment\"e\n\x07Payment\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cartwright.payment.PaymentState\x12\x14\n\x0cprovider_ref\x18\x03 \x01(\t\"r\n\rPaymentResult\x12.\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.cartwright.payment.PaymentH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"F\n\x10PaymentsResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.cartwright.payment.PaymentResult\"A\n\nGetPayment\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"C\n\x12GetPaymentsRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.cartwright.payment.GetPayment\"\xd3\x01\n\rPaymentRecord\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cartwright.payment.PaymentState\x12\x14\n\x0cprovider_ref\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x03\x12\x15\n\rdecided_at_ms\x18\x08 \x01(\x03\"{\n\x10GetPaymentResult\x12\x34\n\x07payment\x18\x01 \x01(\x0b\x32!.cartwright.payment.PaymentRecordH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"L\n\x13GetPaymentsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.cartwright.payment.GetPaymentResult*p\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06INTENT\x10\x01\x12\x0c\n\x08\x43\x41PTURED\x10\x02\x12\x0c\n\x08\x44\x45\x43LINED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x12\n\n\x06\x41SKING\x10\x05\x32\x8e\x02\n\x0ePaymentService\x12Q\n\x06\x43harge\x12!.cartwright.payment.ChargeRequest\x1a$.cartwright.payment.PaymentsResponse\x12Q\n\x06\x43\x61ncel\x12!.cartwright.payment.CancelRequest\x1a$.cartwright.payment.PaymentsResponse\x12V\n\x03Get\x12&.cartwright.payment.GetPaymentsRequest\x1a\'.cartwright.payment.GetPaymentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19services/pb/payment.proto\x12\x12\x63\x61rtwright.payment\x1a\x16services/pb/call.proto\"\x87\x01\n\x06\x43harge\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x0f\n\x07wait_ms\x18\x06 \x01(\r\"Z\n\rChargeRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.cartwright.payment.Charge\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"D\n\rCancelPayment\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"A\n\rCancelRequest\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32!.cartwright.payment.CancelPayment\"e\n\x07Payment\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cartwright.payment.PaymentState\x12\x14\n\x0cprovider_ref\x18\x03 \x01(\t\"r\n\rPaymentResult\x12.\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.cartwright.payment.PaymentH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"W\n\x10PaymentsResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.cartwright.payment.PaymentResult\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\"A\n\nGetPayment\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x13\n\x0b\x63heckout_id\x18\x02 \x01(\t\"C\n\x12GetPaymentsRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.cartwright.payment.GetPayment\"\xd3\x01\n\rPaymentRecord\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cartwright.payment.PaymentState\x12\x14\n\x0cprovider_ref\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x03\x12\x15\n\rdecided_at_ms\x18\x08 \x01(\x03\"{\n\x10GetPaymentResult\x12\x34\n\x07payment\x18\x01 \x01(\x0b\x32!.cartwright.payment.PaymentRecordH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"L\n\x13GetPaymentsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.cartwright.payment.GetPaymentResult*p\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06INTENT\x10\x01\x12\x0c\n\x08\x43\x41PTURED\x10\x02\x12\x0c\n\x08\x44\x45\x43LINED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x12\n\n\x06\x41SKING\x10\x05\x32\xeb\x02\n\x0ePaymentService\x12Q\n\x06\x43harge\x12!.cartwright.payment.ChargeRequest\x1a$.cartwright.payment.PaymentsResponse\x12Q\n\x06\x43\x61ncel\x12!.cartwright.payment.CancelRequest\x1a$.cartwright.payment.PaymentsResponse\x12V\n\x03Get\x12&.cartwright.payment.GetPaymentsRequest\x1a\'.cartwright.payment.GetPaymentsResponse\x12[\n\x0c\x43hargeStream\x12!.cartwright.payment.ChargeRequest\x1a$.cartwright.payment.PaymentsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.pb.payment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAYMENTSTATE']._serialized_start=1252
-  _globals['_PAYMENTSTATE']._serialized_end=1364
+  _globals['_PAYMENTSTATE']._serialized_start=1301
+  _globals['_PAYMENTSTATE']._serialized_end=1413
   _globals['_CHARGE']._serialized_start=74
   _globals['_CHARGE']._serialized_end=209
   _globals['_CHARGEREQUEST']._serialized_start=211
-  _globals['_CHARGEREQUEST']._serialized_end=269
-  _globals['_CANCELPAYMENT']._serialized_start=271
-  _globals['_CANCELPAYMENT']._serialized_end=339
-  _globals['_CANCELREQUEST']._serialized_start=341
-  _globals['_CANCELREQUEST']._serialized_end=406
-  _globals['_PAYMENT']._serialized_start=408
-  _globals['_PAYMENT']._serialized_end=509
-  _globals['_PAYMENTRESULT']._serialized_start=511
-  _globals['_PAYMENTRESULT']._serialized_end=625
-  _globals['_PAYMENTSRESPONSE']._serialized_start=627
-  _globals['_PAYMENTSRESPONSE']._serialized_end=697
-  _globals['_GETPAYMENT']._serialized_start=699
-  _globals['_GETPAYMENT']._serialized_end=764
-  _globals['_GETPAYMENTSREQUEST']._serialized_start=766
-  _globals['_GETPAYMENTSREQUEST']._serialized_end=833
-  _globals['_PAYMENTRECORD']._serialized_start=836
-  _globals['_PAYMENTRECORD']._serialized_end=1047
-  _globals['_GETPAYMENTRESULT']._serialized_start=1049
-  _globals['_GETPAYMENTRESULT']._serialized_end=1172
-  _globals['_GETPAYMENTSRESPONSE']._serialized_start=1174
-  _globals['_GETPAYMENTSRESPONSE']._serialized_end=1250
-  _globals['_PAYMENTSERVICE']._serialized_start=1367
-  _globals['_PAYMENTSERVICE']._serialized_end=1637
+  _globals['_CHARGEREQUEST']._serialized_end=301
+  _globals['_CANCELPAYMENT']._serialized_start=303
+  _globals['_CANCELPAYMENT']._serialized_end=371
+  _globals['_CANCELREQUEST']._serialized_start=373
+  _globals['_CANCELREQUEST']._serialized_end=438
+  _globals['_PAYMENT']._serialized_start=440
+  _globals['_PAYMENT']._serialized_end=541
+  _globals['_PAYMENTRESULT']._serialized_start=543
+  _globals['_PAYMENTRESULT']._serialized_end=657
+  _globals['_PAYMENTSRESPONSE']._serialized_start=659
+  _globals['_PAYMENTSRESPONSE']._serialized_end=746
+  _globals['_GETPAYMENT']._serialized_start=748
+  _globals['_GETPAYMENT']._serialized_end=813
+  _globals['_GETPAYMENTSREQUEST']._serialized_start=815
+  _globals['_GETPAYMENTSREQUEST']._serialized_end=882
+  _globals['_PAYMENTRECORD']._serialized_start=885
+  _globals['_PAYMENTRECORD']._serialized_end=1096
+  _globals['_GETPAYMENTRESULT']._serialized_start=1098
+  _globals['_GETPAYMENTRESULT']._serialized_end=1221
+  _globals['_GETPAYMENTSRESPONSE']._serialized_start=1223
+  _globals['_GETPAYMENTSRESPONSE']._serialized_end=1299
+  _globals['_PAYMENTSERVICE']._serialized_start=1416
+  _globals['_PAYMENTSERVICE']._serialized_end=1779
 # @@protoc_insertion_point(module_scope)

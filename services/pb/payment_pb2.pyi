@@ -40,10 +40,12 @@ class Charge(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., checkout_id: _Optional[str] = ..., user_id: _Optional[int] = ..., amount_minor: _Optional[int] = ..., currency: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ChargeRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Charge]
-    def __init__(self, items: _Optional[_Iterable[_Union[Charge, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[Charge, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class CancelPayment(_message.Message):
     __slots__ = ("call", "checkout_id")
@@ -78,10 +80,12 @@ class PaymentResult(_message.Message):
     def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
 
 class PaymentsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "leaving")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[PaymentResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[PaymentResult, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[PaymentResult, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class GetPayment(_message.Message):
     __slots__ = ("call", "checkout_id")

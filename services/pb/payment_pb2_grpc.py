@@ -49,6 +49,11 @@ class PaymentServiceStub:
                 request_serializer=services_dot_pb_dot_payment__pb2.GetPaymentsRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_payment__pb2.GetPaymentsResponse.FromString,
                 _registered_method=True)
+        self.ChargeStream = channel.stream_stream(
+                '/cartwright.payment.PaymentService/ChargeStream',
+                request_serializer=services_dot_pb_dot_payment__pb2.ChargeRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_payment__pb2.PaymentsResponse.FromString,
+                _registered_method=True)
 
 
 class PaymentServiceServicer:
@@ -75,6 +80,13 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChargeStream(self, request_iterator, context):
+        """The same calls over a stream that stays open (call.proto).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +104,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=services_dot_pb_dot_payment__pb2.GetPaymentsRequest.FromString,
                     response_serializer=services_dot_pb_dot_payment__pb2.GetPaymentsResponse.SerializeToString,
+            ),
+            'ChargeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ChargeStream,
+                    request_deserializer=services_dot_pb_dot_payment__pb2.ChargeRequest.FromString,
+                    response_serializer=services_dot_pb_dot_payment__pb2.PaymentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class PaymentService:
             '/cartwright.payment.PaymentService/Get',
             services_dot_pb_dot_payment__pb2.GetPaymentsRequest.SerializeToString,
             services_dot_pb_dot_payment__pb2.GetPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChargeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.payment.PaymentService/ChargeStream',
+            services_dot_pb_dot_payment__pb2.ChargeRequest.SerializeToString,
+            services_dot_pb_dot_payment__pb2.PaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

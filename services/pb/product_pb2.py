@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from services.pb import call_pb2 as services_dot_pb_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19services/pb/product.proto\x12\x12\x63\x61rtwright.product\x1a\x16services/pb/call.proto\"\x89\x01\n\x07Product\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x13\n\x0bprice_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x11\n\timage_url\x18\x06 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x03\"5\n\x13ListProductsRequest\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\"E\n\x14ListProductsResponse\x12-\n\x08products\x18\x01 \x03(\x0b\x32\x1b.cartwright.product.Product\"@\n\nGetProduct\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\"C\n\x12GetProductsRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.cartwright.product.GetProduct\"u\n\x10GetProductResult\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1b.cartwright.product.ProductH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"L\n\x13GetProductsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.cartwright.product.GetProductResult2\xd3\x01\n\x0eProductService\x12\x61\n\x0cListProducts\x12\'.cartwright.product.ListProductsRequest\x1a(.cartwright.product.ListProductsResponse\x12^\n\x0bGetProducts\x12&.cartwright.product.GetProductsRequest\x1a\'.cartwright.product.GetProductsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19services/pb/product.proto\x12\x12\x63\x61rtwright.product\x1a\x16services/pb/call.proto\"\x89\x01\n\x07Product\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x13\n\x0bprice_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x11\n\timage_url\x18\x06 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x03\"5\n\x13ListProductsRequest\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\"V\n\x14ListProductsResponse\x12-\n\x08products\x18\x01 \x03(\x0b\x32\x1b.cartwright.product.Product\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\"@\n\nGetProduct\x12\x1e\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x10.cartwright.Call\x12\x12\n\nproduct_id\x18\x02 \x01(\x03\"c\n\x12GetProductsRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.cartwright.product.GetProduct\x12\x1e\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x10.cartwright.Call\"u\n\x10GetProductResult\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1b.cartwright.product.ProductH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.cartwright.RefusalH\x00\x42\t\n\x07outcome\"]\n\x13GetProductsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.cartwright.product.GetProductResult\x12\x0f\n\x07leaving\x18\x0f \x01(\x08\x32\xaa\x03\n\x0eProductService\x12\x61\n\x0cListProducts\x12\'.cartwright.product.ListProductsRequest\x1a(.cartwright.product.ListProductsResponse\x12^\n\x0bGetProducts\x12&.cartwright.product.GetProductsRequest\x1a\'.cartwright.product.GetProductsResponse\x12k\n\x12ListProductsStream\x12\'.cartwright.product.ListProductsRequest\x1a(.cartwright.product.ListProductsResponse(\x01\x30\x01\x12h\n\x11GetProductsStream\x12&.cartwright.product.GetProductsRequest\x1a\'.cartwright.product.GetProductsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPRODUCTSREQUEST']._serialized_start=213
   _globals['_LISTPRODUCTSREQUEST']._serialized_end=266
   _globals['_LISTPRODUCTSRESPONSE']._serialized_start=268
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=337
-  _globals['_GETPRODUCT']._serialized_start=339
-  _globals['_GETPRODUCT']._serialized_end=403
-  _globals['_GETPRODUCTSREQUEST']._serialized_start=405
-  _globals['_GETPRODUCTSREQUEST']._serialized_end=472
-  _globals['_GETPRODUCTRESULT']._serialized_start=474
-  _globals['_GETPRODUCTRESULT']._serialized_end=591
-  _globals['_GETPRODUCTSRESPONSE']._serialized_start=593
-  _globals['_GETPRODUCTSRESPONSE']._serialized_end=669
-  _globals['_PRODUCTSERVICE']._serialized_start=672
-  _globals['_PRODUCTSERVICE']._serialized_end=883
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=354
+  _globals['_GETPRODUCT']._serialized_start=356
+  _globals['_GETPRODUCT']._serialized_end=420
+  _globals['_GETPRODUCTSREQUEST']._serialized_start=422
+  _globals['_GETPRODUCTSREQUEST']._serialized_end=521
+  _globals['_GETPRODUCTRESULT']._serialized_start=523
+  _globals['_GETPRODUCTRESULT']._serialized_end=640
+  _globals['_GETPRODUCTSRESPONSE']._serialized_start=642
+  _globals['_GETPRODUCTSRESPONSE']._serialized_end=735
+  _globals['_PRODUCTSERVICE']._serialized_start=738
+  _globals['_PRODUCTSERVICE']._serialized_end=1164
 # @@protoc_insertion_point(module_scope)

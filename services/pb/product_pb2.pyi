@@ -32,10 +32,12 @@ class ListProductsRequest(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class ListProductsResponse(_message.Message):
-    __slots__ = ("products",)
+    __slots__ = ("products", "leaving")
     PRODUCTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     products: _containers.RepeatedCompositeFieldContainer[Product]
-    def __init__(self, products: _Optional[_Iterable[_Union[Product, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, products: _Optional[_Iterable[_Union[Product, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class GetProduct(_message.Message):
     __slots__ = ("call", "product_id")
@@ -46,10 +48,12 @@ class GetProduct(_message.Message):
     def __init__(self, call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., product_id: _Optional[int] = ...) -> None: ...
 
 class GetProductsRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "call")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[GetProduct]
-    def __init__(self, items: _Optional[_Iterable[_Union[GetProduct, _Mapping]]] = ...) -> None: ...
+    call: _call_pb2.Call
+    def __init__(self, items: _Optional[_Iterable[_Union[GetProduct, _Mapping]]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ...) -> None: ...
 
 class GetProductResult(_message.Message):
     __slots__ = ("product", "refusal")
@@ -60,7 +64,9 @@ class GetProductResult(_message.Message):
     def __init__(self, product: _Optional[_Union[Product, _Mapping]] = ..., refusal: _Optional[_Union[_call_pb2.Refusal, _Mapping]] = ...) -> None: ...
 
 class GetProductsResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "leaving")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[GetProductResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[GetProductResult, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[GetProductResult, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...

@@ -44,6 +44,16 @@ class ProductServiceStub:
                 request_serializer=services_dot_pb_dot_product__pb2.GetProductsRequest.SerializeToString,
                 response_deserializer=services_dot_pb_dot_product__pb2.GetProductsResponse.FromString,
                 _registered_method=True)
+        self.ListProductsStream = channel.stream_stream(
+                '/cartwright.product.ProductService/ListProductsStream',
+                request_serializer=services_dot_pb_dot_product__pb2.ListProductsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_product__pb2.ListProductsResponse.FromString,
+                _registered_method=True)
+        self.GetProductsStream = channel.stream_stream(
+                '/cartwright.product.ProductService/GetProductsStream',
+                request_serializer=services_dot_pb_dot_product__pb2.GetProductsRequest.SerializeToString,
+                response_deserializer=services_dot_pb_dot_product__pb2.GetProductsResponse.FromString,
+                _registered_method=True)
 
 
 class ProductServiceServicer:
@@ -63,6 +73,19 @@ class ProductServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProductsStream(self, request_iterator, context):
+        """The same calls over a stream that stays open (call.proto).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProductsStream(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProductServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +96,16 @@ def add_ProductServiceServicer_to_server(servicer, server):
             ),
             'GetProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProducts,
+                    request_deserializer=services_dot_pb_dot_product__pb2.GetProductsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_product__pb2.GetProductsResponse.SerializeToString,
+            ),
+            'ListProductsStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ListProductsStream,
+                    request_deserializer=services_dot_pb_dot_product__pb2.ListProductsRequest.FromString,
+                    response_serializer=services_dot_pb_dot_product__pb2.ListProductsResponse.SerializeToString,
+            ),
+            'GetProductsStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.GetProductsStream,
                     request_deserializer=services_dot_pb_dot_product__pb2.GetProductsRequest.FromString,
                     response_serializer=services_dot_pb_dot_product__pb2.GetProductsResponse.SerializeToString,
             ),
@@ -129,6 +162,60 @@ class ProductService:
             request,
             target,
             '/cartwright.product.ProductService/GetProducts',
+            services_dot_pb_dot_product__pb2.GetProductsRequest.SerializeToString,
+            services_dot_pb_dot_product__pb2.GetProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProductsStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.product.ProductService/ListProductsStream',
+            services_dot_pb_dot_product__pb2.ListProductsRequest.SerializeToString,
+            services_dot_pb_dot_product__pb2.ListProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProductsStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cartwright.product.ProductService/GetProductsStream',
             services_dot_pb_dot_product__pb2.GetProductsRequest.SerializeToString,
             services_dot_pb_dot_product__pb2.GetProductsResponse.FromString,
             options,

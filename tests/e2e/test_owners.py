@@ -4,6 +4,7 @@ import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
+from services.chassis.call_streams import SUFFIX
 from services.pb import bank_pb2, cart_pb2, checkout_pb2, inventory_pb2, orders_pb2, payment_pb2, product_pb2
 from tests.e2e.owned import KEYS, furnish, sold
 
@@ -24,7 +25,7 @@ def of_a_user(message):
     )
 
 
-METHODS = sorted(name for name, method in ALL.items() if of_a_user(method.input_type))
+OF_USERS = {name for name, method in ALL.items() if of_a_user(method.input_type)}
 NOBODYS = {"BankAdmin/SetBehaviour"}  # tells the simulated bank how to answer; a user has nothing there
 NOT_FOUND, INVALID = (code.value[0] for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT))
 
@@ -35,20 +36,25 @@ def owned(platform, eventually):
 
 
 @pytest.fixture
-def send(platform):
-    """Give what calls a method, with one item where it takes a batch, and gives its reply or the item's result."""
+def send(platform, request):
+    """Give what calls a method, with one item where it takes a batch, and gives its reply or the item's result.
+
+    In a test of a method for streams, all calls that can go over a stream do.
+    """
+    over = SUFFIX if request.node.callspec.params["method"].endswith(SUFFIX) else ""
 
     def send(name, **values):
-        method = ALL[name]
-        request = GetMessageClass(method.input_type)
+        method = ALL.get(name + over) or ALL[name]
+        message = GetMessageClass(method.input_type)
         batch = "items" in method.input_type.fields_by_name
         path = f"/{method.containing_service.full_name}/{method.name}"
         with grpc.insecure_channel(
             platform.urls[f"{method.containing_service.file.package.split('.')[1].upper()}_ADDR"]
         ) as channel:
-            reply = channel.unary_unary(
-                path, request.SerializeToString, GetMessageClass(method.output_type).FromString
-            )(request(items=[values]) if batch else request(**values), timeout=10)
+            kind = channel.stream_stream if method.client_streaming else channel.unary_unary
+            call = kind(path, message.SerializeToString, GetMessageClass(method.output_type).FromString)
+            asked = message(items=[values]) if batch else message(**values)
+            reply = next(call(iter([asked]), timeout=10)) if method.client_streaming else call(asked, timeout=10)
         return reply.results[0] if batch else reply
 
     return send
@@ -137,16 +143,17 @@ MATRIX = {
 }
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - NOBODYS))
+@pytest.mark.parametrize("method", sorted(OF_USERS - NOBODYS))
 def test_nobody_meets_anothers_things(owned, platform, send, method: str) -> None:
     """With another user id, what a user has is not found and not changed; a method that is not in the matrix fails."""
     before = owned.now()
     assert (before["cart"]["total_items"], len(before["orders"]), len(before["sold"])) == (1, 2, 2)
-    assert method in MATRIX, f"say in MATRIX why nobody meets another's things by {method}"
-    MATRIX[method](send, owned, platform.shopper())
+    unary = method.removesuffix(SUFFIX)
+    assert unary in MATRIX, f"say in MATRIX why nobody meets another's things by {unary}"
+    MATRIX[unary](send, owned, platform.shopper())
     assert owned.now() == before
 
 
 def test_the_matrix_has_no_method_that_is_gone() -> None:
     """What stands in the matrix takes a user id."""
-    assert sorted(MATRIX) == sorted(set(METHODS) - NOBODYS)
+    assert set(MATRIX) == {name.removesuffix(SUFFIX) for name in OF_USERS - NOBODYS}

@@ -97,6 +97,9 @@ class Channel:
 
         return call
 
+    def stream_stream(self, *_: Any, **__: Any) -> None:
+        """Return nothing: the simulated network loses and delays calls one by one, so each goes by itself."""
+
     async def close(self, grace: float = 0.0) -> None:
         """Do nothing."""
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import grpc
 
-from services.chassis.rpc import _Guard
+from services.chassis.rpc import Guard
+from services.chassis.served_streams import ServedStreams
 
 _NO_METADATA = grpc.aio.Metadata()
 
@@ -51,8 +52,8 @@ class Registry:
     """Takes the place of a gRPC server where servicers register."""
 
     def __init__(self, log: Any, metrics: Any) -> None:
-        self._guard = _Guard(log, metrics, set())
         self._handlers: dict[str, Any] = {}
+        self._guard = Guard(log, metrics, set(), self._handlers, ServedStreams())
         self._guarded: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:

@@ -59,7 +59,7 @@ async def replicas():
 
 
 async def test_every_replica_gets_its_share(replicas):
-    """Calls to an address that stands for three replicas reach all three."""
+    """Calls to an address that stands for three replicas reach all three, about equally."""
     started, ask = await replicas(3)
 
     def reached():
@@ -68,9 +68,10 @@ async def test_every_replica_gets_its_share(replicas):
     while len(reached()) < 3:  # bounded by the test's own deadline: subchannels connect one after the other
         await ask()
     before = [replica.peers.total() for replica in started]
-    for _ in range(30):
+    for _ in range(600):
         await ask()
-    assert [replica.peers.total() - least for replica, least in zip(started, before, strict=True)] == [10, 10, 10]
+    gained = [replica.peers.total() - least for replica, least in zip(started, before, strict=True)]
+    assert min(gained) >= 150
 
 
 async def test_old_connections_are_renewed(replicas):
