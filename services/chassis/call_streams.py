@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -24,14 +24,20 @@ STREAM_CALLS = 64
 """After so many calls a stream is replaced, so that a replica that comes later gets its share soon."""
 STREAM_SECONDS = 10.0
 """After so long too: a server lets old connections go, and cuts in the end what is still open there."""
+OPEN_SECONDS = 0.5
+"""A server that takes no stream by then gets unary calls. Ours say at once that they do."""
 ABSENT_SECONDS = 10.0
 """How long unary calls are made to a service that has no such streams, as one of the release before has not."""
+ACCEPTED = ("x-call-stream", "accepted")
+"""The header by which a server says that it serves the stream, before it reads a request."""
 
 _NO_METADATA = grpc.aio.Metadata()
+_BUSY_OR_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
+"""How the opening of a stream may end that the service does have."""
 
 
-class NotOpened(Exception):
-    """No stream could be opened, so nothing was sent. A unary call says what is wrong, if anything is."""
+class NotSent(Exception):
+    """Nothing was written, so the request can be sent otherwise."""
 
 
 class _Stream:
@@ -50,27 +56,41 @@ class _Stream:
     def is_usable(self) -> bool:
         """Whether it can carry another call."""
         return (
-            not self._is_leaving and self.calls < STREAM_CALLS and time.monotonic() - self._opened_at < STREAM_SECONDS
+            not self._is_leaving
+            and self.calls < STREAM_CALLS
+            and time.monotonic() - self._opened_at < STREAM_SECONDS
+            and not self.call.done()
         )
 
     async def ask(self, request: Any) -> Any:
-        """Send a request, and return its answer. grpc.RpcError, also where the connection is lost."""
+        """Send a request, and return its answer; one at a time.
+
+        NotSent: the stream had ended before. grpc.RpcError: it ended since, perhaps by a lost connection.
+        """
         self.calls += 1
         answer = self._answer = asyncio.get_running_loop().create_future()
         try:
-            await self.call.write(request)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            await self._write(request)
+            return await answer
+        finally:
             self._answer = None
-            raise _error(
-                grpc.StatusCode.UNAVAILABLE, "the stream was lost"
-            ) from error  # the error itself is always INTERNAL
-        return await answer
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # it was told, or who asked has gone
+            answer.cancel()
+
+    async def _write(self, request: Any) -> None:
+        try:
+            await self.call.write(request)
+        except asyncio.InvalidStateError as error:  # grpc.aio says so before it writes
+            raise NotSent from error
+        except grpc.aio.AioRpcError as error:  # whatever happened, grpc.aio says INTERNAL of a write that failed
+            raise _error(grpc.StatusCode.UNAVAILABLE, "the stream was lost") from error
 
     async def _read(self) -> None:
         error = _error(grpc.StatusCode.UNAVAILABLE, "the stream ended")
         try:
             while (reply := await self.call.read()) is not grpc.aio.EOF:
-                if reply.leaving:
+                if reply is not None and reply.leaving:
                     self._leave()
                 elif self._answer is not None and not self._answer.done():
                     self._answer.set_result(reply)
@@ -96,13 +116,16 @@ class CallStreams:
         self._free: deque[_Stream] = deque()
         self._count = 0
         self._absent_until = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109 - as a unary call has it
         """Send a request, and return its answer.
 
-        NotOpened: it was not sent. grpc.RpcError: as of a unary call; DEADLINE_EXCEEDED after `timeout` seconds.
+        NotSent: nothing was written. grpc.RpcError: as of a unary call; DEADLINE_EXCEEDED after `timeout` seconds.
         """
         stream: _Stream | None = None
+        if timeout <= 0:
+            raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, "there is no time left")
         try:
             async with asyncio.timeout(timeout):
                 stream = self._take() or await self._open()
@@ -117,8 +140,13 @@ class CallStreams:
             if stream is not None:
                 self._drop(stream)
 
+    @property
+    def _is_absent(self) -> bool:
+        return time.monotonic() < self._absent_until
+
     def _take(self) -> _Stream | None:
-        while self._free and self._count >= LEAST_STREAMS:
+        """Return a free stream; None where a new one is to be opened."""
+        while self._free and (self._count >= LEAST_STREAMS or self._is_absent):
             stream = self._free.popleft()
             if stream.is_usable:
                 return stream
@@ -126,27 +154,45 @@ class CallStreams:
         return None
 
     async def _open(self) -> _Stream:
-        """Open a stream, and wait until a server has taken it."""
-        if time.monotonic() < self._absent_until:
-            raise NotOpened
+        """Open a stream, and wait until a server has accepted it."""
+        if self._is_absent:
+            raise NotSent
         call = self._open_stream()
         try:
-            await call.initial_metadata()
+            async with asyncio.timeout(OPEN_SECONDS):
+                if ACCEPTED not in tuple(await call.initial_metadata() or ()):
+                    self._refused(await call.code())
+        except TimeoutError:
+            call.cancel()
+            self._refused(grpc.StatusCode.UNIMPLEMENTED)
         except BaseException:
             call.cancel()
             raise
-        if call.done():
-            if await call.code() is grpc.StatusCode.UNIMPLEMENTED:
-                self._absent_until = time.monotonic() + ABSENT_SECONDS
-            raise NotOpened
         self._count += 1
         return _Stream(call, self._on_leaving)
+
+    def _refused(self, code: grpc.StatusCode) -> NoReturn:
+        """Note that the service has no such streams, unless it is only busy or away; raise NotSent."""
+        if code not in _BUSY_OR_AWAY:
+            self._absent_until = time.monotonic() + ABSENT_SECONDS
+        raise NotSent
 
     def _give_back(self, stream: _Stream) -> None:
         if stream.is_usable and len(self._free) < MOST_FREE:
             self._free.append(stream)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(STREAM_SECONDS, self._expire)
         else:
             self._drop(stream)
+
+    def _expire(self) -> None:
+        """End the free streams that are too old. Those of a caller who has fallen quiet would stay for ever."""
+        self._timer = None
+        for stream in [one for one in self._free if not one.is_usable]:
+            self._free.remove(stream)
+            self._drop(stream)
+        if self._free:
+            self._timer = asyncio.get_running_loop().call_later(STREAM_SECONDS, self._expire)
 
     def _on_leaving(self, stream: _Stream) -> None:
         """Let go of a free stream. One that carries a call is let go of after it: its answer still comes."""

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from services.chassis import call, tracing
-from services.chassis.call_streams import CallStreams, NotOpened
+from services.chassis.call_streams import CallStreams, NotSent
 from services.chassis.channel import RenewableChannel
 from services.chassis.faults import OUTAGE, code_of, fault_in, fault_of
 from services.chassis.postgres import forbid_in_transaction
@@ -154,20 +154,21 @@ class Endpoint:
 
 
 async def _call(method: Any, request: Any, within: float) -> Any:
-    """Send a request over an open stream where the service has such, or else by a unary call."""
+    """Send a request over an open stream where the service has such, or else by a unary call; set the request's `call` for that."""
     now = call.current()
+    timeout = min(within, _time_left())
     streams: CallStreams | None = getattr(method, "streams", None)
     if streams is not None:
-        timeout = min(within, _time_left())
+        started = time.perf_counter()
         own = request.call
         own.request_id, own.traceparent = now.request_id, now.traceparent
         own.timeout_ms = max(1, int(timeout * 1000))
         try:
             return await streams(request, timeout)
-        except NotOpened:
-            pass
+        except NotSent:
+            timeout -= time.perf_counter() - started
     metadata = (("x-request-id", now.request_id), ("traceparent", now.traceparent))
-    return await method(request, timeout=min(within, _time_left()), metadata=metadata)
+    return await method(request, timeout=timeout, metadata=metadata)
 
 
 def rpc_name(method: Any) -> str:

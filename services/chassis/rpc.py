@@ -27,6 +27,7 @@ from services.errors import Fault, InternalError
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # of a request: 64 purchases of 100 lines each are far below it
 MAX_UNDER_WAY = 1024  # past it a call is refused before it is looked at
+MAX_OPEN = 16 * 1024  # of calls and of streams, most of which carry nothing
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -66,7 +67,7 @@ class Server:
         self._server = grpc.aio.server(
             interceptors=(Guard(log, metrics, self._tasks, self._handlers, self._streams),),
             options=(*_OPTIONS, *_aging(connection_age)),
-            maximum_concurrent_rpcs=MAX_UNDER_WAY,
+            maximum_concurrent_rpcs=MAX_OPEN,
         )
         self._health = health.aio.HealthServicer()
         self._reflect = reflect
@@ -176,6 +177,8 @@ class Guard(grpc.aio.ServerInterceptor):
         call_of: Callable[[Any], call.Call],
     ) -> Any:
         """Answer the request in `raw`, whose call `call_of` gives; that of a malformed message is asked for with None."""
+        if len(self._tasks) >= MAX_UNDER_WAY:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are under way")
         started = time.perf_counter()
         code, details, reply = grpc.StatusCode.OK, "", None
         request = _decoded(handler, raw)

@@ -11,6 +11,8 @@ from typing import Any
 
 import grpc
 
+from services.chassis.call_streams import ACCEPTED
+
 LEAVING = b"\x78\x01"
 """An answer of which only `leaving` is set, field 15 of each type of answer."""
 
@@ -43,14 +45,14 @@ class ServedStreams:
     async def leave(self) -> None:
         """Ask all callers to end their streams, those that come later too."""
         self._is_leaving = True
-        await asyncio.gather(*(stream.leave() for stream in self._open))
+        await asyncio.gather(*(stream.leave() for stream in self._open), return_exceptions=True)
 
     async def serve(self, context: Any, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Answer the requests of a stream, until its caller ends it. A failure ends it too, with its status."""
         stream = _Served(context)
         self._open.add(stream)
         try:
-            await context.send_initial_metadata(())  # the caller waits for it before it sends a request
+            await context.send_initial_metadata((ACCEPTED,))
             if self._is_leaving:
                 await stream.leave()
             while (request := await context.read()) is not grpc.aio.EOF:

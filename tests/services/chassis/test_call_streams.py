@@ -1,6 +1,7 @@
 """Calls over streams that stay open keep what unary calls promise."""
 
 import asyncio
+import gc
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -8,11 +9,11 @@ import grpc
 import pytest
 import structlog
 
-from services.chassis import call, call_streams
+from services.chassis import call, call_streams, rpc
 from services.chassis.client import Endpoint
 from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
-from services.errors import NotFound, OutcomeUnknown
+from services.errors import NotFound, OutcomeUnknown, Unavailable
 from services.pb import product_pb2 as pb
 from services.pb import product_pb2_grpc
 
@@ -194,6 +195,59 @@ async def test_a_lost_connection_leaves_the_outcome_open(shop):
     assert (len(shop.streams._free), shop.streams._count) == (0, 0)
 
 
+async def test_a_call_without_time_left_is_not_sent(shop):
+    """A call whose time is over is not done by a server that would answer nobody."""
+    for _ in range(10):
+        with pytest.raises(OutcomeUnknown):
+            await shop.ask(1, within=-0.05)
+    assert await shop.ask(2) == 2
+    assert shop.catalogue.asked == {2: 1}
+
+
+async def test_who_leaves_at_any_moment_leaves_no_error_behind(shop):
+    """A caller may be cancelled before, during and after its request is written; nothing is logged that nobody can act on."""
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: failures.append(facts))
+    for turns in range(30):
+        leaving = asyncio.create_task(shop.ask(SLOW + turns))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+    del leaving
+    gc.collect()
+    assert [await shop.ask(number) for number in range(1, 20)] == list(range(1, 20))
+    assert failures == []
+
+
+async def test_a_caller_who_falls_quiet_keeps_no_streams(shop, monkeypatch):
+    """Streams that nobody uses are ended on both sides, so that they fill no server."""
+    monkeypatch.setattr(call_streams, "STREAM_SECONDS", 0.1)
+    monkeypatch.setattr(call_streams, "MOST_FREE", 8)
+    await asyncio.gather(*(shop.ask(number) for number in range(1, 20)))
+    assert shop.streams._free
+    async with asyncio.timeout(10):
+        while shop.streams._free or shop.server._streams._open:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert shop.streams._count == 0
+    assert await shop.ask(1) == 1
+
+
+async def test_calls_under_way_are_bounded_and_open_streams_are_not_counted(shop, monkeypatch):
+    """Past MAX_UNDER_WAY calls one is refused unseen, over a stream too; streams that carry nothing take no place."""
+    monkeypatch.setattr(rpc, "MAX_UNDER_WAY", 3)
+    await asyncio.gather(*(shop.ask(1) for _ in range(3)))
+    assert len(shop.streams._free) == 3
+    slow = [asyncio.create_task(shop.ask(SLOW + number)) for number in range(3)]
+    for number in range(3):
+        await shop.until_asked(SLOW + number)
+    with pytest.raises(Unavailable, match="overloaded"):
+        await shop.ask(2)
+    assert 2 not in shop.catalogue.asked
+    shop.catalogue.go_on.set()
+    assert await asyncio.gather(*slow) == [SLOW, SLOW + 1, SLOW + 2]
+
+
 async def test_replicas_that_stop_answer_every_call_once():
     """While replicas stop and come back, each call is answered, by one of them."""
     catalogue, numbers, enough = Catalogue(), iter(range(1, SLOW)), asyncio.Event()
@@ -222,26 +276,46 @@ async def test_replicas_that_stop_answer_every_call_once():
         await server.stop(0)
 
 
-async def test_a_service_without_streams_is_called_as_before(monkeypatch):
-    """A server of the release before has no streams; it gets unary calls, and is asked for streams again only later."""
-    catalogue = Catalogue()
-    server = grpc.aio.server()
-    asked = Counter()
+class Before(grpc.aio.ServerInterceptor):
+    """Makes a server one of the release before, which has no streams; counts what is asked of it."""
 
-    class Counting(grpc.aio.ServerInterceptor):
-        async def intercept_service(self, continuation, details):
-            asked[details.method.rpartition("/")[2]] += 1
-            return None if details.method.endswith("Stream") else await continuation(details)
+    def __init__(self):
+        self.asked = Counter()
 
-    server = grpc.aio.server(interceptors=(Counting(),))
+    async def intercept_service(self, continuation, details):
+        """Refuse streams."""
+        self.asked[details.method.rpartition("/")[2]] += 1
+        return None if details.method.endswith("Stream") else await continuation(details)
+
+
+class Beyond(Before):
+    """Makes a server one of somebody else, which sends its headers with its first answer."""
+
+    async def intercept_service(self, continuation, details):
+        """Serve streams in its own way."""
+        handler = await super().intercept_service(continuation, details)
+
+        async def wait(requests, context):
+            async for _ in requests:
+                self.asked["requests over streams"] += 1
+
+        return handler or grpc.stream_stream_rpc_method_handler(wait)
+
+
+@pytest.mark.parametrize("kind", [Before, Beyond])
+async def test_a_service_without_streams_is_called_as_before(monkeypatch, kind):
+    """A server that has no streams of this kind gets unary calls, and is asked for streams again only later."""
+    monkeypatch.setattr(call_streams, "OPEN_SECONDS", 0.2)
+    catalogue, interceptor = Catalogue(), kind()
+    server = grpc.aio.server(interceptors=(interceptor,))
     product_pb2_grpc.add_ProductServiceServicer_to_server(catalogue, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with Endpoint("product", f"127.0.0.1:{port}", Metrics()) as end:
         shop = Shop(end, catalogue, server)
         assert [await shop.ask(number) for number in range(1, 11)] == list(range(1, 11))
-        assert asked == {"GetProducts": 10, "GetProductsStream": 1}
+        assert interceptor.asked == {"GetProducts": 10, "GetProductsStream": 1}
         monkeypatch.setattr(shop.streams, "_absent_until", 0.0)
         await shop.ask(1)
-        assert asked["GetProductsStream"] == 2
+        assert interceptor.asked["GetProductsStream"] == 2
     await server.stop(0)
