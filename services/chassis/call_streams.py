@@ -22,8 +22,8 @@ MOST_FREE = 64
 """So many are kept while they carry nothing, since so many charges may be with a provider at once."""
 STREAM_CALLS = 64
 """After so many calls a stream is replaced, so that a replica that comes later gets its share soon."""
-STREAM_SECONDS = 10.0
-"""After so long too: a server lets old connections go, and cuts in the end what is still open there."""
+STREAM_SECONDS = 5.0
+"""After so long too: a stream stays on a connection that its server has let go of, and is cut there in the end."""
 OPEN_SECONDS = 0.5
 """A server that takes no stream by then gets unary calls. Ours say at once that they do."""
 ABSENT_SECONDS = 10.0
