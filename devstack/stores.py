@@ -176,7 +176,7 @@ def _start_postgres(programs: Path, data: Path, port: int) -> Start:
     settings = {
         "listen_addresses": HOST,
         "port": str(port),
-        "unix_socket_directories": "",
+        "unix_socket_directories": f'"{data}"' if fits_socket(data) else "",
         "max_connections": "200",
         "shared_buffers": "128MB",
         "synchronous_commit": "on",
@@ -197,6 +197,11 @@ def _check_version(programs: Path, cluster: Path) -> None:
             f"the data in {cluster} is PostgreSQL {version.read_text().strip()}'s, and {programs} is {found[0]};"
             " put that version on PATH, or delete the data with: make clean"
         )
+
+
+def fits_socket(folder: Path) -> bool:
+    """Return whether PostgreSQL can have its Unix socket in a folder: Linux takes a path of 107 bytes at most."""
+    return len(os.fsencode(folder / ".s.PGSQL.65535")) <= 107  # noqa: PLR2004 - unix(7)
 
 
 def data_folder(name: str, home: Home) -> Path:

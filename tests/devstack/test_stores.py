@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from devstack import apiserver, stores
+from devstack import apiserver, environment, stores
 from devstack.home import Home
+from devstack.table import PARTS
 
 NOWHERE = Path("/nowhere")
 PROGRAMS = stores.Programs(
@@ -45,3 +47,17 @@ def test_an_etcd_that_was_never_ready_begins_anew(tmp_path, was_ready):
         stores.start("apiserver", PROGRAMS, home, defaultdict(lambda: 1))
     stores.start("etcd", PROGRAMS, home, defaultdict(lambda: 1))
     assert log.exists() == was_ready
+
+
+def test_our_processes_reach_our_postgresql_by_its_socket(tmp_path, monkeypatch):
+    """They use the socket in its folder, unless the database is the user's own or the path is too long for a socket."""
+    monkeypatch.setattr(stores, "data_folder", lambda name, home: home.data(name))  # whoever runs this
+    ports = dict.fromkeys((variable for one in PARTS.values() for variable, _ in one.ports), 5432)
+
+    def url(home, **user):
+        return environment.for_part(PARTS["bank"], Home(home), ports, user)["BANK_POSTGRES_URL"]
+
+    folder = quote(str(stores.data_folder("postgres", Home(tmp_path))), safe="")
+    assert url(tmp_path) == f"postgresql://postgres@/bank?host={folder}&port=5432"
+    assert url(tmp_path, BANK_POSTGRES_URL="postgresql://theirs/bank") == "postgresql://theirs/bank"
+    assert url(tmp_path / ("long" * 30)) == "postgresql://postgres@127.0.0.1:5432/bank"
