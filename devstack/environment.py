@@ -12,6 +12,8 @@ from devstack.ports import HOST
 from devstack.table import PARTS, Part
 
 STORE_URLS = ("POSTGRES_URL", "BANK_POSTGRES_URL", "MONGODB_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KUBECONFIG")
+DATABASES = {"POSTGRES_URL": "ecommerce", "BANK_POSTGRES_URL": "bank"}
+"""The databases of our own PostgreSQL."""
 PRINTED_BY = "CARTWRIGHT_HOME"
 """The variable by which `make env` says whose URLs it printed."""
 
@@ -37,8 +39,7 @@ def urls(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[
     """Return the URL of every store and service; a store of the user's own comes first."""
     postgres = f"postgresql://postgres@{HOST}:{ports['POSTGRES_PORT']}"
     ours = {
-        "POSTGRES_URL": f"{postgres}/ecommerce",
-        "BANK_POSTGRES_URL": f"{postgres}/bank",
+        **{name: f"{postgres}/{database}" for name, database in DATABASES.items()},
         "MONGODB_URL": f"mongodb://{HOST}:{ports['MONGODB_PORT']}",
         "REDIS_URL": f"redis://{HOST}:{ports['REDIS_PORT']}/0",
         "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports['KAFKA_PORT']}",
@@ -94,8 +95,9 @@ def _by_socket(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) ->
     if not stores.fits_socket(folder):
         return {}
     where = urlencode({"host": folder, "port": ports["POSTGRES_PORT"]}, quote_via=quote)
-    ours = {"POSTGRES_URL": "ecommerce", "BANK_POSTGRES_URL": "bank"}
-    return {name: f"postgresql://postgres@/{database}?{where}" for name, database in ours.items() if not user.get(name)}
+    return {
+        name: f"postgresql://postgres@/{database}?{where}" for name, database in DATABASES.items() if not user.get(name)
+    }
 
 
 def exports(home: Home, ports: Mapping[str, int], user: Mapping[str, str]) -> dict[str, str]:

@@ -90,7 +90,7 @@ class _Stream:
         error = _error(grpc.StatusCode.UNAVAILABLE, "the stream ended")
         try:
             while (reply := await self.call.read()) is not grpc.aio.EOF:
-                if reply is not None and reply.leaving:
+                if reply is not None and reply.leaving:  # None: it could not be decoded, which a unary call gives too
                     self._leave()
                 elif self._answer is not None and not self._answer.done():
                     self._answer.set_result(reply)

@@ -146,17 +146,18 @@ class Guard(grpc.aio.ServerInterceptor):
 
             async def guarded_calls(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
                 async def answer(raw: bytes) -> bytes:
-                    reply = await self._answer(path, unary, raw, context, _call_within)
+                    request = _decoded(unary, raw)
+                    reply = await self._answer(path, unary, request, context, _call_within(request))
                     return cast("bytes", unary.response_serializer(reply))
 
                 await self._streams.serve(context, answer)
 
             return grpc.stream_stream_rpc_method_handler(guarded_calls, None, None)
-        # The bytes are decoded inside, so that a malformed message is the caller's error and not ours.
+        # The bytes are decoded here, so that a malformed message is the caller's error and not ours.
         if handler.unary_unary is not None:
 
             async def guarded(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                return await self._answer(method, handler, raw, context, lambda _: _call_in(context))
+                return await self._answer(method, handler, _decoded(handler, raw), context, _call_in(context))
 
             return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
         if handler.unary_stream is not None:
@@ -172,17 +173,16 @@ class Guard(grpc.aio.ServerInterceptor):
         self,
         method: str,
         handler: Any,
-        raw: bytes,
+        request: Any | None,
         context: grpc.aio.ServicerContext[Any, Any],
-        call_of: Callable[[Any], call.Call],
+        now: call.Call,
     ) -> Any:
-        """Answer the request in `raw`, whose call `call_of` gives; that of a malformed message is asked for with None."""
+        """Answer a request of the call `now`. None: its message was malformed, which is the caller's error."""
         if len(self._tasks) >= MAX_UNDER_WAY:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are under way")
         started = time.perf_counter()
         code, details, reply = grpc.StatusCode.OK, "", None
-        request = _decoded(handler, raw)
-        with call.within(call_of(request)), tracing.root(method[1:], tracing.Kind.SERVER) as span:
+        with call.within(now), tracing.root(method[1:], tracing.Kind.SERVER) as span:
             span.set("rpc.system.name", "grpc")
             REPORT.set(lambda error: report(self._log, self._metrics, method, error))
             try:

@@ -43,7 +43,7 @@ class ServedStreams:
         self._is_leaving = False
 
     async def leave(self) -> None:
-        """Ask all callers to end their streams, those that come later too."""
+        """Ask all callers to end their streams, those that come later too. Who cannot be told is cut with the connection."""
         self._is_leaving = True
         await asyncio.gather(*(stream.leave() for stream in self._open), return_exceptions=True)
 

@@ -3,19 +3,28 @@
 import asyncio
 import gc
 from collections import Counter
-from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 import structlog
+from google.protobuf.message_factory import GetMessageClass
 
-from services.chassis import call, call_streams, rpc
+from services.chassis import call, call_streams, rpc, served_streams
 from services.chassis.client import Endpoint
 from services.chassis.rpc import Server
 from services.chassis.telemetry import Metrics
 from services.errors import NotFound, OutcomeUnknown, Unavailable
+from services.pb import (
+    bank_pb2,
+    cart_pb2,
+    checkout_pb2,
+    inventory_pb2,
+    orders_pb2,
+    payment_pb2,
+    product_pb2,
+    product_pb2_grpc,
+)
 from services.pb import product_pb2 as pb
-from services.pb import product_pb2_grpc
 
 
 class Catalogue(product_pb2_grpc.ProductServiceServicer):
@@ -84,8 +93,10 @@ async def serve(catalogue, port=0):
     return server, await server.start(f"127.0.0.1:{port}", register)
 
 
-@asynccontextmanager
-async def opened():
+@pytest.fixture
+async def shop(monkeypatch):
+    """A caller and a server, which has no stream yet. No stream grows old on a busy machine."""
+    monkeypatch.setattr(call_streams, "STREAM_SECONDS", 60.0)
     catalogue = Catalogue()
     server, port = await serve(catalogue)
     async with Endpoint("product", f"127.0.0.1:{port}", Metrics()) as end:
@@ -94,11 +105,22 @@ async def opened():
     await server.stop(0)
 
 
-@pytest.fixture
-async def shop():
-    """A caller and a server, which has no stream yet."""
-    async with opened() as shop:
-        yield shop
+STREAMED = [
+    (service, method)
+    for file in (bank_pb2, cart_pb2, checkout_pb2, inventory_pb2, orders_pb2, payment_pb2, product_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+    if method.client_streaming
+]
+
+
+@pytest.mark.parametrize(("service", "method"), STREAMED, ids=[method.full_name for _, method in STREAMED])
+def test_a_method_for_streams_has_what_its_calls_need(service, method):
+    """It has the messages of the unary method, room for the call in its request, and the field that says that a server stops."""
+    unary = service.methods_by_name[method.name.removesuffix(call_streams.SUFFIX)]
+    assert (unary.input_type, unary.output_type) == (method.input_type, method.output_type)
+    assert method.input_type.fields_by_name["call"].message_type.full_name == "cartwright.Call"
+    assert GetMessageClass(method.output_type).FromString(served_streams.LEAVING).leaving
 
 
 async def test_calls_share_streams(shop):
